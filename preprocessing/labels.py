@@ -1,0 +1,286 @@
+"""Which clips a data set has: one checked `ClipEntry` per row of its label file.
+
+Reads the layouts in which raw CMU-MOSI circulates, and a generic table for everything else:
+
+```
+layout  table and its columns                              media files
+course  labels.csv: clip, label, subset, however named     anywhere below the folder
+mmsa    label.csv: video_id, clip_id, ..., label, mode     Raw/<video_id>/<clip_id>.mp4
+        or id, text, label, mode
+cmu     OpinionLevelSentiment.csv, no header: start, end,  Segmented/<video_id>_<clip_id>.mp4
+        video_id, clip_id, label; splits by video
+csv     path, video_id, clip_id, label, split              where `path` says
+```
+
+Nothing is guessed and nothing is dropped: a row that cannot be right stops the run and is named.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from preprocessing.clip_files import find_media, index_media, name_media, split_extension, walk_files
+from preprocessing.errors import UserError
+from preprocessing.layouts import (
+    FOLDS_NAMES,
+    LAYOUTS,
+    Columns,
+    RowProblem,
+    Table,
+    archive_error,
+    detect_layout,
+    find_columns,
+    find_exact_columns,
+    is_number,
+    read_table,
+)
+
+LABEL_FILE_STEMS = frozenset(("labels", "label", "opinionlevelsentiment"))
+LABEL_RANGE = 3.0  # sentiment lies in [-3, 3]
+VALID_NAMES = ("valid", "val", "dev", "validation")
+SPLITS = {"train": "train", **dict.fromkeys(VALID_NAMES, "valid"), "test": "test"}
+# Copies hold other files of the same name beside the clips: whole videos, a feature extractor's output.
+CLIP_FOLDERS = {"mmsa": "Raw", "cmu": "Segmented"}
+# CMU SDK's standard split of MOSI: 52 videos train, 10 valid, 31 test.
+OFFICIAL_FOLDS = Path(__file__).with_name("mosi_folds.csv")
+SHOWN_PROBLEMS = 5
+
+
+@dataclass(frozen=True)
+class ClipEntry:
+    """One clip of a data set, as its label file describes it."""
+
+    clip_id: str  # "<video_id>_<clip number>", unique
+    video_id: str
+    split: str  # train | valid | test
+    label: float | None  # sentiment in [-3, 3]; None = unlabelled (layout csv only)
+    path: Path  # the media file
+    row: str  # where it stands, for example "labels.csv row 17", for messages
+
+
+def read_labels(
+    labels: Path,
+    layout: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    check_files: bool = True,
+) -> list[ClipEntry]:
+    """Read and check a data set's labels; the clips come in the order of the file.
+
+    Args:
+        labels: The label file, or a folder that holds label file and clips.
+        layout: `auto` (told from the first row) or one of `LAYOUTS`.
+        columns: Column names of a course file that uses others than the known ones: any of
+            `clip`, `label`, `split`, `video` -> name (the setting `labels_columns`).
+        check_files: Look for the media files. Without, `path` is where the layout would put an mp4.
+
+    Raises:
+        UserError: one line that names the file and the rows: unknown header, ids that cannot be
+            split, labels outside [-3, 3], duplicates, a video in two splits, missing or ambiguous media.
+    """
+    if layout not in ("auto", *LAYOUTS):
+        raise UserError(f"layout={layout} is unknown: choose one of auto, {', '.join(LAYOUTS)}")
+    path, root = find_label_file(Path(labels).absolute())
+    table = read_table(path)
+    named = {field: name for field, name in (columns or {}).items() if name}
+    if layout == "auto":
+        layout = "course" if named else detect_layout(table)
+    root = path.parent if layout == "csv" else root
+    entries, media_names = parse_rows(table, layout, find_columns(table, layout, named), root)
+    if not check_files:
+        return entries
+    if layout == "csv":
+        missing = [(entry, str(entry.path)) for entry in entries if not entry.path.is_file()]
+        refuse_missing(missing, entries)
+        return entries
+    return locate_media(entries, media_names, root, CLIP_FOLDERS.get(layout, ""))
+
+
+def find_label_file(labels: Path) -> tuple[Path, Path]:
+    """Give the label file and the folder below which its clips are."""
+    if labels.is_file():
+        if labels.suffix.lower() == ".zip":
+            raise archive_error(labels)
+        return labels, labels.parent
+    if not labels.is_dir():
+        raise UserError(f"there is no label file or folder {labels}: set labels=FILE or labels=FOLDER")
+    tables = [
+        path
+        for path in walk_files(labels)
+        if path.suffix.lower() in (".csv", ".tsv") and path.name.lower() != "folds.csv"
+    ]
+    found = [path for path in tables if path.stem.lower() in LABEL_FILE_STEMS] or tables
+    if len(found) != 1:
+        names = ", ".join(str(path.relative_to(labels)) for path in found[:SHOWN_PROBLEMS])
+        what = f"{len(found)} files that may be the labels ({names})" if found else "no labels.csv"
+        raise UserError(f"{labels} holds {what}: name the right file with labels=FILE")
+    return found[0], labels
+
+
+def parse_rows(
+    table: Table, layout: str, columns: Columns, root: Path
+) -> tuple[list[ClipEntry], list[list[str]]]:
+    """Turn rows into entries and, per entry, the names its media file may have."""
+    folds = read_folds(table.path.parent) if layout == "cmu" else {}
+    entries, media_names, problems = [], [], []
+    for number, cells in table.rows if layout == "cmu" else table.rows[1:]:
+        try:
+            entry, names = parse_row(columns.pick(cells), layout, folds, root)
+        except RowProblem as problem:
+            problems.append(f"{table.where(number)}: {problem}")
+            continue
+        entries.append(replace(entry, row=table.where(number)))
+        media_names.append(names)
+    refuse(problems + find_duplicates(entries) + find_split_videos(entries))
+    if not entries:
+        raise UserError(f"{table.path.name} has a header and no clips: a label file needs one row per clip")
+    return entries, media_names
+
+
+def parse_row(
+    cells: Mapping[str, str], layout: str, folds: Mapping[str, str], root: Path
+) -> tuple[ClipEntry, list[str]]:
+    """Read one row's cells by the rules of its layout; the entry's `row` is left empty."""
+    if layout == "csv":
+        video_id, clip_id = join_ids(cells["video"], cells["clip"])
+        if not cells["path"]:
+            raise RowProblem("path is blank")
+        names, expected = [], root / cells["path"].replace("\\", "/")
+    else:
+        clip = cells["clip"].replace("\\", "/")
+        stem, extension = split_extension(clip.rsplit("/", 1)[-1])
+        video_id, clip_id = join_ids(cells["video"], stem) if "video" in cells else split_stem(stem)
+        names = name_media(layout, clip, "video" in cells, video_id, clip_id)
+        folder = root / CLIP_FOLDERS.get(layout, "")
+        expected = folder / (names[0] if extension else f"{names[0]}.mp4")
+    if layout == "cmu" and video_id not in folds:
+        raise RowProblem(
+            f"video {video_id} is in no split: list it in a folds.csv (video_id,split) beside it"
+        )
+    split = folds[video_id] if layout == "cmu" else parse_split(cells["split"])
+    label = parse_label(cells["label"], may_be_blank=layout == "csv")
+    return ClipEntry(clip_id, video_id, split, label, expected, row=""), names
+
+
+def join_ids(video_id: str, clip: str) -> tuple[str, str]:
+    """Make the clip id from a video id and a clip number, which may already carry the video id."""
+    if not video_id or not clip:
+        raise RowProblem(f"{'clip' if video_id else 'video'} id is blank")
+    return video_id, clip if clip.startswith(f"{video_id}_") else f"{video_id}_{clip}"
+
+
+def split_stem(stem: str) -> tuple[str, str]:
+    """Split `<video_id>_<number>` at its last underscore: video ids hold `_` and `-`, also in front."""
+    video_id, _, number = stem.rpartition("_")
+    if not video_id or not re.fullmatch(r"[0-9]+", number):
+        raise RowProblem(
+            f"clip {shorten(stem)} names no video: call it <video_id>_<number>, or add a column video_id"
+        )
+    return video_id, stem
+
+
+def parse_split(text: str) -> str:
+    """Bring a split's name to train, valid or test."""
+    if text.lower() not in SPLITS:
+        raise RowProblem(f"split {shorten(text)} is none of {', '.join(SPLITS)}")
+    return SPLITS[text.lower()]
+
+
+def parse_label(text: str, may_be_blank: bool) -> float | None:
+    """Read a sentiment in [-3, 3]; None where a blank cell means an unlabelled clip."""
+    if not text and may_be_blank:
+        return None
+    if not text:
+        raise RowProblem("label is blank (only layout=csv may leave clips unlabelled)")
+    if not is_number(text):
+        raise RowProblem(f"label {shorten(text)} is no number (such as -0.8)")
+    if abs(float(text)) > LABEL_RANGE:
+        raise RowProblem(f"label {shorten(text)} is outside [-3, 3]")
+    return float(text)
+
+
+def read_folds(folder: Path) -> dict[str, str]:
+    """Read video_id -> split from the `folds.csv` beside the labels, else from MOSI's official folds."""
+    own = folder / "folds.csv"
+    table = read_table(own if own.is_file() else OFFICIAL_FOLDS)
+    columns = find_exact_columns(table, FOLDS_NAMES, "rename its columns")
+    folds, rows, problems = {}, {}, []
+    for number, cells in table.rows[1:]:
+        try:
+            picked = columns.pick(cells)
+            video_id, split = picked["video"], parse_split(picked["split"])
+            if folds.get(video_id, split) != split:
+                raise RowProblem(f"video {video_id} is {split} here, {folds[video_id]} in {rows[video_id]}")
+            folds[video_id], rows[video_id] = split, table.where(number)
+        except RowProblem as problem:
+            problems.append(f"{table.where(number)}: {problem}")
+    refuse(problems)
+    return folds
+
+
+def find_duplicates(entries: list[ClipEntry]) -> list[str]:
+    """Find clip ids that two rows claim."""
+    first, problems = {}, []
+    for entry in entries:
+        if entry.clip_id in first:
+            problems.append(f"{entry.row}: clip {entry.clip_id} is already in {first[entry.clip_id].row}")
+        first.setdefault(entry.clip_id, entry)
+    return problems
+
+
+def find_split_videos(entries: list[ClipEntry]) -> list[str]:
+    """Find videos with clips in two splits: a model would be tested on a person it was trained on."""
+    first, problems = {}, {}
+    for entry in entries:
+        other = first.setdefault(entry.video_id, entry)
+        if other.split != entry.split and entry.video_id not in problems:
+            splits = f"{entry.split} here, {other.split} in {other.row}"
+            problems[entry.video_id] = f"{entry.row}: video {entry.video_id} is {splits}"
+    return list(problems.values())
+
+
+def locate_media(
+    entries: list[ClipEntry], media_names: list[list[str]], root: Path, clip_folder: str
+) -> list[ClipEntry]:
+    """Find each clip's one media file below `root`."""
+    index = index_media(root, clip_folder)
+    located, missing, problems, owners = [], [], [], {}
+    for entry, names in zip(entries, media_names, strict=True):
+        found = sorted({path for name in names for path in find_media(index, name)})
+        if not found:
+            missing.append((entry, f"{' or '.join(dict.fromkeys(names))} below {root}"))
+            continue
+        if len(found) > 1:
+            first, second = (path.relative_to(root) for path in found[:2])
+            problems.append(f"{entry.row}: {first} and {second} both fit clip {entry.clip_id}, keep one")
+        owner = owners.setdefault(found[0], entry)
+        if owner is not entry:
+            problems.append(f"{entry.row}: {found[0].relative_to(root)} is already the file of {owner.row}")
+        located.append(replace(entry, path=found[0]))
+    refuse(problems)
+    refuse_missing(missing, entries)
+    return located
+
+
+def refuse(problems: list[str]) -> None:
+    """Stop with the first problems on one line, if there are any."""
+    if problems:
+        more = len(problems) - SHOWN_PROBLEMS
+        tail = f"; and {more} more" if more > 0 else ""
+        raise UserError(f"{'; '.join(problems[:SHOWN_PROBLEMS])}{tail}: correct this and run again")
+
+
+def refuse_missing(missing: list[tuple[ClipEntry, str]], entries: list[ClipEntry]) -> None:
+    """Stop if media files are missing (entry, where it was looked for); names the first, counts all."""
+    if missing:
+        entry, looked_for = missing[0]
+        raise UserError(
+            f"{len(missing)} of {len(entries)} clips have no media file, the first is {entry.clip_id}"
+            f" ({entry.row}; looked for {looked_for}): put the files there, correct the rows, or set"
+            " labels=FOLDER to one that holds both labels and clips"
+        )
+
+
+def shorten(text: str) -> str:
+    """Quote a cell for a one-line message."""
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")

@@ -1,0 +1,257 @@
+"""Runs OpenFace's FeatureExtraction, as a program or out of a docker image, on one clip at a time.
+
+The exit status tells nothing: it is 0 for a file that cannot be opened and for half a clip. So the
+result is judged: the CSV is there, whole, and of as many frames as the clip. One clip per process,
+because a bad file among several silently ends the run for all that follow (loading the model costs about
+0.5 s each time). The program rewrites its CSV in place when it smooths the action units, so nothing is
+looked at before the process has ended, and only what passed is published, by rename.
+"""
+
+import csv
+import gzip
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from preprocessing.errors import UserError
+from preprocessing.openface import OpenFaceConfig, OpenFaceError, check_frame_count, read_openface_csv
+from preprocessing.openface_columns import list_flags
+
+STEM = "openface"  # the program takes `.b` of `a.b` for an extension, so it never gets a clip's own name
+ALIGNED_NAME = re.compile(r"frame_det_00_(\d+)\.\w+")
+DEFAULT_FRAMING = 0.7 / 112  # the program's default -simscale over its default -simsize: the same at any size
+LOG_TAIL_BYTES = 4096
+LOG_TAIL_LINES = 3
+NO_BINARY = "set `binary` to the path of FeatureExtraction, or `image` to a docker image"
+NO_DOCKER = "install docker, or empty `image` and set `binary`"
+
+
+def check_openface(config: OpenFaceConfig) -> None:
+    """Make sure, before the first clip, that there is a program to run.
+
+    Raises:
+        UserError: neither the program nor the docker image is to be had; the message says what to do.
+    """
+    if not config.image:
+        _find_program(config.binary, NO_BINARY)
+        return
+    docker = _find_program("docker", NO_DOCKER)
+    asked = subprocess.run([docker, "image", "inspect", config.image], capture_output=True, text=True)
+    if asked.returncode != 0:
+        reason = (asked.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(
+            f"docker has no image {config.image} ({reason}): start it, type `docker pull {config.image}`"
+        )
+
+
+def run_openface(clip: Path, out_csv: Path, config: OpenFaceConfig, n_frames: int | None = None) -> Path:
+    """Run OpenFace on one clip and publish its CSV, once it is known to be whole.
+
+    Every call works in a temporary folder of its own, so that clips may run in parallel and a killed run
+    leaves nothing under the final name. With `aligned_px` the aligned faces come too, into
+    `aligned_folder(out_csv)`.
+
+    Args:
+        clip: any video; its name may hold spaces, brackets, any script, a leading `-`.
+        out_csv: where the CSV goes, `.csv` or `.csv.gz`; replaced if it exists.
+        config: program, columns, limits.
+        n_frames: frames that the decoder gave. Without it a CSV of half a clip passes here, and only
+            `behaviour_from_openface` refuses it.
+
+    Returns:
+        `out_csv`.
+
+    Raises:
+        OpenFaceError: no usable result: it took too long, died, wrote nothing, or wrote something that
+            is not whole. The message ends with the last lines that the program printed.
+        UserError: there is no program to run.
+    """
+    clip, out_csv = Path(clip).absolute(), Path(out_csv)
+    if not clip.is_file():
+        raise OpenFaceError(f"OpenFace needs a video file, {clip} is none: check the path")
+    with tempfile.TemporaryDirectory(prefix="openface-") as folder:
+        out, log = Path(folder) / "out", Path(folder) / "log.txt"
+        out.mkdir()
+        try:
+            status = _run_program(clip, out, log, config)
+            produced = _check_result(out, status, config, n_frames)
+        except OpenFaceError as error:
+            printed = _read_tail(log)
+            raise OpenFaceError(f"OpenFace on {clip.name}: {error}; it printed: {printed}") from error
+        if config.aligned_px:
+            _publish_folder(out / f"{STEM}_aligned", aligned_folder(out_csv))
+        _publish_file(produced, out_csv)
+    return out_csv
+
+
+def aligned_folder(out_csv: Path) -> Path:
+    """Folder of the aligned faces that belong to a CSV: `clip.csv.gz` has `clip_aligned` beside it."""
+    return out_csv.with_name(re.sub(r"\.csv(\.gz)?$", "", out_csv.name) + "_aligned")
+
+
+def list_aligned_faces(folder: Path) -> dict[int, Path]:
+    """Aligned face images by 1-based decoded frame, in order.
+
+    An image is written wherever the tracker succeeded, at any confidence: use those of valid rows only.
+    """
+    found = ((ALIGNED_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    return dict(sorted((int(match[1]), path) for match, path in found if match))
+
+
+def _find_program(name: str, advice: str) -> Path:
+    found = shutil.which(str(Path(name).expanduser()) if name.startswith("~") else name)
+    if found is None:
+        raise UserError(f"OpenFace needs the program `{name}`, which is not found: {advice}")
+    return Path(found).absolute()
+
+
+def _run_program(clip: Path, out: Path, log: Path, config: OpenFaceConfig) -> int:
+    """Run the program or the container to its end, at most `timeout_s`, and return the exit status."""
+    container = f"openface-{uuid.uuid4().hex}" if config.image else ""
+    if config.image:
+        command = _build_docker_command(clip, out, config, container)
+    else:
+        # It looks for its models beside the path that it was called by, so a link on PATH is followed.
+        program = _find_program(config.binary, NO_BINARY).resolve()
+        command = [str(program), "-f", str(clip), "-out_dir", str(out)]
+    command += _list_options(config)
+    with log.open("wb") as output, _start(command, output, container) as process:
+        try:
+            return process.wait(config.timeout_s)
+        except subprocess.TimeoutExpired as error:
+            limit = f"{config.timeout_s:g} s"
+            raise OpenFaceError(
+                f"not done after {limit} and stopped, raise `timeout_s` for long clips"
+            ) from error
+
+
+def _list_options(config: OpenFaceConfig) -> list[str]:
+    options = ["-of", f"{STEM}.csv", *list_flags(config.groups)]
+    if config.mloc:
+        options += ["-mloc", config.mloc]
+    if config.aligned_px:
+        scale = f"{config.aligned_px * DEFAULT_FRAMING:.4f}"
+        options += ["-simalign", "-nobadaligned", "-nomask", "-format_aligned", "jpg"]
+        options += ["-simsize", str(config.aligned_px), "-simscale", scale]
+    return options
+
+
+def _build_docker_command(clip: Path, out: Path, config: OpenFaceConfig, container: str) -> list[str]:
+    inside = f"/clip{clip.suffix}"
+    command = [str(_find_program("docker", NO_DOCKER)), "run", "--rm", "--name", container]
+    command += ["--network", "none", "--pull", "never"]
+    command += ["--user", f"{os.getuid()}:{os.getgid()}"]  # else the files come out owned by root
+    command += [
+        "--mount",
+        _format_mount(clip, inside, "readonly"),
+        "--mount",
+        _format_mount(out, "/out"),
+    ]
+    # The image's own entrypoint is a shell.
+    command += ["--entrypoint", config.image_binary, config.image]
+    return [*command, "-f", inside, "-out_dir", "/out"]
+
+
+def _format_mount(source: Path, target: str, *more: str) -> str:
+    """A `--mount` value; docker reads it as a CSV record, so a comma in a path needs quoting."""
+    record = io.StringIO()
+    fields = ["type=bind", f"source={source}", f"target={target}", *more]
+    csv.writer(record, lineterminator="").writerow(fields)
+    return record.getvalue()
+
+
+@contextmanager
+def _start(command: list[str], output: io.BufferedWriter, container: str) -> Iterator[subprocess.Popen]:
+    """Start a process in a session of its own; whatever ends the block ends it all, the container too.
+
+    Output goes to a file: a pipe that nobody reads would block the program, and one that a child of it
+    keeps open would block us.
+    """
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise UserError(f"OpenFace cannot be started ({error}): {NO_BINARY}") from error
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            _stop_container(command[0], container)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _stop_container(docker: str, name: str) -> None:
+    """Stop the container by its name: it would outlive the client that started it."""
+    if name:
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run([docker, "kill", name], capture_output=True, timeout=30)
+
+
+def _check_result(out: Path, status: int, config: OpenFaceConfig, n_frames: int | None) -> Path:
+    """Judge what the program left behind, and return its CSV."""
+    if status < 0:
+        # All rows may be there, yet from before the rewriting that makes the action units final.
+        raise OpenFaceError(f"it was killed by signal {-status}, its result is not final: run it again")
+    if status > 0:
+        no_model = "if it found no landmark model, set `mloc` to model/main_clnf_general.txt"
+        advice = no_model if status == 1 else "mend what it printed"
+        raise OpenFaceError(f"it ended with exit status {status}, its result is not final: {advice}")
+    produced = out / f"{STEM}.csv"
+    if not produced.is_file():
+        raise OpenFaceError("it wrote no CSV, though with exit status 0: the clip has no video it can open")
+    table = read_openface_csv(produced, config)
+    if n_frames is not None:
+        check_frame_count(table, n_frames, config.max_missing)
+    return produced
+
+
+def _read_tail(log: Path) -> str:
+    """The last lines that the program printed, as one line."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    return " | ".join([line.strip() for line in lines if line.strip()][-LOG_TAIL_LINES:]) or "nothing"
+
+
+def _publish_file(produced: Path, target: Path) -> None:
+    """Bring the CSV under its final name in one step, gzipped if the name says so (no time inside)."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with produced.open("rb") as source, aside.open("wb") as raw:
+            if target.suffix == ".gz":
+                with gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed:
+                    shutil.copyfileobj(source, packed)
+            else:
+                shutil.copyfileobj(source, raw)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _publish_folder(produced: Path, target: Path) -> None:
+    """Bring the aligned faces under their final name; a clip without any face gets an empty folder."""
+    produced.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        shutil.copytree(produced, aside)
+        shutil.rmtree(target, ignore_errors=True)
+        aside.rename(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

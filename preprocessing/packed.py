@@ -1,0 +1,232 @@
+"""A cache in one file (see `pack.py`), read without trusting the file.
+
+A pickle is a program: whoever writes one decides what the reader's machine runs. Here it can ask for
+nothing but arrays of plain numbers, which are built by the functions below and not by numpy's own: those
+make an array of object pointers out of any bytes they are told to (`numpy.ndarray(1, "O", data)`).
+"""
+
+import math
+import pickle
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from preprocessing.errors import UserError
+from preprocessing.store import FORMAT_VERSION, Arrays, ClipStore
+
+PACK_FORMAT = "mosi_e2e pack 1"
+PARTS = {"format": str, "about": str, "meta": dict, "stats": dict, "index": dict, "clips": dict}
+PLAIN_DTYPE = re.compile(r"[<>=|]?[biufc][0-9]{1,2}", re.ASCII)  # truth values and numbers
+# What a damaged pickle may end with, beside its own error.
+DAMAGE = (
+    pickle.UnpicklingError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    BufferError,
+    RecursionError,
+    ImportError,
+)
+
+
+def open_store(path: str | Path) -> ClipStore:
+    """Open a cache folder, or a pack of one.
+
+    Raises:
+        UserError: neither, or one of another format.
+    """
+    return PackedStore(path) if Path(path).is_file() else ClipStore(path)
+
+
+class PackedStore(ClipStore):
+    """A pack with the interface of the cache that it was made from; all of it is in memory.
+
+    Args:
+        root: the pack file.
+
+    Raises:
+        UserError: no pack, damaged, of another format, or it asks for more than arrays.
+    """
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+        pack = load_pack(self.root)
+        self.meta = pack["meta"]
+        self.index = read_columns(self.root, pack["index"])
+        self._stats = pack["stats"]
+        self._clips = pack["clips"]
+
+    def __reduce__(self):
+        """A loading process that cannot share this one's memory reads the file, not a copy through a pipe."""
+        return PackedStore, (self.root,)
+
+    def read(self, clip_id: str, stage: str, keys: Sequence[str] | None = None) -> Arrays:
+        """The arrays of one clip and stage, as copies; `keys` gives those alone."""
+        try:
+            arrays = self._clips[clip_id][stage]
+            return {key: np.array(arrays[key]) for key in (keys or arrays)}
+        except KeyError as error:
+            raise UserError(
+                f"{self.root} has no {error} of clip '{clip_id}', stage '{stage}'; pack the cache again"
+            ) from error
+
+    @property
+    def stats(self) -> dict[str, dict[str, list[float]]]:
+        """As of `ClipStore`."""
+        return self._stats
+
+
+def load_pack(path: Path) -> dict[str, Any]:
+    """Read a pack file.
+
+    Raises:
+        UserError: see `PackedStore`.
+    """
+    try:
+        with path.open("rb") as file:
+            pack = PackUnpickler(file).load()
+    except DAMAGE as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path} is no pack, or damaged ({text}); make it with: {HOW}") from error
+    check_pack(path, pack)
+    return pack
+
+
+HOW = "python -m preprocessing.pack CACHE --out mosi.pack.pkl"
+
+
+def check_pack(path: Path, pack: Any) -> None:
+    """Refuse anything of another shape than `pack.py` writes."""
+    if not isinstance(pack, dict) or not str(pack.get("format", "")).startswith("mosi_e2e pack"):
+        raise UserError(f"{path} is a pickle, but no pack; make one with: {HOW}")
+    wrong = [name for name, kind in PARTS.items() if not isinstance(pack.get(name), kind)]
+    if "meta" not in wrong and not isinstance(pack["meta"].get("stages"), dict):
+        wrong.append("meta")
+    meta = pack.get("meta")
+    found = pack["format"], meta.get("format") if isinstance(meta, dict) else FORMAT_VERSION
+    if found != (PACK_FORMAT, FORMAT_VERSION):
+        raise UserError(
+            f"{path} has the format '{found[0]}' of cache format {found[1]}, this program reads "
+            f"'{PACK_FORMAT}' of {FORMAT_VERSION}; pack a cache again with: {HOW}"
+        )
+    odd = [
+        f"clip '{clip_id}'"
+        for clip_id, stages in (pack["clips"] if not wrong else {}).items()
+        if not is_clip(stages)
+    ]
+    if wrong or odd:
+        raise UserError(f"{path} is damaged (its {[*wrong, *odd][0]} is not as it should be); pack again")
+
+
+def read_columns(path: Path, columns: dict[str, Any]) -> pd.DataFrame:
+    """The index as a table."""
+    try:
+        return pd.DataFrame(columns)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged (its index is no table: {error}); pack again") from error
+
+
+def is_clip(stages: Any) -> bool:
+    """Whether something is `{stage: {key: array}}`."""
+    return isinstance(stages, dict) and all(
+        isinstance(arrays, dict) and all(isinstance(array, np.ndarray) for array in arrays.values())
+        for arrays in stages.values()
+    )
+
+
+class PackUnpickler(pickle.Unpickler):
+    """Builds containers and arrays of plain numbers; every other name is refused before it is looked up."""
+
+    def find_class(self, module: str, name: str) -> "Maker":
+        build = MAKERS.get((module.replace("numpy._core.", "numpy.core."), name))
+        if build is None:
+            raise UserError(
+                f"the pickle asks for {module[:60]!r} {name[:60]!r}, but a pack holds arrays of numbers: "
+                "nothing was run; do not open this file with pickle.load, and get a pack that you can trust"
+            )
+        return Maker(build)
+
+
+class Maker:
+    """A function under the name by which pickles call it; it has no state that a pickle could set."""
+
+    __slots__ = ("_build",)
+
+    def __init__(self, build: Callable):
+        self._build = build
+
+    def __call__(self, *args):
+        return self._build(*args)
+
+    def __setstate__(self, state):
+        raise pickle.UnpicklingError("it sets the state of a function")
+
+
+class PlainDtype:
+    """The type of an array's numbers, as `numpy.dtype` is pickled."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, text: str, align: bool = False, copy: bool = False):
+        del align, copy
+        self.dtype = plain_dtype(text)
+
+    def __setstate__(self, state):
+        version, order, *rest = state
+        if (version, *rest) != (3, None, None, None, -1, -1, 0) or order not in "<>=|":
+            raise pickle.UnpicklingError("an array of something else than plain numbers")
+        self.dtype = plain_dtype(order + self.dtype.str[1:])
+
+
+class PendingArray(np.ndarray):
+    """An array that a pickle of the fourth protocol fills after making it."""
+
+    def __setstate__(self, state):
+        version, shape, dtype, fortran, data = state
+        if type(dtype) is not PlainDtype or type(data) is not bytes:
+            raise pickle.UnpicklingError("an array of something else than plain numbers")
+        super().__setstate__((version, shape, dtype.dtype, fortran, data))
+
+
+def plain_dtype(text: str) -> np.dtype:
+    """A dtype of truth values or numbers: no pointers, no fields."""
+    if type(text) is not str or not PLAIN_DTYPE.fullmatch(text):
+        raise pickle.UnpicklingError(f"an array of {str(text)[:40]!r} instead of plain numbers")
+    return np.dtype(text)
+
+
+def make_array(shape, text, data) -> np.ndarray:
+    """`numpy.ndarray(shape, dtype, data)`, which is how packs are written: any numpy reads that."""
+    return from_buffer(data, PlainDtype(text), shape, "C")
+
+
+def from_buffer(data, dtype, shape, order) -> np.ndarray:
+    """`_frombuffer`, which is how numpy pickles arrays in the fifth protocol."""
+    if type(data) not in (bytes, bytearray) or type(dtype) is not PlainDtype or type(shape) is not tuple:
+        raise pickle.UnpicklingError("an array that is not made of bytes, a plain type and a shape")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.dtype.itemsize != len(data):
+        raise pickle.UnpicklingError("an array whose size is not that of its bytes")
+    return np.ndarray(shape, dtype.dtype, data, order=order)
+
+
+def pend_array(*args) -> PendingArray:
+    """`_reconstruct`, which is how numpy pickles arrays in earlier protocols: empty, filled afterwards."""
+    del args
+    return PendingArray((0,), np.uint8)
+
+
+MAKERS = {
+    ("builtins", "dict"): dict,
+    ("numpy", "ndarray"): make_array,
+    ("numpy", "dtype"): PlainDtype,
+    ("numpy.core.numeric", "_frombuffer"): from_buffer,
+    ("numpy.core.multiarray", "_reconstruct"): pend_array,
+}

@@ -1,0 +1,172 @@
+"""The cache: one folder, one file per clip and stage.
+
+    cache/<set>/
+    ├── meta.json      format version; per stage: recipe, options, keys, unit and column names
+    ├── index.csv      one row per clip; written last, so its presence means that the run is complete
+    ├── stats.json     mean and standard deviation per feature column, train split only
+    ├── failures.csv   clip_id, stage, error
+    └── clips/<stage>-<recipe>/<clip_id>.safetensors
+
+Everything is ragged and unpadded, in its raw dtype. Each sequence has its own `*_time` (seconds from the
+clip's start) and, where it applies, `*_valid`.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from preprocessing.errors import UserError
+
+FORMAT_VERSION = 1
+SAMPLE_RATE = 16_000  # Hz, of every cached waveform: what the wav2vec 2.0 family expects
+STAGES = ("faces", "waveform", "behaviour", "acoustics")
+Arrays = dict[str, np.ndarray]
+
+
+def file_name(clip_id: str) -> str:
+    """A name that no file system, shell or tar program trips over, one to one with the clip id."""
+    name = quote(clip_id, safe="")
+    return f"%{ord(name[0]):02X}{name[1:]}" if name[0] in ".-~" else name
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write aside, then rename: whoever reads `path` sees all of it or nothing.
+
+    The name beside is the process's own, so that two runs on one cache do not write into each other.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+class StageFiles:
+    """The files of one stage, made with one recipe."""
+
+    def __init__(self, root: Path, stage: str, recipe: str):
+        self.folder = root / "clips" / f"{stage}-{recipe}"
+
+    def path(self, clip_id: str) -> Path:
+        return self.folder / f"{file_name(clip_id)}.safetensors"
+
+    def write(self, clip_id: str, arrays: Mapping[str, np.ndarray], status: Mapping[str, str]) -> None:
+        """Store one clip's arrays and its status (`ok`, or why it has no rows, and remarks)."""
+        # One metadata entry: the format does not keep the order of several, and equal input must give
+        # equal bytes.
+        whole = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+        write_atomic(self.path(clip_id), save(whole, metadata={"status": json.dumps(status, sort_keys=True)}))
+
+    def read(self, clip_id: str, keys: Sequence[str] | None = None) -> Arrays:
+        with self._open(clip_id) as file:
+            return {key: file.get_tensor(key) for key in (keys or file.keys())}
+
+    def status(self, clip_id: str) -> dict[str, str] | None:
+        """The stored status, or None where the clip has no readable file."""
+        if not self.path(clip_id).is_file():
+            return None
+        try:
+            with self._open(clip_id) as file:
+                return json.loads(file.metadata()["status"])
+        except UserError:
+            return None
+
+    def _open(self, clip_id: str):
+        path = self.path(clip_id)
+        try:
+            return safe_open(path, framework="numpy")
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path} is damaged or missing ({error}); run preprocessing again") from error
+
+
+class ClipStore:
+    """Read access to a finished cache.
+
+    Args:
+        root: the cache folder.
+
+    Raises:
+        UserError: no finished cache there, or one of another format version.
+
+    Example:
+        >>> store = ClipStore("cache/sample")                             # doctest: +SKIP
+        >>> store.read("Oz06ZWiO20M_6", "behaviour")["behaviour_time"]    # doctest: +SKIP
+    """
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+        if not (self.root / "index.csv").is_file():
+            raise UserError(
+                f"{self.root} holds no finished cache (no index.csv); "
+                f"type: python -m preprocessing --config configs/preprocess.yaml out={self.root}"
+            )
+        self.meta: dict[str, Any] = json.loads((self.root / "meta.json").read_text())
+        if self.meta["format"] != FORMAT_VERSION:
+            raise UserError(
+                f"{self.root} has cache format {self.meta['format']}, this program reads {FORMAT_VERSION}; "
+                "run preprocessing again into a new folder"
+            )
+        self.index = read_index(self.root / "index.csv")
+        self._files = {
+            stage: StageFiles(self.root, stage, entry["recipe"])
+            for stage, entry in self.meta["stages"].items()
+        }
+
+    def read(self, clip_id: str, stage: str, keys: Sequence[str] | None = None) -> Arrays:
+        """The arrays of one clip and stage; `keys` reads those alone."""
+        if stage not in self._files:
+            raise UserError(f"{self.root} has no stage '{stage}'; it has {', '.join(self._files)}")
+        return self._files[stage].read(clip_id, keys)
+
+    def columns(self, stage: str, key: str) -> list[str]:
+        """Names of the feature columns of `key`."""
+        return self.meta["stages"][stage]["keys"][key]["columns"]
+
+    def recipe(self, stage: str) -> str:
+        return self.meta["stages"][stage]["recipe"]
+
+    @property
+    def stats(self) -> dict[str, dict[str, list[float]]]:
+        """`{key: {"mean": [D], "std": [D]}}` over the valid rows of the train split."""
+        path = self.root / "stats.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the clips were made by the sample generator: every table of results must say so."""
+        return bool(self.meta.get("synthetic", False))
+
+
+INDEX_TEXT = ("clip_id", "video_id", "split", *STAGES)
+INDEX_NUMBERS = ("label", "duration_s", "n_frames", "face_ratio")
+
+
+def read_index(path: Path) -> pd.DataFrame:
+    """`index.csv`; ids stay text whatever they look like, a number that a clip lacks is NaN."""
+    return pd.read_csv(
+        path,
+        dtype=dict.fromkeys(INDEX_TEXT, str),
+        keep_default_na=False,
+        na_values={name: [""] for name in INDEX_NUMBERS},
+    )
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write a CSV in one atomic step."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(path, text.getvalue().encode())

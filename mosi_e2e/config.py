@@ -1,0 +1,34 @@
+"""What a run can be told: the schema of the recipes in `configs/`."""
+
+from dataclasses import dataclass, field
+
+from mosi_e2e.data.augment import AugmentConfig
+from mosi_e2e.data.dataset import DataConfig
+from mosi_e2e.engine.early_stopping import StoppingConfig
+from mosi_e2e.engine.losses import LossConfig
+from mosi_e2e.engine.optim import OptimConfig
+from mosi_e2e.models import ModelConfig
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run. Processes and precision are Accelerate's business, all else is here.
+
+    Attributes:
+        name: of the run's folder below `out`.
+        seed: of weights, order, augmentation and dropout.
+        task: regression (sentiment in [-3, 3]) | binary (negative / positive).
+        zero_label: binary only: clips labelled 0 are left out (`drop`) or `positive`.
+    """
+
+    name: str = "run"
+    out: str = "runs"
+    seed: int = 0
+    task: str = "regression"
+    zero_label: str = "drop"
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    stopping: StoppingConfig = field(default_factory=StoppingConfig)

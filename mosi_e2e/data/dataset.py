@@ -1,0 +1,186 @@
+"""Clips of a cache as training examples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from torch.utils.data import Dataset
+
+from mosi_e2e.data.augment import Augmenter, Streams
+from mosi_e2e.data.streams import SOURCES, Source
+from preprocessing.errors import UserError
+from preprocessing.store import SAMPLE_RATE, ClipStore
+
+FAILED = ("failed", "refused")
+ABSENCES = ("no_audio", "no_face", "no_video", "too_short")
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where clips come from and how they are batched.
+
+    Attributes:
+        cache: folder that preprocessing wrote, or a pack of it.
+        batch_size: clips per optimizer update, over all processes and micro-batches.
+        micro_batch: clips per forward pass of one process; 0 takes the process's whole share at once.
+            Results do not depend on it; memory does.
+        eval_batch: clips per forward pass of one process in evaluation.
+        workers: loading processes beside each training process.
+        max_seconds: a longer training clip gives a random window of this length; 0 never cuts.
+        allow_missing: causes for which clips may be left out or lack a stream: `failed`, `refused` (not in
+            the cache), `no_audio`, `no_face`, `no_video`, `too_short` (lack a stream, stay in).
+    """
+
+    cache: str = "cache/mosi"
+    batch_size: int = 16
+    micro_batch: int = 0
+    eval_batch: int = 16
+    workers: int = 2
+    max_seconds: float = 30.0
+    allow_missing: list[str] = field(default_factory=lambda: list(ABSENCES))
+
+
+class Pick(NamedTuple):
+    """What a sampler asks the dataset for.
+
+    Attributes:
+        index: number of the clip.
+        draw: number of the epoch, which the augmentation depends on; -1 for none.
+        weight: of the clip in the loss; 0 marks a filler that only keeps batches in step.
+    """
+
+    index: int
+    draw: int = -1
+    weight: float = 1.0
+
+
+class ClipDataset(Dataset):
+    """One split of a cache.
+
+    Args:
+        store: the cache.
+        split: train | valid | test.
+        streams: names out of `SOURCES`.
+        config: causes that may be missing, longest clip.
+        labelled: leave out clips without a label (training and scoring need one, predicting does not).
+        augmenter: for training clips; used where a pick has a draw.
+        seed: of the augmentation.
+
+    Raises:
+        UserError: no such clips, or clips are missing for a cause that is not allowed.
+    """
+
+    def __init__(
+        self,
+        store: ClipStore,
+        split: str,
+        streams: Sequence[str],
+        config: DataConfig,
+        labelled: bool = True,
+        augmenter: Augmenter | None = None,
+        seed: int = 0,
+    ):
+        self.store, self.streams, self.config = store, list(streams), config
+        self.augmenter, self.seed = augmenter, seed
+        self.clips = select_clips(store, split, self.streams, config, labelled)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, pick: Pick) -> dict:
+        """One example: ids, label, `streams` {name: {values, time}} of the valid rows, weight, number."""
+        clip = self.clips.iloc[pick.index]
+        streams = {name: read_stream(self.store, clip.clip_id, SOURCES[name]) for name in self.streams}
+        if pick.draw >= 0:
+            key = (self.seed, pick.draw, pick.index)
+            streams = cut_window(streams, clip.duration_s, self.config.max_seconds, key)
+            streams = self.augmenter(streams, key) if self.augmenter else streams
+        return {
+            "index": pick.index,
+            "clip_id": clip.clip_id,
+            "label": float(clip.label),
+            "weight": pick.weight,
+            "streams": streams,
+        }
+
+
+def select_clips(
+    store: ClipStore, split: str, streams: Sequence[str], config: DataConfig, labelled: bool
+) -> pd.DataFrame:
+    """The rows of the index that are used, after all that is missing was said or allowed."""
+    unknown = [cause for cause in config.allow_missing if cause not in (*FAILED, *ABSENCES)]
+    if unknown:
+        known = ", ".join((*FAILED, *ABSENCES))
+        raise UserError(f"data.allow_missing knows {known}, but got {', '.join(unknown)}")
+    clips = store.index[store.index.split == split].reset_index(drop=True)
+    if clips.empty:
+        have = ", ".join(sorted(store.index.split.unique()))
+        raise UserError(f"{store.root} has no clip in split '{split}' (it has {have}); choose one of those")
+    stages = sorted({SOURCES[name].stage for name in streams})
+    states = clips[stages]
+    for cause in (*FAILED, *ABSENCES):
+        hit = states.eq(cause).any(axis=1)
+        if hit.any() and cause not in config.allow_missing:
+            raise UserError(
+                f"{int(hit.sum())} {split} clips are '{cause}' in {store.root} (first: "
+                f"{clips[hit].clip_id.iloc[0]}); run preprocessing again, or type "
+                f"data.allow_missing=[{','.join([*config.allow_missing, cause])}]"
+            )
+    clips = clips[~states.isin(FAILED).any(axis=1)]
+    if labelled:
+        clips = clips[clips.label.notna()]
+    if clips.empty:
+        raise UserError(
+            f"no {'labelled ' if labelled else ''}clip of split '{split}' in {store.root} can be used"
+        )
+    return clips.reset_index(drop=True)
+
+
+def read_stream(store: ClipStore, clip_id: str, source: Source) -> dict[str, np.ndarray]:
+    """`{"values", "time"}` of a clip's valid rows.
+
+    Crops become [T, H, W, 3] uint8 RGB, a waveform [S] float32 in [-1, 1] (`time` [1]: of its first
+    sample), tokens [T, D] float32.
+    """
+    arrays = store.read(clip_id, source.stage)
+    time = arrays[f"{source.key}_time"].astype(np.float32)
+    if source.kind == "waveform":
+        return {"values": arrays[source.key].astype(np.float32) / 32768, "time": time}
+    if source.kind == "crops":
+        valid = arrays["face_valid"]
+        return {
+            "values": decode_crops(arrays["face_jpeg"], arrays["face_offset"], valid),
+            "time": time[valid],
+        }
+    valid = arrays.get(f"{source.key}_valid", np.ones(len(time), dtype=bool))
+    return {"values": arrays[source.key][valid].astype(np.float32), "time": time[valid]}
+
+
+def decode_crops(jpeg: np.ndarray, offset: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """JPEG bytes → [T, H, W, 3] uint8 RGB of the valid rows."""
+    ranges = [(offset[i], offset[i + 1]) for i in np.flatnonzero(valid)]
+    crops = [cv2.imdecode(jpeg[start:end], cv2.IMREAD_COLOR_RGB) for start, end in ranges]
+    return np.stack(crops) if crops else np.zeros((0, 1, 1, 3), np.uint8)
+
+
+def cut_window(streams: Streams, duration_s: float, limit_s: float, key: tuple[int, ...]) -> Streams:
+    """A random window of `limit_s` seconds of a longer clip, all streams alike; times stay the clip's."""
+    if not limit_s or duration_s <= limit_s:
+        return streams
+    start = np.random.default_rng([*key, 1]).uniform(0, duration_s - limit_s)
+    cut = {}
+    for name, stream in streams.items():
+        values, time = stream["values"], stream["time"]
+        if SOURCES[name].kind == "waveform" and len(values):
+            first, last = (max(int((edge - time[0]) * SAMPLE_RATE), 0) for edge in (start, start + limit_s))
+            cut[name] = {"values": values[first:last], "time": time + first / SAMPLE_RATE}
+            continue
+        keep = (time >= start) & (time < start + limit_s)
+        if len(time) == 1:  # functionals: one row speaks for the whole clip
+            keep[:] = True
+        cut[name] = {"values": values[keep], "time": time[keep]}
+    return cut

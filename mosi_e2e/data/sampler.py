@@ -1,0 +1,82 @@
+"""Which process sees which clip when.
+
+An optimizer update is defined by its clips alone: `batch_size` of them, in an order that depends on seed
+and epoch. How they are spread over processes and micro-batches changes nothing but who computes what, so
+one process or eight, one pass or accumulation, a resumed run or an uninterrupted one train alike.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from mosi_e2e.data.dataset import Pick
+
+
+class UpdateSampler(Sampler[list[Pick]]):
+    """Yields this process's micro-batches, `steps_per_update` of them for every update.
+
+    Weights are 1 / (clips of the update): the sum of weighted losses over processes and micro-batches is
+    the mean over the update. A micro-batch without a clip of its own gets a filler of weight 0.
+
+    Args:
+        count: clips in the dataset.
+        batch_size: clips per update.
+        micro_batch: clips per forward pass; 0 = the process's whole share.
+        seed: of the order.
+        rank, world: this process and how many there are.
+    """
+
+    def __init__(self, count: int, batch_size: int, micro_batch: int, seed: int, rank: int, world: int):
+        self.count, self.batch_size, self.seed, self.rank, self.world = (
+            count,
+            batch_size,
+            seed,
+            rank,
+            world,
+        )
+        share = -(-min(batch_size, count) // world)
+        self.micro_batch = min(micro_batch or share, share)
+        self.steps_per_update = -(-share // self.micro_batch)
+        self.epoch = 0
+        self.start_update = 0
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def __len__(self) -> int:
+        return (self.updates_per_epoch - self.start_update) * self.steps_per_update
+
+    def __iter__(self) -> Iterator[list[Pick]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        for update in range(self.start_update, self.updates_per_epoch):
+            clips = order[update * self.batch_size : (update + 1) * self.batch_size]
+            yield from self._split(clips)
+
+    def _split(self, clips: np.ndarray) -> Iterator[list[Pick]]:
+        weight = 1.0 / len(clips)
+        mine = clips[self.rank :: self.world]
+        for step in range(self.steps_per_update):
+            part = mine[step * self.micro_batch : (step + 1) * self.micro_batch]
+            yield [Pick(int(i), self.epoch, weight) for i in part] or [Pick(int(clips[0]), self.epoch, 0.0)]
+
+
+class SweepSampler(Sampler[list[Pick]]):
+    """Every clip once, in order, without augmentation; all processes yield equally many batches of one size.
+
+    Fillers of weight 0 make up the rest, so that what processes gather has one shape.
+    """
+
+    def __init__(self, count: int, batch_size: int, rank: int, world: int):
+        self.count, self.rank, self.world = count, rank, world
+        self.batch_size = min(batch_size, -(-count // world))
+
+    def __len__(self) -> int:
+        return -(-self.count // (self.batch_size * self.world))
+
+    def __iter__(self) -> Iterator[list[Pick]]:
+        for step in range(len(self)):
+            first = (step * self.world + self.rank) * self.batch_size
+            numbers = range(first, first + self.batch_size)
+            yield [Pick(i) if i < self.count else Pick(0, weight=0.0) for i in numbers]

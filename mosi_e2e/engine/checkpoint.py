@@ -1,0 +1,130 @@
+"""What a run leaves on disk: weights that stand alone, and the state to go on from."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.data.streams import SOURCES
+from mosi_e2e.models import ModelConfig, build_model, list_streams
+from preprocessing.errors import UserError
+from preprocessing.settings import dump_config, load_config
+from preprocessing.store import ClipStore, write_atomic
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheFacts:
+    """What a model must know of the cache it was trained on, to refuse another kind.
+
+    Attributes:
+        columns: per token stream, the names of its columns.
+        train_label: labels of the train split, which the floors are computed from.
+        synthetic: whether the clips were generated.
+    """
+
+    columns: dict[str, list[str]]
+    train_label: list[float]
+    synthetic: bool
+
+
+def read_columns(store: ClipStore, streams: list[str]) -> dict[str, list[str]]:
+    """Column names of the token streams among `streams`."""
+    tokens = {name: SOURCES[name] for name in streams if SOURCES[name].kind == "tokens"}
+    return {name: store.columns(source.stage, source.key) for name, source in tokens.items()}
+
+
+def check_columns(facts: CacheFacts, store: ClipStore) -> None:
+    """Refuse a cache whose token streams are not those the model was trained on.
+
+    Raises:
+        UserError: names the stream and the first columns that differ.
+    """
+    for name, names in facts.columns.items():
+        found = store.columns(SOURCES[name].stage, SOURCES[name].key)
+        if found != names:
+            odd = next((a, b) for a, b in zip([*names, None], [*found, None], strict=False) if a != b)
+            raise UserError(
+                f"the model reads {len(names)} {name} columns, {store.root} has {len(found)} "
+                f"(first difference: '{odd[0]}' against '{odd[1]}'); "
+                "preprocess with the same behaviour.backend"
+            )
+
+
+def save_model(folder: Path, model: nn.Module, config: RunConfig, facts: CacheFacts) -> None:
+    """Write weights, config and facts so that `load_model` needs nothing else, no hub either.
+
+    The folder's weights are replaced last: a crash leaves the former best complete.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = dataclasses.replace(config, model=standalone_config(config.model, model))
+    write_atomic(folder / "config.yaml", dump_config(plain).encode())
+    write_atomic(folder / "facts.json", json.dumps(dataclasses.asdict(facts)).encode())
+    beside = folder / f".{WEIGHTS}.tmp"
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, beside)
+    beside.replace(folder / WEIGHTS)
+
+
+def standalone_config(config: ModelConfig, model: nn.Module) -> ModelConfig:
+    """The model's config with encoders that are rebuilt from it alone."""
+    sections = {name: encoder.standalone_config() for name, encoder in model.encoders.items()}
+    section = dataclasses.replace(getattr(config, config.name), **sections)
+    return dataclasses.replace(config, **{config.name: section})
+
+
+def load_model(folder: Path) -> tuple[nn.Module, RunConfig, CacheFacts]:
+    """Rebuild a saved model, in eval mode.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not (folder / WEIGHTS).is_file():
+        raise UserError(
+            f"{folder} holds no trained model ({WEIGHTS}); train one: accelerate launch -m mosi_e2e.train"
+        )
+    config = load_config(RunConfig, folder / "config.yaml")
+    facts = CacheFacts(**json.loads((folder / "facts.json").read_text()))
+    model = build_model(config.model, facts.columns)
+    model.load_state_dict(load_file(folder / WEIGHTS))
+    return model.eval(), config, facts
+
+
+def save_resume(accelerator: Accelerator, folder: Path) -> None:
+    """Replace the state to go on from; whatever moment the process dies at, one whole state stays."""
+    beside, old = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
+    if accelerator.is_main_process:
+        shutil.rmtree(beside, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(beside))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        if folder.exists():  # else `old` is the only whole state: a run died here before
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        beside.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    accelerator.wait_for_everyone()
+
+
+def find_resume(folder: Path) -> Path | None:
+    """The newest whole state, or None."""
+    candidates = (folder, folder.with_name(f"{folder.name}.old"))
+    return next((path for path in candidates if path.is_dir()), None)
+
+
+def cache_facts(store: ClipStore, config: ModelConfig, train_label) -> CacheFacts:
+    """What is kept of the cache beside the weights."""
+    columns = read_columns(store, list_streams(config))
+    return CacheFacts(columns, [float(value) for value in train_label], store.synthetic)
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """All and trainable parameters."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, _ in sizes), sum(n for n, trains in sizes if trains)

@@ -1,0 +1,109 @@
+"""Optimizer and learning-rate schedule."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, ReduceLROnPlateau
+
+from mosi_e2e.engine.losses import check_choice
+from mosi_e2e.models.encoders import layer_groups
+
+SCHEDULES = ("cosine", "plateau", "constant")
+PRETRAINED = ("face", "speech")  # encoders that learn at their own rate
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW and its learning rate.
+
+    Attributes:
+        lr: peak rate of everything that is new.
+        encoder_lr: peak rate of the face and speech encoders' last layer.
+        layer_decay: an encoder layer learns at `layer_decay` times the rate of the one after it.
+        weight_decay: of matrices; biases, norms and embeddings have none.
+        epochs: longest training.
+        warmup: share of all updates over which the rate rises from 0.
+        schedule: cosine (to `final` times the peak) | plateau (times `factor` after `patience` epochs
+            without a better valid metric) | constant.
+        clip: largest norm of the gradient; 0 = never clipped.
+    """
+
+    lr: float = 1e-3
+    encoder_lr: float = 2e-5
+    layer_decay: float = 0.9
+    weight_decay: float = 0.05
+    epochs: int = 40
+    warmup: float = 0.1
+    schedule: str = "cosine"
+    final: float = 0.01
+    factor: float = 0.5
+    patience: int = 3
+    clip: float = 1.0
+
+
+def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
+    """AdamW over every trainable parameter, each with the rate and decay of its group."""
+    rates: dict[nn.Parameter, float] = {}
+    for name, encoder in model.encoders.items():
+        layers = layer_groups(encoder) if name in PRETRAINED else []
+        for depth, layer in enumerate(reversed(layers)):
+            rates |= dict.fromkeys(layer, config.encoder_lr * config.layer_decay**depth)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            decay = config.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rates.get(parameter, config.lr), decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
+    )
+
+
+class Schedule:
+    """Learning rate by optimizer update (warm-up, cosine) and by epoch (plateau).
+
+    It is not prepared by Accelerate: it counts optimizer updates whatever the number of processes, where a
+    prepared scheduler runs `num_processes` times too fast.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, config: OptimConfig, updates: int, mode: str):
+        check_choice("optim.schedule", config.schedule, SCHEDULES)
+        warmup = max(1, round(config.warmup * updates))
+        self._by_epoch = None
+        if config.schedule == "cosine":
+            self._by_update = LambdaLR(
+                optimizer, lambda done: cosine_rate(done, warmup, updates, config.final)
+            )
+        else:
+            self._by_update = LinearLR(optimizer, start_factor=1 / warmup, total_iters=warmup - 1 or 1)
+        if config.schedule == "plateau":
+            self._by_epoch = ReduceLROnPlateau(
+                optimizer, mode, factor=config.factor, patience=config.patience
+            )
+
+    def after_update(self) -> None:
+        """Call once after each optimizer update."""
+        self._by_update.step()
+
+    def after_epoch(self, monitored: float) -> None:
+        """Call once after each epoch with the valid metric."""
+        if self._by_epoch is not None:
+            self._by_epoch.step(monitored)
+
+    def state_dict(self) -> dict:
+        by_epoch = self._by_epoch.state_dict() if self._by_epoch else {}
+        return {"by_update": self._by_update.state_dict(), "by_epoch": by_epoch}
+
+    def load_state_dict(self, state: dict) -> None:
+        self._by_update.load_state_dict(state["by_update"])
+        if self._by_epoch is not None:
+            self._by_epoch.load_state_dict(state["by_epoch"])
+
+
+def cosine_rate(done: int, warmup: int, updates: int, final: float) -> float:
+    """Share of the peak rate after `done` updates: a line up, then half a cosine down to `final`."""
+    if done < warmup:
+        return (done + 1) / warmup
+    progress = min(1.0, (done - warmup) / max(1, updates - warmup))
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))

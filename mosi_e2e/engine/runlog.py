@@ -1,0 +1,151 @@
+"""The run folder: everything a run writes for people and for later commands.
+
+runs/<name>/
+├── config.yaml, environment.json      what was run, on what
+├── history.csv, curves.png            per epoch
+├── best/                              weights of the best epoch, which stand alone
+├── last/                              state to resume from
+├── metrics_<split>.json, predictions_<split>.csv
+└── tensorboard/
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import distributions
+from itertools import zip_longest
+from pathlib import Path
+
+import pandas as pd
+import torch
+from accelerate import Accelerator
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.engine.checkpoint import find_resume
+from mosi_e2e.engine.losses import Objective
+from mosi_e2e.plots import draw_curves
+from mosi_e2e.statistics import bootstrap_interval
+from preprocessing.errors import UserError
+from preprocessing.settings import dump_config
+from preprocessing.store import ClipStore, write_atomic
+
+
+def open_run(config: RunConfig, resume: bool) -> Path:
+    """The run's folder, made or found.
+
+    Raises:
+        UserError: it exists and `resume` is false, or the other way round, or its config differs.
+    """
+    folder = Path(config.out) / config.name
+    started = (folder / "config.yaml").is_file()
+    if started and not resume:
+        raise UserError(f"{folder} exists already; add --resume to go on with it, or type another name=NAME")
+    if resume and not started:
+        raise UserError(f"there is no run in {folder} to resume; leave out --resume to start it")
+    if resume:
+        check_same_config(folder, config)
+    return folder
+
+
+def check_same_config(folder: Path, config: RunConfig) -> None:
+    """A resumed run must be the run that was interrupted."""
+    before, now = (folder / "config.yaml").read_text().splitlines(), dump_config(config).splitlines()
+    if before != now:
+        pairs = zip_longest(before, now, fillvalue="nothing")
+        odd = next((b.strip(), n.strip()) for b, n in pairs if b != n)
+        raise UserError(f"{folder} was run with '{odd[0]}', not '{odd[1]}'; resume with the same settings")
+
+
+def write_start(folder: Path, config: RunConfig, store: ClipStore, accelerator: Accelerator) -> None:
+    """Config and environment, before anything is computed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "config.yaml", dump_config(config).encode())
+    environment = describe_environment(accelerator)
+    environment["cache"] = {
+        "path": str(store.root),
+        "synthetic": store.synthetic,
+        "recipes": {stage: store.recipe(stage) for stage in store.meta["stages"]},
+    }
+    write_atomic(folder / "environment.json", (json.dumps(environment, indent=1) + "\n").encode())
+
+
+def describe_environment(accelerator: Accelerator) -> dict:
+    """Command, code version, packages and hardware."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "command": [sys.executable, *sys.argv],
+        "git": describe_git(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "gpus": gpus,
+        "processes": accelerator.num_processes,
+        "mixed_precision": accelerator.mixed_precision,
+        "distributed": accelerator.distributed_type.value,
+        "packages": {
+            d.metadata["Name"]: d.version for d in sorted(distributions(), key=lambda d: d.name.lower())
+        },
+    }
+
+
+def describe_git() -> dict | None:
+    """Commit of the code and whether it was changed since; None outside a checkout."""
+    root = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit.stdout.strip(), "dirty": bool(changed.stdout.strip())}
+
+
+def write_history(
+    folder: Path, history: list[dict], config: RunConfig, objective: Objective, floor: float | None
+) -> None:
+    """`history.csv` and `curves.png`."""
+    table = pd.DataFrame(history)
+    write_atomic(folder / "history.csv", table.to_csv(index=False).encode())
+    metric, _ = objective.monitor
+    figure = draw_curves(table, metric, floor, f"{config.name}: {config.model.name}, {config.task}")
+    beside = folder / ".curves.png.tmp"
+    figure.savefig(beside, dpi=120, format="png")
+    beside.replace(folder / "curves.png")
+
+
+def score_table(table: pd.DataFrame, objective: Objective, synthetic: bool = False) -> dict:
+    """The content of `metrics_<split>.json`: n, metrics, 95 % intervals by video, floors."""
+    known = table[table.label.notna()]
+    label = known.label.to_numpy()
+    return {
+        "n": len(known),
+        "videos": int(known.video_id.nunique()),
+        "task": objective.task,
+        "synthetic": synthetic,
+        "metrics": objective.score(known),
+        "interval": bootstrap_interval(
+            label,
+            known.score.to_numpy(),
+            known.video_id.to_numpy(),
+            task=objective.task,
+            zero=objective.zero_label,
+        ),
+        "floors": objective.floors(label),
+    }
+
+
+def write_split(folder: Path, split: str, table: pd.DataFrame, scores: dict | None) -> None:
+    """`predictions_<split>.csv` and `metrics_<split>.json`."""
+    write_atomic(folder / f"predictions_{split}.csv", table.to_csv(index=False).encode())
+    if scores is not None:
+        write_atomic(folder / f"metrics_{split}.json", (json.dumps(scores, indent=1) + "\n").encode())
+
+
+def resume_state(folder: Path) -> Path | None:
+    """Where to resume from; None where the run was killed before its first epoch ended."""
+    return find_resume(folder / "last")

@@ -1,0 +1,84 @@
+"""Models by name.
+
+`model(batch) -> Prediction`; every model is built from its config and the column counts of its token streams,
+and carries the train split's statistics in its buffers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+
+import torch
+from torch import nn
+
+from mosi_e2e.data.streams import SOURCES, check_streams
+from mosi_e2e.models.crossmodal import CrossModalConfig
+from mosi_e2e.models.late_fusion import LateFusionConfig
+from preprocessing.errors import UserError
+
+MODELS = {
+    "crossmodal": "crossmodal.CrossModalTransformer",
+    "late_fusion": "late_fusion.LateFusion",
+}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """`name` chooses the model; the section of that name configures it."""
+
+    name: str = "crossmodal"
+    crossmodal: CrossModalConfig = field(default_factory=CrossModalConfig)
+    late_fusion: LateFusionConfig = field(default_factory=LateFusionConfig)
+
+
+def list_streams(config: ModelConfig) -> list[str]:
+    """The streams that the chosen model reads.
+
+    Raises:
+        UserError: unknown model, or a stream that does not exist or that the model cannot read.
+    """
+    if config.name not in MODELS:
+        raise UserError(
+            f"model.name is one of {', '.join(MODELS)}, but got '{config.name}'; type model.name=crossmodal"
+        )
+    section = getattr(config, config.name)
+    streams = check_streams(section.streams)
+    foreign = [name for name in streams if not hasattr(section, name)]
+    if foreign:
+        raise UserError(
+            f"{config.name} cannot read {', '.join(foreign)}; remove it from model.{config.name}.streams"
+        )
+    return streams
+
+
+def build_model(config: ModelConfig, columns: Mapping[str, list[str]]) -> nn.Module:
+    """Build the chosen model.
+
+    Args:
+        config: name and section.
+        columns: names of the columns of each token stream, as the cache has them.
+    """
+    list_streams(config)
+    module, name = MODELS[config.name].split(".")
+    model_class = getattr(import_module(f"{__name__}.{module}"), name)
+    return model_class(
+        getattr(config, config.name), {stream: len(names) for stream, names in columns.items()}
+    )
+
+
+def set_statistics(model: nn.Module, stats: Mapping[str, Mapping[str, list[float]]]) -> None:
+    """Give every token encoder the train split's mean and standard deviation.
+
+    Args:
+        model: with `encoders` by stream.
+        stats: `ClipStore.stats`, by cache key.
+    """
+    for name, encoder in model.encoders.items():
+        if SOURCES[name].kind != "tokens":
+            continue
+        key = SOURCES[name].key
+        if key not in stats:
+            raise UserError(
+                f"the cache has no train statistics for '{name}' (no usable train clip); preprocess some"
+            )
+        encoder.set_statistics(torch.tensor(stats[key]["mean"]), torch.tensor(stats[key]["std"]))

@@ -1,0 +1,72 @@
+"""The cross-modal transformer: encoders per stream → fusion in time → one score."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from mosi_e2e.models.encoders import build_encoder
+from mosi_e2e.models.encoders.face import FaceConfig
+from mosi_e2e.models.encoders.speech import SpeechConfig
+from mosi_e2e.models.encoders.tokens import TokenConfig
+from mosi_e2e.models.fusion import Fusion, FusionConfig
+from mosi_e2e.models.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class CrossModalConfig:
+    """Streams, their encoders, and how they are fused.
+
+    Attributes:
+        streams: names out of `mosi_e2e.data.streams.SOURCES`, in any order.
+        head_dropout: before the last layer.
+    """
+
+    streams: list[str] = field(default_factory=lambda: ["face", "speech", "behaviour"])
+    face: FaceConfig = field(default_factory=FaceConfig)
+    speech: SpeechConfig = field(default_factory=SpeechConfig)
+    behaviour: TokenConfig = field(default_factory=TokenConfig)
+    acoustics: TokenConfig = field(default_factory=lambda: TokenConfig(stride=4))
+    functionals: TokenConfig = field(default_factory=TokenConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    head_dropout: float = 0.1
+
+
+class CrossModalTransformer(nn.Module):
+    """Scores clips from streams of tokens that meet by their times.
+
+    Args:
+        config: what to build.
+        n_columns: values per row of each token stream.
+    """
+
+    def __init__(self, config: CrossModalConfig, n_columns: Mapping[str, int]):
+        super().__init__()
+        self.encoders = nn.ModuleDict(
+            {
+                name: build_encoder(name, getattr(config, name), n_columns.get(name))
+                for name in sorted(config.streams)
+            }
+        )
+        widths = {name: encoder.width for name, encoder in self.encoders.items()}
+        self.fusion = Fusion(config.streams, widths, config.fusion)
+        width = config.fusion.width
+        self.head = nn.Sequential(
+            nn.Linear(self.fusion.out_width, width),
+            nn.GELU(),
+            nn.Dropout(config.head_dropout),
+            nn.Linear(width, 1),
+        )
+        self.stream_heads = nn.ModuleDict({name: nn.Linear(width, 1) for name in self.encoders})
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
+        """Score a batch (see `mosi_e2e.data.batch`); labels in it are not looked at."""
+        tokens = {
+            name: encoder(batch[name], batch[f"{name}_time"], batch[f"{name}_is_pad"])
+            for name, encoder in self.encoders.items()
+        }
+        fused = self.fusion(tokens)
+        by_stream = {
+            name: self.stream_heads[name](fused.by_stream[name]).squeeze(-1) for name in self.encoders
+        }
+        return Prediction(self.head(fused.pooled).squeeze(-1), by_stream)

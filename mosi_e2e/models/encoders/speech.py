@@ -1,0 +1,233 @@
+"""Speech through a wav2vec 2.0, HuBERT, WavLM or data2vec-audio model: one token per 20 ms."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from mosi_e2e.models.encoders.pretrained import PretrainedEncoder, check_freeze_policy
+from mosi_e2e.models.layers import Tokens
+from preprocessing.errors import UserError
+
+SAMPLE_RATE = 16_000  # Hz, of the cache and of every checkpoint of these families
+
+
+@dataclass(frozen=True)
+class SpeechConfig:
+    """Settings of the speech encoder.
+
+    Attributes:
+        model: hub name or local folder of a checkpoint; with `pretrained: false` also a bare family:
+            wav2vec2, hubert, wavlm or data2vec-audio.
+        pretrained: False builds the same class with random weights.
+        kwargs: entries of the model's transformers config, such as `{hidden_size: 64, num_hidden_layers:
+            2}`. With pretrained weights, a smaller `num_hidden_layers` keeps the first layers.
+        normalise: zero mean and unit variance per clip; None: as the checkpoint was trained.
+        freeze: `frozen`, `last_n` (the last `last_n` transformer layers train) or `full`.
+        freeze_stem: keep the convolutional stem frozen under `full` too, as usual in fine-tuning.
+        gradient_checkpointing: recompute activations in the backward pass: less memory, a third more
+            time.
+    """
+
+    model: str = "facebook/wav2vec2-base-960h"
+    pretrained: bool = True
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    normalise: bool | None = None
+    freeze: str = "last_n"
+    last_n: int = 4
+    freeze_stem: bool = True
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self):
+        check_freeze_policy("speech", self.freeze, self.last_n)
+
+
+class MaskedGroupNorm(nn.GroupNorm):
+    """Group normalisation over the valid part of each clip, with `nn.GroupNorm`'s weights.
+
+    Checkpoints with `feat_extract_norm: group` (wav2vec2-base, hubert-base, wavlm-base) begin with a
+    normalisation of each channel over the whole clip, so that zeros behind a clip change all of its
+    tokens.
+    """
+
+    def forward(self, hidden: Float[Tensor, "b c t"], n_valid: Int[Tensor, " b"]) -> Float[Tensor, "b c t"]:
+        """Normalise the first `n_valid` frames of each clip; the others become 0.
+
+        Clip by clip through the library's kernel: half the time of masked arithmetic over the batch, and
+        no float32 temporary as large as the batch. A single frame has no variance and leads to no token.
+        """
+        output = torch.zeros_like(hidden)
+        for clip, n_frames in enumerate(n_valid.tolist()):
+            if n_frames > 1:
+                output[clip, :, :n_frames] = super().forward(hidden[clip : clip + 1, :, :n_frames])[0]
+        return output
+
+
+class SpeechEncoder(PretrainedEncoder):
+    """Encode a waveform into the last hidden states of a pretrained speech model.
+
+    A clip gives the same tokens alone and in a padded batch, whatever the family: statistics, attention
+    and positional convolutions see its own samples only. A clip shorter than one receptive field has no
+    token.
+    """
+
+    config_class: ClassVar[type] = SpeechConfig
+
+    def __init__(self, config: SpeechConfig, n_columns: int | None = None):
+        # Here, since transformers takes seconds to import, and reading a config should not.
+        from mosi_e2e.models.encoders.speech_checkpoint import load_speech_model, read_normalisation
+
+        del n_columns  # a waveform has no columns
+        backbone = load_speech_model(config.model, config.pretrained, config.kwargs)
+        settings = backbone.config
+        super().__init__(backbone, settings.hidden_size)
+        self.config = config
+        self.normalise = read_normalisation(config.model) if config.normalise is None else config.normalise
+        self.hop = math.prod(settings.conv_stride)  # samples from one token to the next
+        self.receptive_field = receptive_field(settings.conv_kernel, settings.conv_stride)  # samples
+        if config.gradient_checkpointing:
+            backbone.activation_checkpointing_enable()
+        self._mask_padding()
+        self._freeze()
+
+    def parameter_layers(self) -> list[list[nn.Parameter]]:
+        """All parameters: convolutional stem, projection with positions, then each transformer layer."""
+        encoder = self.backbone.encoder
+        layers = [list(layer.parameters()) for layer in encoder.layers]
+        entry = [*self.backbone.feature_projection.parameters(), *encoder.pos_conv_embed.parameters()]
+        # Models with `do_stable_layer_norm` normalise after the last layer, the others before the first.
+        neighbour = layers[-1] if getattr(self.backbone.config, "do_stable_layer_norm", False) else entry
+        neighbour.extend(encoder.layer_norm.parameters())
+        return [list(self.backbone.feature_extractor.parameters()), entry, *layers]
+
+    def standalone_config(self) -> SpeechConfig:
+        """A config that rebuilds this network without hub or folder, for weights saved elsewhere."""
+        from mosi_e2e.models.encoders.speech_checkpoint import list_settings
+
+        settings = self.backbone.config
+        return replace(
+            self.config,
+            model=settings.model_type,
+            pretrained=False,
+            kwargs=list_settings(settings),
+            normalise=self.normalise,
+        )
+
+    def forward(
+        self, values: Float[Tensor, "b s"], time: Float[Tensor, "b 1"], is_pad: Bool[Tensor, "b s"]
+    ) -> Tokens:
+        """Encode the waveforms of a batch.
+
+        Args:
+            values: in [-1, 1], 16 kHz.
+            time: seconds, start of the first sample.
+            is_pad: True = padding, which follows the clip.
+
+        Returns:
+            Tokens whose time is the centre of what their convolutions see.
+        """
+        n_samples = (~is_pad).sum(1)  # [b]
+        waveform = values.float().masked_fill(is_pad, 0.0)
+        waveform = standardise(waveform, ~is_pad) if self.normalise else waveform
+        waveform = F.pad(waveform, (0, max(0, self.receptive_field - waveform.shape[1])))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.stem_frozen):
+            features = self._run_stem(waveform, n_samples)  # [b s] -> [b t c]
+        n_tokens = self.backbone._get_feat_extract_output_lengths(n_samples).clamp(min=0)  # [b]
+        is_token = mark_first(n_tokens, features.shape[1])  # [b t]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            # An absent clip attends to its first frame: a softmax over nothing would be NaN.
+            is_key = mark_first(n_tokens.clamp(min=1), features.shape[1])  # [b t]
+            hidden = self._run_transformer(features, is_key)  # [b t d]
+        position = torch.arange(hidden.shape[1], device=time.device)
+        centre = (self.hop * position + self.receptive_field / 2) / SAMPLE_RATE  # [t] seconds
+        return Tokens(hidden.masked_fill(~is_token[..., None], 0.0), time + centre, ~is_token)
+
+    def _run_stem(
+        self, waveform: Float[Tensor, "b s"], n_samples: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b t c"]:
+        first, *others = self.backbone.feature_extractor.conv_layers
+        hidden = waveform[:, None]  # [b 1 s]
+        if isinstance(getattr(first, "layer_norm", None), MaskedGroupNorm):
+            kernel, stride = first.conv.kernel_size[0], first.conv.stride[0]
+            n_frames = (n_samples - kernel).div(stride, rounding_mode="floor") + 1
+            hidden = first.activation(first.layer_norm(first.conv(hidden), n_frames))
+        else:
+            hidden = first(hidden)
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden.transpose(1, 2)
+
+    def _run_transformer(
+        self, features: Float[Tensor, "b t c"], is_key: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b t d"]:
+        projected = self.backbone.feature_projection(features)
+        hidden = projected[0] if isinstance(projected, tuple) else projected  # HuBERT returns one tensor
+        self._is_key = is_key
+        hidden = self.backbone.encoder(hidden, attention_mask=is_key).last_hidden_state
+        self._is_key = None
+        return hidden
+
+    def _mask_padding(self) -> None:
+        """Make every layer that looks along time take the end of a clip for the end of the batch.
+
+        transformers zeroes padding once, before the positional convolution. That is not enough for the
+        group normalisation in the stem, for several positional convolutions in a row (data2vec), or for
+        a batch normalisation before them (HuBERT with `conv_pos_batch_norm`).
+        """
+        first = self.backbone.feature_extractor.conv_layers[0]
+        norm = getattr(first, "layer_norm", None)
+        if isinstance(norm, nn.GroupNorm):
+            first.layer_norm = MaskedGroupNorm(norm.num_groups, norm.num_channels, norm.eps)
+            first.layer_norm.load_state_dict(norm.state_dict())
+        self._is_key = None
+        for module in self.backbone.encoder.pos_conv_embed.modules():
+            if isinstance(module, nn.Conv1d):
+                module.register_forward_pre_hook(self._zero_padding)
+
+    def _zero_padding(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        """Before a positional convolution: [b d t] with zeros in padding."""
+        return (inputs[0] * self._is_key[:, None],)
+
+    def _freeze(self) -> None:
+        stem, entry, *layers = self.parameter_layers()
+        last_n = self.config.last_n
+        if self.config.freeze == "last_n" and last_n > len(layers):
+            raise UserError(f"speech.last_n is at most this model's {len(layers)} layers; found {last_n}")
+        n_full = len(layers) + 1 + (not self.config.freeze_stem)
+        n_trainable = {"frozen": 0, "last_n": last_n, "full": n_full}[self.config.freeze]
+        self.freeze_layers([stem, entry, *layers], n_trainable)
+        self.stem_frozen = not any(parameter.requires_grad for parameter in stem)
+
+
+def mark_first(count: Int[Tensor, " b"], length: int) -> Bool[Tensor, "b length"]:
+    """True in the first `count` of `length` places."""
+    return torch.arange(length, device=count.device) < count[:, None]
+
+
+def standardise(waveform: Float[Tensor, "b s"], is_valid: Bool[Tensor, "b s"]) -> Float[Tensor, "b s"]:
+    """Zero mean and unit variance over each clip's valid samples, zero elsewhere.
+
+    As transformers' `Wav2Vec2FeatureExtractor` does, epsilon included, but on the device.
+
+    Args:
+        waveform: zero where not valid.
+        is_valid: True = a sample of the clip.
+    """
+    count = is_valid.sum(1, keepdim=True).clamp(min=1)
+    centred = (waveform - waveform.sum(1, keepdim=True) / count).masked_fill(~is_valid, 0.0)
+    variance = centred.square().sum(1, keepdim=True) / count
+    return centred * (variance + 1e-7).rsqrt()
+
+
+def receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:
+    """Input samples that one output of a chain of convolutions sees; 400 in published models."""
+    field_size, hop = 1, 1
+    for kernel, stride in zip(kernels, strides, strict=True):
+        field_size += (kernel - 1) * hop
+        hop *= stride
+    return field_size

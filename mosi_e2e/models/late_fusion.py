@@ -1,0 +1,105 @@
+"""The baseline: a visual submodel on behaviour tokens and an acoustic submodel on openSMILE features, whose
+hidden vectors meet in a shallow network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mosi_e2e.models.encoders.tokens import TokenConfig, TokenEncoder
+from mosi_e2e.models.layers import AttentivePool
+from mosi_e2e.models.prediction import Prediction
+
+SUBMODELS = {"visual": ("behaviour",), "acoustic": ("acoustics", "functionals")}
+
+
+@dataclass(frozen=True)
+class LateFusionConfig:
+    """Sizes of the baseline.
+
+    Attributes:
+        streams: which of behaviour, acoustics (low-level descriptors) and functionals are used.
+        width: of every hidden vector.
+    """
+
+    streams: list[str] = field(default_factory=lambda: ["behaviour", "acoustics", "functionals"])
+    width: int = 64
+    dropout: float = 0.2
+    behaviour: TokenConfig = field(default_factory=lambda: TokenConfig(width=64, context=1))
+    acoustics: TokenConfig = field(default_factory=lambda: TokenConfig(width=64, stride=5, context=2))
+    functionals: TokenConfig = field(default_factory=lambda: TokenConfig(width=64))
+
+
+class StreamSummary(nn.Module):
+    """One stream → one vector: attentive mean, mean and standard deviation of its tokens.
+
+    A clip without the stream gets a learned vector instead.
+    """
+
+    def __init__(self, in_width: int, width: int, dropout: float):
+        super().__init__()
+        self.pool = AttentivePool(in_width)
+        self.project = nn.Sequential(
+            nn.LayerNorm(3 * in_width), nn.Linear(3 * in_width, width), nn.GELU(), nn.Dropout(dropout)
+        )
+        self.absent = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Float[Tensor, "b t d"], is_pad: Bool[Tensor, "b t"]) -> Float[Tensor, "b w"]:
+        """Summarise the real tokens of each clip."""
+        there = (~is_pad).unsqueeze(-1).to(x.dtype)  # [b t 1]
+        count = there.sum(dim=1).clamp(min=1)
+        mean = (x * there).sum(dim=1) / count  # [b d]
+        variance = ((x - mean[:, None]).square() * there).sum(dim=1) / count
+        summary = torch.cat([self.pool(x, is_pad), mean, (variance + 1e-6).sqrt()], dim=-1)  # [b 3d]
+        return torch.where(is_pad.all(dim=1, keepdim=True), self.absent, self.project(summary))
+
+
+class LateFusion(nn.Module):
+    """Two submodels, trained jointly.
+
+    Args:
+        config: what to build.
+        n_columns: values per row of each stream.
+    """
+
+    def __init__(self, config: LateFusionConfig, n_columns: Mapping[str, int]):
+        super().__init__()
+        streams = sorted(config.streams)
+        self.submodels = {
+            name: used
+            for name, members in SUBMODELS.items()
+            if (used := [s for s in members if s in streams])
+        }
+        self.encoders = nn.ModuleDict({s: TokenEncoder(getattr(config, s), n_columns[s]) for s in streams})
+        self.summaries = nn.ModuleDict(
+            {s: StreamSummary(self.encoders[s].width, config.width, config.dropout) for s in streams}
+        )
+        self.merge = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.Linear(config.width * len(members), config.width), nn.GELU())
+                for name, members in self.submodels.items()
+            }
+        )
+        joint = config.width * len(self.submodels)
+        self.head = nn.Sequential(
+            nn.Linear(joint, config.width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.width, 1),
+        )
+        self.stream_heads = nn.ModuleDict({name: nn.Linear(config.width, 1) for name in self.submodels})
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
+        """Score a batch (see `mosi_e2e.data.batch`); `by_stream` holds `visual` and `acoustic`."""
+        summary = {}
+        for name, encoder in self.encoders.items():
+            tokens = encoder(batch[name], batch[f"{name}_time"], batch[f"{name}_is_pad"])
+            summary[name] = self.summaries[name](tokens.values, tokens.is_pad)  # [b w]
+        hidden = {
+            name: self.merge[name](torch.cat([summary[s] for s in members], dim=-1))
+            for name, members in self.submodels.items()
+        }
+        by_stream = {name: self.stream_heads[name](h).squeeze(-1) for name, h in hidden.items()}
+        return Prediction(self.head(torch.cat(list(hidden.values()), dim=-1)).squeeze(-1), by_stream)

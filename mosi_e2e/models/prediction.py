@@ -1,0 +1,18 @@
+"""What every model returns."""
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Prediction(NamedTuple):
+    """A model's answer to a batch of b clips; no label was involved.
+
+    Attributes:
+        score: regression: sentiment, in [-3, 3] by intent; binary: logit of "positive".
+        by_stream: the same from each stream alone, for auxiliary losses and for explanation.
+    """
+
+    score: Float[Tensor, " b"]
+    by_stream: dict[str, Float[Tensor, " b"]]

@@ -1,0 +1,53 @@
+"""Fixtures that every test module may use."""
+
+import gc
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+SAMPLE_CLIPS, SAMPLE_VIDEOS = 12, 6
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real clips and labels that stands beside the project on its developers' machines."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("needs the folder ../shared with real clips, which is not part of the project")
+    return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _close_landmarkers():
+    """MediaPipe complains when it is left to the end of the interpreter, where nobody reads it."""
+    yield
+    if faces := sys.modules.get("preprocessing.faces"):
+        for thing in gc.get_objects():
+            if type(thing) is faces.FaceLandmarker:
+                thing._landmarker.close()
+
+
+@pytest.fixture(scope="session")
+def sample_cache(tmp_path_factory) -> Path:
+    """The finished cache of a tiny sample set, made by the two commands; the raw set is in `raw` beside it.
+
+    It is made once for all processes of pytest-xdist. Look, do not change: copy what you want to change.
+    """
+    import preprocessing.__main__ as preprocess
+    import preprocessing.sample.__main__ as sample
+
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    raw, cache = base / "sample" / "raw", base / "sample" / "cache"
+    with FileLock(base / "sample.lock"):
+        if not (cache / "index.csv").is_file():
+            size = ["--clips", str(SAMPLE_CLIPS), "--videos", str(SAMPLE_VIDEOS), "--workers", "1"]
+            assert sample.main(["--out", str(raw), *size]) == 0
+            config = str(ROOT / "configs" / "sample_preprocess.yaml")
+            settings = [f"labels={raw}", f"out={cache}", "workers=1"]
+            assert preprocess.main(["--config", config, *settings]) == 0
+    return cache

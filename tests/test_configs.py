@@ -1,0 +1,77 @@
+"""Every recipe in `configs/` loads, and every model recipe builds and takes one optimizer step."""
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from made_cache import make_cache
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.train import train
+from preprocessing.config import PreprocessConfig, check_config
+from preprocessing.settings import load_config
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+RECIPES = sorted(CONFIGS.glob("*.yaml"))
+# Checkpoints cannot be fetched in a test: the same classes, small and random. At full size: the slow test.
+SMALL = [
+    "model.crossmodal.face.pretrained=false",
+    "model.crossmodal.face.image_size=32",
+    "model.crossmodal.face.kwargs={depth: 2, embed_dim: 32, num_heads: 2}",
+    "model.crossmodal.face.last_n=1",
+    "model.crossmodal.speech.model=wav2vec2",
+    "model.crossmodal.speech.pretrained=false",
+    "model.crossmodal.speech.kwargs={hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, "
+    "intermediate_size: 32, conv_dim: [32, 32, 32, 32, 32, 32, 32], num_conv_pos_embeddings: 8, "
+    "num_conv_pos_embedding_groups: 2}",
+    "model.crossmodal.speech.last_n=1",
+]
+
+
+def is_preprocessing(path: Path) -> bool:
+    return "labels" in yaml.safe_load(path.read_text())
+
+
+RUNS = [path for path in RECIPES if not is_preprocessing(path)]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return make_cache(tmp_path_factory.mktemp("configs"))
+
+
+def run_one_epoch(path: Path, cache: Path, out: Path, *overrides: str) -> Path:
+    short = [f"data.cache={cache}", f"out={out}", "data.batch_size=32", "data.workers=0", "optim.epochs=1"]
+    return train(load_config(RunConfig, path, [*short, *overrides]))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_header_says_the_command(path):
+    assert path.name in path.read_text().split("\n\n")[0].split("name:")[
+        0
+    ] or f"--config configs/{path.name}" in (path.read_text())
+
+
+@pytest.mark.parametrize("path", [p for p in RECIPES if is_preprocessing(p)], ids=lambda path: path.name)
+def test_preprocessing_recipe_loads(path):
+    check_config(load_config(PreprocessConfig, path))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
+def test_recipe_takes_a_step(path, cache, tmp_path):
+    config = load_config(RunConfig, path)
+    folder = run_one_epoch(path, cache, tmp_path, *(SMALL if config.model.name == "crossmodal" else []))
+    history = (folder / "history.csv").read_text().splitlines()
+    loss = float(history[1].split(",")[history[0].split(",").index("train_loss")])
+    assert math.isfinite(loss)
+    assert (folder / "best" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_full_size_recipe_takes_a_step(cache, tmp_path):
+    """The encoders of `crossmodal.yaml` at their real size, with random weights."""
+    random = ["face.pretrained=false", "speech.pretrained=false", "speech.model=wav2vec2"]
+    overrides = [f"model.crossmodal.{text}" for text in random]
+    folder = run_one_epoch(CONFIGS / "crossmodal.yaml", cache, tmp_path, *overrides, "data.micro_batch=4")
+    assert (folder / "metrics_valid.json").is_file()

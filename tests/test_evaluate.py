@@ -1,0 +1,255 @@
+"""Scoring a trained model, several, or anyone's predictions."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from launched import TWO_PROCESSES, launch, one_thread_on_the_processor
+from made_cache import SPLITS, make_cache
+from tiny_models import write_recipe
+
+import mosi_e2e.train
+from mosi_e2e.evaluate import main
+from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS, score_binary, score_regression
+from mosi_e2e.statistics import floors
+
+# The contract of `metrics_<split>.json`.
+KEYS = {"mae", "rmse", "r2", "corr", "ccc", "acc7", "acc5", "acc2_has0", "f1_has0", "acc2_non0", "f1_non0"}
+N_TEST, N_LABELLED = 9, 8
+STREAMS = {
+    "late_fusion": ["visual", "acoustic"],
+    "crossmodal": ["acoustics", "behaviour", "face", "speech"],
+}
+PREDICTED = pd.DataFrame(
+    {"video_id": list("aabbcc"), "label": [1, -1, 2, 0, -2, 0.5], "score": [1, 0, 1, 1, -1, 2.0]}
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _on_the_processor():
+    with one_thread_on_the_processor():
+        yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the cache, and runs of each model and task."""
+    place = tmp_path_factory.mktemp("place")
+    cache = make_cache(place)
+    for model in ("late_fusion", "crossmodal"):
+        recipe = write_recipe(place / f"{model}.yaml", cache, model, epochs=2)
+        assert mosi_e2e.train.main(["--config", str(recipe), f"name={model}"]) == 0
+    late = ["--config", str(place / "late_fusion.yaml")]
+    assert mosi_e2e.train.main([*late, "name=binary", "task=binary"]) == 0
+    return place
+
+
+@pytest.fixture(params=["late_fusion", "crossmodal"])
+def run(request, place):
+    return place / "runs" / request.param
+
+
+def read_metrics(path):
+    return json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def read_table(path):
+    return pd.read_csv(path, dtype={"clip_id": str, "video_id": str})
+
+
+def test_the_files_keep_their_contract(run, capsys):
+    assert main([str(run), "--split", "test"]) == 0
+    printed = capsys.readouterr().out
+    table = read_table(run / "predictions_test.csv")
+    assert list(table.columns) == ["clip_id", "video_id", "label", "score", *STREAMS[run.name]]
+    assert len(table) == N_TEST and table.clip_id.is_unique and set(table.video_id) == set(SPLITS["test"])
+    assert (table.clip_id.str.rsplit("_", n=1).str[0] == table.video_id).all()
+    assert np.isfinite(table.drop(columns=["clip_id", "video_id", "label"]).to_numpy()).all()
+
+    metrics = read_metrics(run / "metrics_test.json")
+    assert metrics["n"] == N_LABELLED
+    assert set(metrics["metrics"]) == KEYS == set(REGRESSION_KEYS) == set(metrics["interval"])
+    known = table[table.label.notna()]
+    wanted = score_regression(known.label, known.score)
+    assert metrics["metrics"] == pytest.approx(wanted, abs=1e-6)
+    pairs = [pair for pair in metrics["interval"].values() if pair]
+    assert pairs and all(low <= high for low, high in pairs)
+    index = read_table(run.parents[1] / "cache" / "index.csv")
+    train_label = index[index.split == "train"].label.dropna()
+    for name, row in floors(train_label, known.label).items():
+        assert metrics["floors"][name] == pytest.approx(row, abs=1e-9)
+
+    assert "SYNTHETIC" in printed and "floor: train_mean" in printed
+    assert f"{metrics['metrics']['mae']:.3f}" in printed and f"{N_LABELLED} clips of 3 videos" in printed
+
+
+def test_unlabelled_clips_are_predicted_and_not_scored(place, capsys):
+    run = place / "runs" / "late_fusion"
+    assert main([str(run)]) == 0
+    assert "1 clips have no label: predicted, not scored" in capsys.readouterr().out
+    table = read_table(run / "predictions_test.csv").set_index("clip_id")
+    assert np.isnan(table.label["xc_3"]) and np.isfinite(table.score["xc_3"])
+
+
+def test_a_split_without_labels_is_predicted(place, tmp_path, capsys):
+    bare = tmp_path / "bare"
+    shutil.copytree(place / "cache", bare)
+    index = pd.read_csv(bare / "index.csv", dtype=str, keep_default_na=False)
+    index.assign(label="").to_csv(bare / "index.csv", index=False)
+    run = place / "runs" / "late_fusion"
+    out = tmp_path / "out"
+    assert main([str(run), "--cache", str(bare), "--out", str(out)]) == 0
+    assert "no clip of split 'test' has a label" in capsys.readouterr().out
+    assert len(read_table(out / "predictions_test.csv")) == N_TEST
+    assert not (out / "metrics_test.json").exists()
+
+
+def test_what_was_chosen_is_what_is_scored(run, tmp_path):
+    before = (run / "metrics_valid.json").read_text()
+    assert main([str(run), "--split", "valid", "--out", str(tmp_path)]) == 0
+    assert (run / "metrics_valid.json").read_text() == before
+    assert read_metrics(tmp_path / "metrics_valid.json")["metrics"] == json.loads(before)["metrics"]
+
+
+def test_several_runs_in_one_table(place, capsys):
+    runs = [place / "runs" / name for name in ("late_fusion", "crossmodal")]
+    assert main([str(run) for run in runs]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for run in runs:
+        row = next(line for line in lines if line.startswith(f"{run.name} "))
+        assert f"{read_metrics(run / 'metrics_test.json')['metrics']['mae']:.3f}" in row.split()[1]
+    assert sum(line.startswith("floor: train_mean") for line in lines) == 1
+
+
+def test_runs_of_one_name_are_told_apart(place, tmp_path, capsys):
+    twin = tmp_path / "late_fusion"
+    shutil.copytree(place / "runs" / "late_fusion", twin)
+    assert main([str(place / "runs" / "late_fusion"), str(twin)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("/late_fusion " in line for line in lines) == 2
+
+
+def test_a_binary_run(place, capsys):
+    run = place / "runs" / "binary"
+    assert main([str(run)]) == 0
+    table = read_table(run / "predictions_test.csv")
+    known = table[table.label.notna()]
+    metrics = read_metrics(run / "metrics_test.json")
+    assert metrics["metrics"] == pytest.approx(score_binary(known.label, known.score, "drop"), abs=1e-6)
+    assert set(metrics["interval"]) == set(BINARY_KEYS) and metrics["task"] == "binary"
+    assert table.score.between(0, 1).all() and "floor: train_rate" in capsys.readouterr().out
+
+
+def test_another_cache_must_have_the_same_columns(place, tmp_path, capsys):
+    other = make_cache(tmp_path, backend="openface_csv")
+    assert main([str(place / "runs" / "late_fusion"), "--cache", str(other)]) == 2
+    assert "behaviour columns" in capsys.readouterr().err
+
+
+def test_two_processes_give_the_same_table(run, tmp_path):
+    """Nine clips in batches of four by two processes: fillers are needed, and must not be seen."""
+    assert main([str(run), "--out", str(tmp_path / "one")]) == 0
+    two = tmp_path / "two"
+    launch("mosi_e2e.evaluate", run, "--out", two, options=TWO_PROCESSES)
+    one, both = (read_table(folder / "predictions_test.csv") for folder in (tmp_path / "one", two))
+    assert both.clip_id.tolist() == one.clip_id.tolist()
+    numbers = one.columns[2:]
+    np.testing.assert_allclose(both[numbers], one[numbers], atol=1e-5)
+    metrics = [read_metrics(folder / "metrics_test.json")["metrics"] for folder in (tmp_path / "one", two)]
+    assert metrics[0] == pytest.approx(metrics[1], abs=1e-5)
+
+
+def score_file(tmp_path, table, *words, name="mine.csv", **options):
+    """Scores of a table of predictions, as written by the command."""
+    table.to_csv(tmp_path / name, index=False, **options)
+    out = tmp_path / "metrics.json"
+    assert main(["--predictions", str(tmp_path / name), "--out", str(out), *words]) == 0
+    return read_metrics(out)
+
+
+def test_anyones_predictions_can_be_scored(tmp_path, capsys):
+    metrics = score_file(tmp_path, PREDICTED)
+    assert metrics["metrics"] == score_regression(PREDICTED.label, PREDICTED.score)
+    assert (metrics["n"], metrics["videos"]) == (6, 3)
+    assert metrics["floors"].keys() == {"zero", "always_negative"}  # the others need a train split
+    printed = capsys.readouterr().out
+    assert "mine" in printed and "SYNTHETIC" not in printed
+
+
+def test_the_train_split_gives_all_floors(tmp_path):
+    train = pd.DataFrame({"label": [1.0, 2.0, 0.0, np.nan]})
+    train.to_csv(tmp_path / "train.csv", index=False)
+    metrics = score_file(tmp_path, PREDICTED, "--train-labels", str(tmp_path / "train.csv"))
+    wanted = floors(train.label.dropna(), PREDICTED.label)
+    assert metrics["floors"].keys() == wanted.keys()
+    assert metrics["floors"]["train_mean"]["mae"] == pytest.approx(wanted["train_mean"]["mae"])
+
+
+@pytest.mark.parametrize("separator", ["\t", ";"])
+def test_other_separators_are_read(tmp_path, separator):
+    metrics = score_file(tmp_path, PREDICTED, sep=separator)
+    assert metrics["metrics"] == score_regression(PREDICTED.label, PREDICTED.score)
+
+
+def test_without_videos_each_clip_is_its_own(tmp_path):
+    assert score_file(tmp_path, PREDICTED[["label", "score"]])["videos"] == 6
+
+
+def test_rows_without_a_label_are_left_out(tmp_path, capsys):
+    table = pd.concat([PREDICTED, pd.DataFrame({"video_id": ["d"], "label": [np.nan], "score": [0.3]})])
+    assert score_file(tmp_path, table)["metrics"] == score_regression(PREDICTED.label, PREDICTED.score)
+    assert "1 rows have no label: not scored" in capsys.readouterr().out
+
+
+def test_a_runs_own_predictions_give_the_runs_own_metrics(place, tmp_path):
+    run = place / "runs" / "late_fusion"
+    assert main([str(run)]) == 0
+    metrics = score_file(tmp_path, read_table(run / "predictions_test.csv"))
+    for key in ("metrics", "interval"):
+        ours = read_metrics(run / "metrics_test.json")[key]
+        for name, value in metrics[key].items():
+            assert value == pytest.approx(ours[name], abs=1e-5)
+
+
+def test_probabilities_of_others(tmp_path):
+    table = PREDICTED.assign(score=[0.9, 0.2, 0.6, 0.5, 0.4, 0.3])
+    metrics = score_file(tmp_path, table, "--task", "binary")
+    assert metrics["metrics"] == score_binary(table.label, table.score, "drop")
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "message"),
+    [
+        ("label,points\n1,2\n", (), "has the columns 'label,points'; wanted is a CSV with the columns label"),
+        ("label\n1\n", (), "wanted is a CSV"),
+        ("", (), "wanted is a CSV"),
+        ("label,score\n1,2\n1,much\n", (), "row 3: score must be a number, but is 'much'"),
+        ("label,score\n1,2\n1,\n", (), "row 3: score must be a number"),
+        ("label,score\n1,inf\n", (), "row 2: score must be a number"),
+        ("label,score\n,1\n", (), "has a label"),
+        ("label,score\n1,1.5\n", ("--task", "binary"), "row 2: score must be a probability in [0, 1]"),
+        ("label,score\n1,1.5\n", ("--train-labels", "nowhere.csv"), "there is no file nowhere.csv"),
+    ],
+)
+def test_tables_that_cannot_be_scored(tmp_path, capsys, content, words, message):
+    path = tmp_path / "mine.csv"
+    path.write_text(content)
+    assert main(["--predictions", str(path), *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_errors_say_what_to_type(place, tmp_path, capsys):
+    runs = [str(place / "runs" / name) for name in ("late_fusion", "crossmodal")]
+    for words, message in (
+        ([], "give either a run folder or --predictions"),
+        ([runs[0], "--predictions", "x.csv"], "give either"),
+        ([str(tmp_path / "none")], "holds no trained model"),
+        (["--predictions", str(tmp_path / "none.csv")], "there is no file"),
+        ([*runs, "--out", str(tmp_path)], "leave it out"),
+        ([runs[0], "--cache", str(tmp_path)], "holds no finished cache"),
+    ):
+        assert main(words) == 2
+        assert message in capsys.readouterr().err

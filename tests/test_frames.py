@@ -1,0 +1,237 @@
+"""Frames and their times: made files whose pictures tell their number, real ones against PyAV's own decode.
+
+Every made file is read twice, by decord where it may and by PyAV alone.
+"""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.error import FFmpegError
+from made_clips import H264, draw_number, find_packets, make_chirps, overwrite, read_number, write_clip
+
+from preprocessing import frames
+from preprocessing.decode import MediaError, probe, upright
+from preprocessing.frames import FrameReader, pick_frames
+
+COUNT = 40
+PICTURES = [draw_number(number) for number in range(COUNT)]
+TIMES_MS = np.arange(COUNT) * 40
+SWAPPED = H264 | {"preset": "medium", "bf": "3", "g": "12"}  # frames stored in another order than shown
+OPEN = H264 | {"preset": "medium", "bf": "3", "g": "6", "x264-params": "open-gop=1"}
+HEVC = {"x265-params": "keyint=6:open-gop=1:bframes=3:log-level=none:pools=1:frame-threads=1"}
+UNEVEN_MS = TIMES_MS + 3 * np.arange(COUNT) ** 2 % 17 + 200 * (np.arange(COUNT) > 20)
+DAMAGED = {"bitflips.mp4"}  # each decoder mends lost blocks in its own way
+BROKEN_OFF = {"truncated_faststart.mp4", "tvlt_Howto100m_mg7Q4o9bNN0.mp4"}
+LONGEST = 250  # frames of a real clip that are compared
+BY_PYAV = {"pyfeat_no_face.mp4", "ravdess_01-01-01-01-01-01-01.mp4"}  # edit lists; program streams as well
+
+
+@pytest.fixture(params=["decord", "PyAV"])
+def reading(request, monkeypatch) -> str:
+    """Who reads: decord with its exceptions, or PyAV alone."""
+    if request.param == "PyAV":
+        monkeypatch.setattr(frames, "_open_decord", lambda info, time: None)
+    return request.param
+
+
+def check_frames(path: Path, reading: str, times_ms, numbers=range(COUNT), by_decord: bool = True) -> None:
+    """All frames, and some of them, are those of their times."""
+    reader = FrameReader(probe(path))
+    assert (reader._decord is not None) == (by_decord and reading == "decord")
+    assert np.allclose(reader.time * 1000, times_ms, atol=0.6)
+    assert [read_number(frame) for frame in reader.frames(np.arange(len(reader.time)))] == list(numbers)
+    picked = np.array([0, 3, 4, 9, 17, 18, 33, len(numbers) - 1])
+    reader = FrameReader(probe(path))
+    assert [read_number(frame) for frame in reader.frames(picked)] == [numbers[number] for number in picked]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("plain.mp4", "libx264", H264),
+        ("swapped.mp4", "libx264", SWAPPED),
+        ("open.mp4", "libx264", OPEN),
+        ("open.mkv", "libx264", OPEN),
+        ("hevc.mov", "libx265", HEVC),
+        ("window.wmv", "wmv2", {"g": "5"}),
+        ("old.avi", "mpeg4", {}),
+        ("vp9.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
+        (
+            "vp8.webm",
+            "libvpx",
+            {"auto-alt-ref": "1", "lag-in-frames": "16", "cpu-used": "4"},
+        ),  # hidden frames
+    ],
+)
+def test_each_frame_comes_at_its_time(tmp_path, reading, name, codec, options):
+    path = write_clip(tmp_path / name, PICTURES, codec=codec, options=options)
+    check_frames(path, reading, TIMES_MS)
+
+
+@pytest.mark.parametrize("options", [H264, SWAPPED])
+def test_variable_rate_keeps_real_times(tmp_path, reading, options):
+    path = write_clip(tmp_path / "clip.mp4", PICTURES, times_ms=UNEVEN_MS.tolist(), options=options)
+    check_frames(path, reading, UNEVEN_MS)
+
+
+def test_late_pictures_keep_their_times(tmp_path, reading):
+    times = (TIMES_MS + 500).tolist()
+    path = write_clip(tmp_path / "clip.mp4", PICTURES, times_ms=times, sound=make_chirps(2.1, 44_100))
+    check_frames(path, reading, times)
+
+
+def test_late_sound_does_not_move_the_pictures(tmp_path, reading):
+    sound = make_chirps(1.0, 44_100)
+    path = write_clip(tmp_path / "clip.mp4", PICTURES, sound=sound, sound_start_s=0.5)
+    check_frames(path, reading, TIMES_MS)
+
+
+@pytest.mark.parametrize("options", [H264, SWAPPED])
+def test_frames_that_an_edit_list_discards_do_not_come(tmp_path, reading, options):
+    times = (TIMES_MS - 200).tolist()
+    path = write_clip(
+        tmp_path / "clip.mp4", PICTURES, times_ms=times, options=options, sound=make_chirps(1.4, 44_100)
+    )
+    check_frames(path, reading, times[5:], range(5, COUNT), by_decord=False)
+
+
+@pytest.mark.parametrize("options", [{"g": "12", "bf": "2"}, {"g": "12"}])
+def test_program_streams_are_whole(tmp_path, reading, options):
+    path = write_clip(
+        tmp_path / "clip.mpg",
+        PICTURES,
+        codec="mpeg1video",
+        options=options,
+        sound=make_chirps(1.6, 44_100),
+        audio_codec="mp2",
+    )
+    start_ms = probe(path).video_start_s * 1000
+    assert 0 < start_ms < 30
+    check_frames(path, reading, TIMES_MS + start_ms, by_decord=False)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, -90])
+def test_turned_pictures_stand_upright(tmp_path, reading, degrees):
+    stored = [upright(picture, -degrees // 90 % 4) for picture in PICTURES]
+    check_frames(write_clip(tmp_path / "clip.mp4", stored, rotation=degrees), reading, TIMES_MS)
+
+
+def test_a_single_frame_is_enough(tmp_path, reading):
+    path = write_clip(tmp_path / "clip.mp4", PICTURES[7:8])
+    reader = FrameReader(probe(path))
+    picked = pick_frames(reader.time, 10)
+    assert reader.time.tolist() == [0]
+    assert [read_number(frame) for frame in reader.frames(picked)] == [7]
+
+
+def test_pyav_goes_on_where_decord_stops(tmp_path, monkeypatch):
+    reader = FrameReader(probe(write_clip(tmp_path / "clip.mp4", PICTURES)))
+    whole = reader._decord.next
+    calls = iter([whole] * 20)
+    monkeypatch.setattr(reader._decord, "next", lambda: next(calls)())
+    picked = np.arange(0, COUNT, 3)
+    assert [read_number(frame) for frame in reader.frames(picked)] == picked.tolist()
+
+
+def test_a_wrong_first_picture_gives_the_clip_to_pyav(tmp_path, monkeypatch):
+    info = probe(write_clip(tmp_path / "clip.mp4", PICTURES))
+    monkeypatch.setattr(frames.decord.VideoReader, "next", lambda self: frames.decord.nd.array(PICTURES[9]))
+    reader = FrameReader(info)
+    assert reader._decord is None
+    assert [read_number(frame) for frame in reader.frames(np.array([0, 5]))] == [0, 5]
+
+
+def test_a_broken_off_file_gives_the_frames_that_are_there(tmp_path, reading):
+    noise = np.random.default_rng(0).integers(0, 256, (COUNT, 96, 128, 3), dtype=np.uint8)
+    path = write_clip(tmp_path / "clip.mkv", noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    reader = FrameReader(probe(path))
+    assert 0.3 * COUNT < len(reader.time) < 0.7 * COUNT
+    found = list(reader.frames(np.arange(len(reader.time))))
+    assert len(reader.time) - 3 <= len(found) <= len(reader.time)
+
+
+def test_a_stream_without_a_decodable_frame(tmp_path, reading):
+    path = write_clip(tmp_path / "clip.mp4", PICTURES)
+    overwrite(path, find_packets(path, "video"), 0xFF)
+    reader = FrameReader(probe(path))
+    assert list(reader.frames(np.arange(5))) == []
+
+
+def test_a_video_stream_of_no_packets_is_refused(tmp_path):
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as file:
+        video = file.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 128, 96, "yuv420p"
+        sound = file.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.ones((1, 1600), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 16_000
+        file.mux(sound.encode(frame))
+    with pytest.raises(MediaError, match="no decodable frame"):
+        FrameReader(probe(path))
+
+
+def test_picked_frames_are_the_nearest_to_a_grid():
+    even = np.arange(75) / 25
+    assert np.allclose(np.diff(even[pick_frames(even, 5)]), 0.2)
+    assert pick_frames(even, 10)[:6].tolist() == [
+        0,
+        2,
+        5,
+        7,
+        10,
+        12,
+    ]  # 0.1 s lies between 2 and 3: the earlier
+    assert pick_frames(even, 25).tolist() == list(range(75))
+    assert pick_frames(even, 100).tolist() == list(range(75))  # no frame twice
+    assert pick_frames(even + 0.5, 5).tolist() == pick_frames(even, 5).tolist()
+    uneven = np.array([0.0, 0.04, 0.08, 0.5, 0.54, 1.0])
+    assert pick_frames(uneven, 5).tolist() == [0, 2, 3, 4, 5]
+    assert pick_frames(np.array([0.3]), 5).tolist() == [0]
+    assert pick_frames(np.array([0.3, 0.31]), 5).tolist() == [0]
+
+
+def decode_all(path: Path) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """PyAV's times of the frames, and its pictures of some, at quarter size."""
+    times, pictures = [], {}
+    with av.open(str(path)) as file:
+        start = (file.start_time or 0) / av.time_base
+        try:
+            for number, frame in enumerate(file.decode(video=0)):
+                if number == LONGEST:
+                    break
+                times.append(frame.time - start)
+                if number % 7 == 0:
+                    picture = upright(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4)
+                    pictures[number] = picture[::4, ::4].astype(np.int16)
+        except FFmpegError:
+            assert path.name in BROKEN_OFF
+    return np.array(times), pictures
+
+
+def list_videos(shared: Path, *folders: str) -> list[Path]:
+    paths = [path for folder in folders for path in sorted((shared / "data" / "clips" / folder).iterdir())]
+    unreadable = {"garbage.mp4", "truncated_no_moov.mp4", "zero_bytes.mp4", "audio_only.m4a"}
+    return [path for path in paths if path.name not in unreadable and path.name != "long_120s.mp4"]
+
+
+@pytest.mark.parametrize("folder", ["real", "labelled", "odd", "derived"])
+def test_real_frames_are_those_of_pyav(shared, folder):
+    videos = list_videos(shared, folder)
+    assert len(videos) == {"real": 12, "labelled": 4, "odd": 10, "derived": 15}[folder]
+    for path in videos:
+        info = probe(path)
+        reader = FrameReader(info)
+        assert (reader._decord is None) == (path.suffix == ".mpg" or path.name in BY_PYAV), path.name
+        times, expected = decode_all(path)
+        lost = min(len(reader.time), LONGEST) - len(times)
+        assert lost == 0 or (path.name in BROKEN_OFF and 0 < lost <= 3), path.name
+        assert np.abs(reader.time[: len(times)] - times).max() < 1e-4, path.name
+        found = list(reader.frames(np.array(sorted(expected))))
+        assert len(found) == len(expected), path.name
+        limit = 10 if path.name in DAMAGED else 0.5
+        for number, frame in zip(sorted(expected), found, strict=True):
+            difference = np.abs(frame[::4, ::4] - expected[number]).mean()
+            assert difference < limit, f"{path.name} frame {number}"

@@ -1,0 +1,249 @@
+"""Packs from somebody else: arrays are read, everything else is refused and nothing of it is run."""
+
+import pickle
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_cache import make_cache
+
+from preprocessing import pack
+from preprocessing.errors import UserError
+from preprocessing.packed import PACK_FORMAT, PackUnpickler, load_pack, open_store
+from preprocessing.store import FORMAT_VERSION
+
+
+def fake_pack(**changes) -> dict:
+    return {
+        "format": PACK_FORMAT,
+        "about": "",
+        "meta": {"format": FORMAT_VERSION, "stages": {}},
+        "stats": {},
+        "index": {"clip_id": ["a"], "label": np.array([1.0])},
+        "clips": {"a": {"waveform": {"waveform": np.arange(3, dtype=np.int16)}}},
+    } | changes
+
+
+def refusal(path: Path, raw: bytes) -> str:
+    path.write_bytes(raw)
+    with pytest.raises(UserError) as caught:
+        load_pack(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class Call:
+    """Pickled as the call of a function."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def attack(name: bytes, argument: bytes = b"touch HIT") -> bytes:
+    """The classic: a name from a module, called with a text."""
+    return b"c" + name.replace(b" ", b"\n") + b"\n(V" + argument + b"\ntR."
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"os system",
+        b"posix system",
+        b"subprocess Popen",
+        b"builtins eval",
+        b"builtins exec",
+        b"builtins getattr",
+        b"builtins __import__",
+        b"builtins dict.fromkeys",
+        b"builtins object",
+        b"functools partial",
+        b"operator attrgetter",
+        b"importlib import_module",
+        b"numpy load",
+        b"numpy ndarray.tofile",
+        b"numpy fromfile",
+        b"numpy.core.multiarray scalar",
+        b"numpy._core._core.multiarray _reconstruct",
+        b"numpy.f2py.crackfortran myeval",
+        b"numpy.testing._private.utils runstring",
+        b"pandas read_pickle",
+        b"torch load",
+        b"preprocessing.packed Maker",
+        b"preprocessing.packed MAKERS",
+        b"__main__ x",
+    ],
+)
+def test_other_names_are_refused_and_named(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    message = refusal(tmp_path / "a.pkl", attack(name))
+    module, attribute = name.decode().split()
+    assert repr(module) in message and repr(attribute) in message and "nothing was run" in message
+    assert not (tmp_path / "HIT").exists()
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize("where", ["stats", "about", "clips"])
+def test_a_call_hidden_in_a_real_pack(tmp_path, monkeypatch, protocol, where):
+    monkeypatch.chdir(tmp_path)
+    hit = tmp_path / "HIT"
+    raw = pickle.dumps(fake_pack(**{where: {"x": [Call(Path.touch, hit)]}}), protocol)
+    assert "nothing was run" in refusal(tmp_path / "a.pkl", raw)
+    assert not hit.exists()
+    pickle.loads(raw)  # would have done it
+    assert hit.exists()
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_packs_written_by_others_with_numpy_are_read(tmp_path, protocol):
+    """Somebody opens a pack in a notebook, leaves clips out and dumps the rest."""
+    arrays = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "b": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "c": np.arange(8, dtype=np.uint8)[::2],
+        "d": np.array([True, False]),
+        "e": np.zeros((0, 4), np.float32),
+        "f": np.arange(3, dtype=">i8"),
+        "g": np.array(3, np.int16),
+    }
+    raw = pickle.dumps(fake_pack(clips={"a": {"behaviour": arrays}}), protocol)
+    for text in (raw, swap_numpy(raw)):
+        (tmp_path / "a.pkl").write_bytes(text)
+        store = open_store(tmp_path / "a.pkl")
+        found = store.read("a", "behaviour")
+        for key, array in arrays.items():
+            assert type(found[key]) is np.ndarray
+            assert found[key].dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
+            np.testing.assert_array_equal(found[key], array)
+        assert store.index.label.tolist() == [1.0]
+
+
+def swap_numpy(raw: bytes) -> bytes:
+    """The same pickle as numpy 1 writes it: its modules had other names."""
+    for module in (b"multiarray", b"numeric"):
+        new, old = b"numpy._core." + module, b"numpy.core." + module
+        raw = raw.replace(b"\x8c" + bytes([len(new)]) + new, b"\x8c" + bytes([len(old)]) + old)
+        raw = raw.replace(b"c" + new + b"\n", b"c" + old + b"\n")
+    return drop_frames(raw)
+
+
+def drop_frames(raw: bytes) -> bytes:
+    """Without the lengths of the parts, which no longer fit."""
+    if raw[1] < 4:
+        return raw
+    assert raw[2:3] == b"\x95" and raw.count(b"\x95") == 1
+    return raw[:2] + raw[11:]
+
+
+def test_object_arrays_are_refused(tmp_path):
+    """A pointer made from bytes is worse than any call."""
+    pointer = (0x4141414141414141).to_bytes(8, "little")
+    for text in ("O", "O8", "|O", "V8", "i8,O", "U2", "S8", "M8[s]", "(2,)O", "f8\n"):
+        with_text = Call(np.ndarray, (1,), text, pointer)
+        message = refusal(tmp_path / "a.pkl", pickle.dumps(with_text, 4))
+        assert "plain numbers" in message
+    for array in (np.array([{}, None]), np.zeros(2, "i4,O"), np.array(["a"]), np.zeros(1, "M8[s]")):
+        for protocol in (3, 5):
+            raw = pickle.dumps(fake_pack(clips={"a": {"s": {"k": array}}}), protocol)
+            assert "plain numbers" in refusal(tmp_path / "a.pkl", raw)
+
+
+def test_sizes_that_do_not_fit_are_refused(tmp_path):
+    for shape, data in (((9,), b"12"), ((1,), b"12345678" * 2), ((-1, -2), b"1" * 16), ((2**62, 4), b"")):
+        raw = pickle.dumps(Call(np.ndarray, shape, "<i8", data), 4)
+        assert "size is not that of its bytes" in refusal(tmp_path / "a.pkl", raw)
+    for arguments in (
+        ((2,), "<i8"),
+        ((1,), "<i8", None),
+        ((1,), "<i8", b"12345678", 0, (1,)),
+        ("1", "<i8", b""),
+    ):
+        refusal(tmp_path / "a.pkl", pickle.dumps(Call(np.ndarray, *arguments), 4))
+
+
+def test_states_cannot_be_set_on_what_is_offered(tmp_path):
+    """BUILD on a name, on an array made by a call, and on a dtype."""
+    set_code = b"\x80\x04cnumpy\nndarray\nN}\x8c\x06_build\x8c\x01xs\x86b."
+    assert "sets the state of a function" in refusal(tmp_path / "a.pkl", set_code)
+    array = b"\x80\x04cnumpy\nndarray\nK\x01\x85\x8c\x02u1C\x01x\x87R"
+    dtype = b"cnumpy\ndtype\n\x8c\x02u1\x85R"
+    for state in (
+        b"(K\x01K\x01\x85" + dtype + b"\x89C\x01yt",
+        b"N}\x8c\x05shapeK\x05s\x86",
+        b"}\x8c\x01xK\x05s",
+    ):
+        refusal(tmp_path / "a.pkl", array + state + b"b.")
+    odd = b"\x80\x04" + dtype + b"(K\x03\x8c\x01<N\x8c\x01x\x85}J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb."
+    assert "plain numbers" in refusal(tmp_path / "a.pkl", odd)
+    new = b"\x80\x04cnumpy\nndarray\n)\x81."  # NEWOBJ instead of a call
+    refusal(tmp_path / "a.pkl", new)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"PK\3\4", b"\x80\x05.", b"\x80\x05Pid\n.", b"\x80\x05\x82\x01.", b"0" * 9]
+)
+def test_no_pickle_at_all(tmp_path, raw):
+    assert "preprocessing.pack CACHE" in refusal(tmp_path / "a.pkl", raw)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"format": "something"}, "no pack"),
+        ({"format": "mosi_e2e pack 99"}, "'mosi_e2e pack 99'"),
+        ({"meta": {"format": 99, "stages": {}}}, "cache format 99"),
+        ({"meta": {"format": FORMAT_VERSION}}, "its meta"),
+        ({"stats": None}, "its stats"),
+        ({"index": [1]}, "its index"),
+        ({"index": {"a": [1], "b": [1, 2]}}, "index is no table"),
+        ({"clips": {"a": {"waveform": {"waveform": [1, 2]}}}}, "clip 'a'"),
+        ({"clips": {"a": [1]}}, "clip 'a'"),
+    ],
+)
+def test_pickles_of_another_shape(tmp_path, changes, word):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(fake_pack(**changes)))
+    with pytest.raises(UserError) as caught:
+        open_store(tmp_path / "a.pkl")
+    assert word in str(caught.value)
+    assert "no pack" in refusal(tmp_path / "b.pkl", pickle.dumps([1, 2]))
+
+
+def test_reading_what_is_not_there(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(fake_pack()))
+    store = open_store(tmp_path / "a.pkl")
+    assert list(store.read("a", "waveform", ["waveform"])) == ["waveform"]
+    for request in (("b", "waveform"), ("a", "faces"), ("a", "waveform", ["x"])):
+        with pytest.raises(UserError, match="has no"):
+            store.read(*request)
+    store.read("a", "waveform")["waveform"][:] = 9  # a copy: the store keeps its own
+    assert store.read("a", "waveform")["waveform"].tolist() == [0, 1, 2]
+    with pytest.raises(UserError, match="no finished cache"):
+        open_store(tmp_path / "nowhere.pkl")
+
+
+def test_damaged_packs_end_in_one_line(tmp_path):
+    cache = make_cache(tmp_path, size=16)
+    assert pack.main([str(cache), "--out", str(tmp_path / "a.pkl")]) == 0
+    raw = (tmp_path / "a.pkl").read_bytes()
+    rng = random.Random(0)
+    for trial in range(60):
+        damaged = bytearray(raw if trial % 3 else raw[: rng.randrange(len(raw))])
+        for _ in range(20 if trial % 3 == 1 else 1):
+            if damaged:
+                damaged[rng.randrange(min(len(damaged), 10**9 if trial % 2 else 4000))] = rng.randrange(256)
+        (tmp_path / "d.pkl").write_bytes(damaged)
+        try:
+            open_store(tmp_path / "d.pkl")
+        except UserError:
+            continue
+        assert trial % 3  # bytes inside an array may be others; a cut file is never taken
+
+
+def test_no_name_is_looked_up(tmp_path):
+    """The module of a refused name is not even imported, which could run its code."""
+    (tmp_path / "trap.py").write_text("raise SystemExit('imported')")
+    with pytest.raises(UserError), (tmp_path / "trap.py").open("rb") as file:
+        PackUnpickler(file).find_class("trap", "x")

@@ -1,0 +1,265 @@
+"""Stages: what each depends on, and what each makes of clips with and without face and sound."""
+
+from dataclasses import fields, is_dataclass, replace
+
+import cv2
+import numpy as np
+import pytest
+from made_clips import draw_number, find_packets, make_tone, overwrite, write_clip
+from skimage.data import astronaut
+
+from preprocessing import stages
+from preprocessing.config import PreprocessConfig
+from preprocessing.decode import MediaError, probe
+from preprocessing.labels import ClipEntry
+from preprocessing.openface import OpenFaceConfig
+from preprocessing.settings import load_config
+from preprocessing.stages import (
+    StageResult,
+    describe_stages,
+    empty_arrays,
+    make_recipes,
+    run_audio_stages,
+    run_video_stages,
+)
+from preprocessing.store import STAGES, ClipStore
+
+PORTRAIT = np.ascontiguousarray(astronaut()[:300, 75:375])
+PICTURES = [np.roll(PORTRAIT, shift, axis=1) for shift in range(20)]  # 0.8 s, drifting by a pixel a frame
+TONE = make_tone(0.8, 44_100, 200)
+CONFIG = PreprocessConfig()
+VIDEO, AUDIO = frozenset({"faces", "behaviour"}), frozenset({"waveform", "acoustics"})
+OPENFACE = ("behaviour.backend=openface",)
+CHANGES = {  # setting → stages that it makes anew
+    "labels=other": "",
+    "layout=csv": "",
+    "labels_columns.clip=name": "",
+    "out=other": "",
+    "workers=3": "",
+    "timeout_s=5": "",
+    "decode.max_missing=0.5": "faces behaviour",
+    "track.rate=11": "faces behaviour",
+    "track.max_faces=2": "faces behaviour",
+    "track.min_confidence=0.6": "faces behaviour",
+    "track.model=elsewhere": "",
+    "faces.rate=4": "faces",
+    "faces.size=96": "faces",
+    "faces.quality=80": "faces",
+    "behaviour.backend=openface": "behaviour",
+    "behaviour.openface.groups=[pose]": "",
+    "behaviour.openface.min_confidence=0.5": "",
+    "behaviour.openface.max_missing=0.5": "",
+    "behaviour.openface.csv_dir=x": "",
+    "behaviour.openface.binary=x": "",
+    "behaviour.openface.image=x": "",
+    "behaviour.openface.image_binary=x": "",
+    "behaviour.openface.mloc=x": "",
+    "behaviour.openface.timeout_s=5": "",
+    "behaviour.openface.aligned_px=9": "",
+    "acoustics.feature_set=GeMAPSv01b": "acoustics",
+}
+OPENFACE_CHANGES = {
+    "behaviour.openface.groups=[pose]": "behaviour",
+    "behaviour.openface.min_confidence=0.5": "behaviour",
+    "behaviour.openface.max_missing=0.5": "behaviour",
+    "behaviour.openface.image=x": "behaviour",
+    "behaviour.openface.mloc=x": "behaviour",
+    "behaviour.openface.binary=x": "",
+    "behaviour.openface.image_binary=x": "",
+    "behaviour.openface.timeout_s=5": "",
+    "behaviour.openface.csv_dir=x": "",
+    "track.rate=11": "faces",
+    "decode.max_missing=0.5": "faces behaviour",
+}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A face that drifts, and a tone."""
+    return probe(write_clip(tmp_path_factory.mktemp("clip") / "x_1.mp4", PICTURES, sound=TONE))
+
+
+def enter(info) -> ClipEntry:
+    return ClipEntry("x_1", "x", "test", None, info.path, "")
+
+
+def see(info, config: PreprocessConfig = CONFIG, todo: frozenset[str] = VIDEO) -> dict[str, StageResult]:
+    return run_video_stages(enter(info), info, config, todo)
+
+
+def list_leaves(schema, prefix: str = "") -> set[str]:
+    found = set()
+    for field in fields(schema):
+        value = getattr(schema, field.name)
+        name = f"{prefix}{field.name}"
+        found |= list_leaves(value, f"{name}.") if is_dataclass(value) else {name}
+    return found
+
+
+def test_every_setting_is_in_the_table_below():
+    assert {change.split("=")[0].removesuffix(".clip") for change in CHANGES} == list_leaves(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("base", "change", "expected"),
+    [((), *item) for item in CHANGES.items()] + [(OPENFACE, *item) for item in OPENFACE_CHANGES.items()],
+)
+def test_a_setting_makes_anew_what_depends_on_it_and_no_more(base, change, expected):
+    before = make_recipes(load_config(PreprocessConfig, None, base))
+    after = make_recipes(load_config(PreprocessConfig, None, [*base, change]))
+    assert tuple(before) == tuple(after) == STAGES
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == set(expected.split())
+
+
+def test_a_new_version_makes_its_stage_anew_and_those_after_it(monkeypatch):
+    before = make_recipes(CONFIG)
+    monkeypatch.setitem(stages.VERSIONS, "waveform", 99)
+    after = make_recipes(CONFIG)
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == {"waveform", "acoustics"}
+
+
+def test_frames_become_crops_and_tokens_with_their_times(clip):
+    found = see(clip)
+    assert set(found) == VIDEO
+    faces, tokens = found["faces"].arrays, found["behaviour"].arrays
+    assert np.allclose(
+        tokens["behaviour_time"], [0, 0.08, 0.2, 0.28, 0.4, 0.48, 0.6, 0.68]
+    )  # 10 of 25 a second
+    assert np.allclose(faces["face_time"], [0, 0.2, 0.4, 0.6])
+    assert tokens["behaviour"].shape == (8, 62) and tokens["behaviour_valid"].all()
+    assert faces["face_valid"].all()
+    left = faces["face_box"][:, 0]
+    assert np.allclose(np.diff(left), 5, atol=1.5)  # five frames, five pixels
+    ends = faces["face_offset"]
+    crop = cv2.imdecode(faces["face_jpeg"][ends[1] : ends[2]], cv2.IMREAD_COLOR)
+    assert crop.shape == (224, 224, 3)
+    for result in found.values():
+        assert result.status == {
+            "state": "ok",
+            "duration_s": 0.8,
+            "n_frames": 20,
+            "face_ratio": 1.0,
+            "people": 1,
+            "remark": "",
+        }
+
+
+@pytest.mark.parametrize("stage", ["faces", "behaviour"])
+def test_one_stage_alone_is_the_same_as_both_together(clip, stage):
+    both, alone = see(clip), see(clip, todo=frozenset({stage}))
+    assert set(alone) == {stage}
+    assert alone[stage].status == both[stage].status
+    assert all(np.array_equal(alone[stage].arrays[key], value) for key, value in both[stage].arrays.items())
+
+
+def test_late_pictures_and_sound_share_one_clock(tmp_path):
+    times = [300 + 40 * number for number in range(20)]
+    path = write_clip(tmp_path / "clip.mp4", PICTURES, times_ms=times, sound=make_tone(1.1, 44_100, 200))
+    info = probe(path)
+    assert np.isclose(see(info)["faces"].arrays["face_time"][0], 0.3)
+    found = run_audio_stages(info, CONFIG, AUDIO)
+    assert found["waveform"].arrays["waveform_time"].tolist() == [0]
+    assert np.abs(found["waveform"].arrays["waveform"][:800]).max() > 1000
+
+
+def test_sound_becomes_waveform_and_features(clip):
+    found = run_audio_stages(clip, CONFIG, AUDIO)
+    assert set(found) == AUDIO
+    waveform = found["waveform"].arrays["waveform"]
+    assert waveform.dtype == np.int16
+    assert found["waveform"].status == {
+        "state": "ok",
+        "duration_s": 0.8,
+        "audio_s": round(len(waveform) / 16000, 3),
+    }
+    assert found["acoustics"].arrays["functionals"].shape == (1, 88)
+    assert set(run_audio_stages(clip, CONFIG, frozenset({"acoustics"}))) == {"acoustics"}
+
+
+def test_what_a_clip_lacks_has_no_rows_and_says_why(tmp_path, clip):
+    silent = probe(write_clip(tmp_path / "silent.mp4", PICTURES[:3]))
+    blind = probe(write_clip(tmp_path / "blind.m4a", sound=TONE))
+    numbers = [draw_number(number) for number in range(10)]
+    short = probe(write_clip(tmp_path / "short.mkv", numbers, sound=TONE[:, :1000], audio_codec="pcm_s16le"))
+    found = {
+        "no_audio": run_audio_stages(silent, CONFIG, AUDIO),
+        "no_video": see(blind),
+        "no_face": see(short),
+        "too_short": run_audio_stages(short, CONFIG, frozenset({"acoustics"})),
+    }
+    for state, results in found.items():
+        assert results and {result.state for result in results.values()} == {state}
+        for stage, result in results.items():
+            expected = empty_arrays(stage, CONFIG)
+            assert set(result.arrays) == set(expected)
+            times = [value for key, value in result.arrays.items() if key.endswith("_time")]
+            assert all(len(value) == 0 for value in times)
+    assert found["no_face"]["faces"].facts["n_frames"] == 10
+    assert found["no_face"]["faces"].facts["face_ratio"] == 0
+    assert run_audio_stages(short, CONFIG, frozenset({"waveform"}))["waveform"].state == "ok"
+    whole = see(clip) | run_audio_stages(clip, CONFIG, AUDIO)
+    for stage in STAGES:  # the same keys, types and widths as with rows
+        none = empty_arrays(stage, CONFIG)
+        assert {k: (v.dtype, v.shape[1:]) for k, v in none.items()} == {
+            k: (v.dtype, v.shape[1:]) for k, v in whole[stage].arrays.items()
+        }
+
+
+def test_a_face_that_no_crop_shows_leaves_tokens_alone(tmp_path):
+    black = np.zeros_like(PORTRAIT)
+    pictures = [PORTRAIT if number % 5 == 2 else black for number in range(20)]
+    found = see(probe(write_clip(tmp_path / "blink.mp4", pictures)))
+    assert found["behaviour"].arrays["behaviour_valid"].tolist() == [False, True] * 4
+    assert found["faces"].state == "no_face"
+    assert not found["faces"].arrays["face_valid"].any()
+    assert found["behaviour"].state == "ok"
+    assert found["behaviour"].facts["face_ratio"] == 0.5
+
+
+def test_missing_frames_are_remarked_or_refused(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", PICTURES * 2)
+    overwrite(path, find_packets(path, "video")[38:], 0xFF)
+    info = probe(path)
+    assert see(info)["faces"].facts["remark"] == ""  # a few frames: within the tolerance of short clips
+    overwrite(path, find_packets(path, "video")[20:], 0xFF)
+    with pytest.raises(MediaError, match="truncated or damaged"):
+        see(info)
+    lenient = load_config(PreprocessConfig, None, ["decode.max_missing=0.6"])
+    assert "of the promised 1.60 s" in see(info, lenient)["faces"].facts["remark"]
+    overwrite(path, find_packets(path, "video"), 0xFF)
+    nothing = load_config(PreprocessConfig, None, ["decode.max_missing=1"])
+    with pytest.raises(MediaError, match="no frame of the video stream can be decoded"):
+        see(probe(path), nothing)
+
+
+def test_meta_describes_what_is_stored(sample_cache):
+    store = ClipStore(sample_cache)
+    config = load_config(PreprocessConfig, None, ["faces.size=96"])
+    assert store.meta["stages"] == describe_stages(config)
+    clip_id = store.index.clip_id[0]
+    for stage in STAGES:
+        arrays, entry = store.read(clip_id, stage), store.meta["stages"][stage]
+        assert set(entry["keys"]) <= set(arrays)
+        for key, facts in entry["keys"].items():
+            assert facts["unit"]
+            assert len(facts.get("columns", arrays[key])) == (arrays[key].shape[1:] or arrays[key].shape)[0]
+        assert all(version[0].isdigit() for version in entry["tools"].values())
+    assert store.meta["stages"]["waveform"]["keys"]["waveform"]["rate_hz"] == 16_000
+
+
+def test_real_openface_csvs_fit_the_decoded_frames(shared):
+    options = OpenFaceConfig(csv_dir=str(shared / "data" / "openface"))
+    config = replace(CONFIG, behaviour=replace(CONFIG.behaviour, backend="openface_csv", openface=options))
+    ratios = {}
+    for folder in ("real", "labelled"):
+        for path in sorted((shared / "data" / "clips" / folder).iterdir()):
+            info = probe(path)
+            result = see(info, config, frozenset({"behaviour"}))["behaviour"]
+            tokens = result.arrays
+            assert result.state == "ok"
+            assert tokens["behaviour"].shape == (len(tokens["behaviour_time"]), 43)
+            assert tokens["behaviour_time"][-1] <= info.duration_s
+            assert set(tokens) == set(empty_arrays("behaviour", config))
+            ratios[path.name] = tokens["behaviour_valid"].mean()
+    assert len(ratios) == 16
+    assert min(ratios.values()) > 0.9, ratios

@@ -148,8 +148,9 @@ def test_another_cache_must_have_the_same_columns(place, tmp_path, capsys):
     assert "behaviour columns" in capsys.readouterr().err
 
 
-def test_two_processes_give_the_same_table(run, tmp_path):
+def test_two_processes_give_the_same_table(place, tmp_path):
     """Nine clips in batches of four by two processes: fillers are needed, and must not be seen."""
+    run = place / "runs" / "crossmodal"
     assert main([str(run), "--out", str(tmp_path / "one")]) == 0
     two = tmp_path / "two"
     launch("mosi_e2e.evaluate", run, "--out", two, options=TWO_PROCESSES)

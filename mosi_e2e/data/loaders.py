@@ -39,9 +39,9 @@ def build_loader(dataset: Dataset, sampler: Sampler, workers: int) -> DataLoader
 def worker_context() -> BaseContext:
     """How loading processes start: never as a fork of this process.
 
-    A fork copies the locks that other threads (OpenMP, progress bars, queues) hold at that moment and not the threads
-    that would release them, so a worker could wait for ever. The fork server is a process without threads in which
-    the imports are done once; where there is none (Windows), each worker starts afresh.
+    A fork copies the locks that other threads (OpenMP, progress bars, queues) hold at that moment but not the
+    threads that would release them, so a worker could wait for ever. The fork server is a process without
+    threads in which the imports are done once; where there is none (Windows), each worker starts afresh.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

@@ -19,6 +19,10 @@ class RunConfig:
         seed: of weights, order, augmentation and dropout.
         task: regression (sentiment in [-3, 3]) | binary (negative / positive).
         zero_label: binary only: clips labelled 0 are left out (`drop`) or `positive`.
+        compile: run the model through `torch.compile`: slow first steps, faster later ones.
+        save_every: store the state to resume from after so many updates within an epoch, too; 0 stores it
+            after each epoch and at SIGTERM alone.
+        trackers: where curves go live: tensorboard, wandb (Weights & Biases, if installed).
     """
 
     name: str = "run"
@@ -26,6 +30,9 @@ class RunConfig:
     seed: int = 0
     task: str = "regression"
     zero_label: str = "drop"
+    compile: bool = False
+    save_every: int = 0
+    trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import ProjectConfiguration, set_seed
+from accelerate.utils import ProjectConfiguration, is_wandb_available, set_seed
+from accelerate.utils.memory import should_reduce_batch_size
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import ClipDataset
@@ -16,9 +17,9 @@ from mosi_e2e.data.sampler import SweepSampler, UpdateSampler
 from mosi_e2e.engine.checkpoint import cache_facts, count_parameters, load_model, save_model, save_resume
 from mosi_e2e.engine.early_stopping import EarlyStopping
 from mosi_e2e.engine.launch import adapt_to_machine
-from mosi_e2e.engine.loop import Trainer, fit, predict_split
-from mosi_e2e.engine.losses import Objective
-from mosi_e2e.engine.optim import Schedule, build_optimizer
+from mosi_e2e.engine.loop import Stopped, Trainer, fit, predict_split
+from mosi_e2e.engine.losses import Objective, check_choice
+from mosi_e2e.engine.optim import Schedule, build_average, build_optimizer
 from mosi_e2e.engine.runlog import (
     open_run,
     resume_state,
@@ -34,10 +35,15 @@ from preprocessing.packed import open_store
 from preprocessing.settings import load_config
 from preprocessing.store import ClipStore
 
+TRACKERS = ("tensorboard", "wandb")
+
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, keep the best epoch on valid, score valid with it."""
+    """Train, keep the best epoch on valid, score valid with it.
+
+    Exit status 143 after SIGTERM, as shells expect; the state is then stored.
+    """
     parser = argparse.ArgumentParser(
         prog="accelerate launch -m mosi_e2e.train",
         description="Train one model on a cache.",
@@ -48,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the recipe")
     args = parser.parse_intermixed_args(argv)
-    train(load_config(RunConfig, args.config, args.overrides), args.resume)
+    try:
+        train(load_config(RunConfig, args.config, args.overrides), args.resume)
+    except Stopped:
+        return 143
     return 0
 
 
@@ -57,7 +66,7 @@ def train(config: RunConfig, resume: bool = False) -> Path:
     adapt_to_machine()
     folder = open_run(config, resume)
     accelerator = Accelerator(
-        log_with="tensorboard",
+        log_with=check_trackers(config.trackers),
         project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder)),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
@@ -67,7 +76,7 @@ def train(config: RunConfig, resume: bool = False) -> Path:
     objective, trainer, facts = build_trainer(config, store, accelerator)
     if accelerator.is_main_process and not resume:
         write_start(folder, config, store, accelerator)
-    accelerator.init_trackers("tensorboard")
+    accelerator.init_trackers("tensorboard", init_kwargs={"wandb": {"name": config.name, "dir": str(folder)}})
     floor = valid_floor(objective, trainer)
     total, trainable = count_parameters(trainer.model)
     say(
@@ -77,18 +86,35 @@ def train(config: RunConfig, resume: bool = False) -> Path:
     state = resume_state(folder) if resume else None
     if state is not None:
         accelerator.load_state(str(state))
-        say(f"resumed after epoch {trainer.progress.epoch - 1}")
+        say(f"resumed at epoch {trainer.progress.epoch}, update {trainer.progress.update}")
 
     def after_epoch(row: dict, is_best: bool) -> None:
         accelerator.log({key: value for key, value in row.items() if value is not None}, step=row["epoch"])
+        weights = accelerator.get_state_dict(trainer.judged) if is_best else None  # sharded ones: by all
         if accelerator.is_main_process:
             if is_best:
-                save_model(folder / "best", accelerator.unwrap_model(trainer.model), config, facts)
+                model = accelerator.unwrap_model(trainer.judged)
+                save_model(folder / "best", model, config, facts, weights)
             write_history(folder, trainer.progress.history, config, objective, floor)
-        save_resume(accelerator, folder / "last")
-        say(format_epoch(row, objective, is_best))
+        say(format_epoch(row, objective, is_best, config.optim.epochs))
 
-    fit(trainer, config.optim.epochs, after_epoch)
+    def save() -> None:
+        save_resume(accelerator, folder / "last")
+
+    try:
+        with trainer.stop.listen():
+            fit(trainer, config.optim.epochs, after_epoch, save)
+    except Stopped:
+        progress = trainer.progress
+        say(
+            f"stopped by SIGTERM before update {progress.update} of epoch {progress.epoch}, state stored; "
+            "type the same command with --resume"
+        )
+        raise
+    except RuntimeError as error:
+        if should_reduce_batch_size(error):
+            raise UserError(explain_memory(config)) from error
+        raise
     score_best(accelerator, folder, trainer, objective)
     say(f"best epoch {trainer.stopping.best_epoch}; next: python -m mosi_e2e.evaluate {folder} --split test")
     accelerator.end_training()
@@ -103,6 +129,7 @@ def build_trainer(config: RunConfig, store: ClipStore, accelerator: Accelerator)
     valid_set = ClipDataset(store, "valid", streams, config.data)
     train_label = train_set.clips.label.to_numpy()
     objective = Objective(config.task, config.zero_label, config.loss, train_label)
+    check_together(config)
     for split, clips in (("train", train_set.clips), ("valid", valid_set.clips)):
         if not objective.counts(clips.label.to_numpy()).any():
             raise UserError(
@@ -115,10 +142,21 @@ def build_trainer(config: RunConfig, store: ClipStore, accelerator: Accelerator)
     model = build_model(config.model, facts.columns)
     set_statistics(model, store.stats)
     optimizer = build_optimizer(model, config.optim)
+    average = build_average(model.to(accelerator.device), config.optim.ema)
+    if config.compile:
+        model.compile(dynamic=True)
     rank, world = accelerator.process_index, accelerator.num_processes
     sampler = UpdateSampler(
-        len(train_set), config.data.batch_size, config.data.micro_batch, config.seed, rank, world
+        len(train_set),
+        config.data.batch_size,
+        config.data.micro_batch,
+        config.seed,
+        rank,
+        world,
+        lengths=train_set.clips.duration_s.to_numpy() if config.data.bucket else None,
     )
+    if config.loss.ccc and sampler.steps_per_update > 1:
+        raise UserError("loss.ccc needs every update in one pass; type data.micro_batch=0, or loss.ccc=0")
     schedule = Schedule(
         optimizer, config.optim, sampler.updates_per_epoch * config.optim.epochs, objective.monitor[1]
     )
@@ -126,6 +164,7 @@ def build_trainer(config: RunConfig, store: ClipStore, accelerator: Accelerator)
     trainer = Trainer(
         accelerator=accelerator,
         model=model,
+        average=average,
         optimizer=optimizer,
         schedule=schedule,
         stopping=EarlyStopping(config.stopping, objective.monitor[1]),
@@ -139,9 +178,40 @@ def build_trainer(config: RunConfig, store: ClipStore, accelerator: Accelerator)
         ),
         clip_norm=config.optim.clip,
         seed=config.seed,
+        save_every=config.save_every,
     )
-    accelerator.register_for_checkpointing(trainer.schedule, trainer.stopping, trainer.progress)
+    kept = [trainer.schedule, trainer.stopping, trainer.progress, *([average] if average else [])]
+    accelerator.register_for_checkpointing(*kept)
     return objective, trainer, facts
+
+
+def check_together(config: RunConfig) -> None:
+    """Refuse settings that are right alone and wrong together."""
+    if config.task == "binary" and getattr(config.model, config.model.name).bound:
+        raise UserError(
+            f"model.{config.model.name}.bound limits a regression score, but task=binary predicts a "
+            f"probability; type model.{config.model.name}.bound=0"
+        )
+
+
+def check_trackers(names: Sequence[str]) -> list[str]:
+    """The trackers that Accelerate shall log to, each installed."""
+    for name in names:
+        check_choice("trackers", name, TRACKERS)
+    if "wandb" in names and not is_wandb_available():
+        raise UserError("trackers names wandb, which is not installed; type: pip install wandb")
+    return list(names)
+
+
+def explain_memory(config: RunConfig) -> str:
+    """What to lower when memory ran out, and what each costs."""
+    data = config.data
+    micro = max(1, (data.micro_batch or data.batch_size) // 2)
+    return (
+        f"out of memory: type data.micro_batch={micro} (same result, slower), data.eval_batch="
+        f"{max(1, data.eval_batch // 2)}, model.crossmodal.speech.gradient_checkpointing=true (same result, "
+        f"slower), or data.max_seconds={data.max_seconds / 2:g}; start again under another name=NAME"
+    )
 
 
 def valid_floor(objective: Objective, trainer: Trainer) -> float | None:
@@ -161,7 +231,8 @@ def score_best(accelerator: Accelerator, folder: Path, trainer: Trainer, objecti
         print(f"valid split, best epoch:\n{format_scores({folder.name: scores})}")
 
 
-def format_epoch(row: dict, objective: Objective, is_best: bool) -> str:
+def format_epoch(row: dict, objective: Objective, is_best: bool, epochs: int) -> str:
+    """The line that is printed after an epoch."""
     metric, _ = objective.monitor
     value = row[f"valid_{metric}"]
     shown = "undefined" if value is None else f"{value:.4f}"
@@ -169,7 +240,8 @@ def format_epoch(row: dict, objective: Objective, is_best: bool) -> str:
     loss = np.nan if row["valid_loss"] is None else row["valid_loss"]
     return (
         f"epoch {row['epoch']:3d}  train loss {row['train_loss']:.4f}  valid loss {loss:.4f}  "
-        f"valid {metric} {shown}  {row['clips_per_s']:.1f} clips/s{mark}"
+        f"valid {metric} {shown}  {row['clips_per_s']:.1f} clips/s  "
+        f"at most {(epochs - row['epoch'] - 1) * row['seconds'] / 60:.1f} min left{mark}"
     )
 
 

@@ -53,10 +53,14 @@ def run(*words: object, timeout_s: float = 240) -> str:
     return output
 
 
-def launch(module: str, *words: object, options: tuple[object, ...] = ()) -> str:
-    """`accelerate launch OPTIONS -m MODULE WORDS`, at a port that nobody else uses."""
+def free_port() -> int:
+    """A port that nobody listens at."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    placed = ("--main_process_port", port, *options) if options else ()
+        return free.getsockname()[1]
+
+
+def launch(module: str, *words: object, options: tuple[object, ...] = ()) -> str:
+    """`accelerate launch OPTIONS -m MODULE WORDS`, at a port that nobody else uses."""
+    placed = ("--main_process_port", free_port(), *options) if options else ()
     return run(ACCELERATE, "launch", *placed, "-m", module, *words)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -241,7 +242,11 @@ def test_a_diverged_run_says_so(place, capsys):
         "model.late_fusion.dropout=0",
     ]
     assert main(["--config", str(place / "late.yaml"), *words]) == 2
-    assert "training diverged; type a smaller optim.lr" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "training diverged; look at these clips, or type a smaller optim.lr" in error
+    named = set(re.search(r"batch of the clips (.*?):", error).group(1).split(", "))
+    index = pd.read_csv(place / "cache" / "index.csv", dtype=str, keep_default_na=False)
+    assert len(named) == 6 and named <= set(index[index.split == "train"].clip_id)
 
 
 def test_a_binary_task_needs_clips_that_count(place, capsys):
@@ -260,7 +265,7 @@ def test_a_binary_task_needs_clips_that_count(place, capsys):
 
 def test_a_killed_run_is_resumed_by_the_launcher(place, whole):
     """With the config file for GPUs, which without one means one process in full precision."""
-    words = ("--config", place / "late.yaml", "name=killed")
+    words = ("--config", place / "late.yaml", "name=killed", "save_every=1")  # in mid-epoch too
     killed = place / "runs" / "killed"
     process = start(sys.executable, "-m", "mosi_e2e.train", *words)
     deadline = time.monotonic() + 120
@@ -271,7 +276,7 @@ def test_a_killed_run_is_resumed_by_the_launcher(place, whole):
     process.communicate()
     assert len(read_history(killed)) < EPOCHS and not (killed / "metrics_valid.json").exists()
     printed = launch("mosi_e2e.train", *words, "--resume", options=CONFIG_FILE)
-    assert "on 1 process(es)" in printed and "resumed after epoch" in printed and "SYNTHETIC" in printed
+    assert "on 1 process(es)" in printed and "resumed at epoch" in printed and "SYNTHETIC" in printed
     assert_equal_to_the_bit(whole, killed)
 
 

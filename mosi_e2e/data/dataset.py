@@ -30,6 +30,7 @@ class DataConfig:
             Results do not depend on it; memory does.
         eval_batch: clips per forward pass of one process in evaluation.
         workers: loading processes beside each training process.
+        bucket: clips of one update are of similar length, which saves padding.
         max_seconds: a longer training clip gives a random window of this length; 0 never cuts.
         allow_missing: causes for which clips may be left out or lack a stream: `failed`, `refused` (not in
             the cache), `no_audio`, `no_face`, `no_video`, `too_short` (lack a stream, stay in).
@@ -40,6 +41,7 @@ class DataConfig:
     micro_batch: int = 0
     eval_batch: int = 16
     workers: int = 2
+    bucket: bool = False
     max_seconds: float = 30.0
     allow_missing: list[str] = field(default_factory=lambda: list(ABSENCES))
 

@@ -12,6 +12,8 @@ from torch.utils.data import Sampler
 
 from mosi_e2e.data.dataset import Pick
 
+BUCKET_UPDATES = 20  # clips of so many updates are sorted by length at a time
+
 
 class UpdateSampler(Sampler[list[Pick]]):
     """Yields this process's micro-batches, `steps_per_update` of them for every update.
@@ -25,9 +27,24 @@ class UpdateSampler(Sampler[list[Pick]]):
         micro_batch: clips per forward pass; 0 = the process's whole share.
         seed: of the order.
         rank, world: this process and how many there are.
+        lengths: of the clips, any unit: clips of an update are then of similar length, which saves padding;
+            None mixes them freely.
+
+    Attributes:
+        epoch: which order comes next.
+        start_update: where in it to begin, for a run that goes on in mid-epoch.
     """
 
-    def __init__(self, count: int, batch_size: int, micro_batch: int, seed: int, rank: int, world: int):
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        micro_batch: int,
+        seed: int,
+        rank: int,
+        world: int,
+        lengths: np.ndarray | None = None,
+    ):
         self.count, self.batch_size, self.seed, self.rank, self.world = (
             count,
             batch_size,
@@ -38,6 +55,7 @@ class UpdateSampler(Sampler[list[Pick]]):
         share = -(-min(batch_size, count) // world)
         self.micro_batch = min(micro_batch or share, share)
         self.steps_per_update = -(-share // self.micro_batch)
+        self.lengths = lengths
         self.epoch = 0
         self.start_update = 0
 
@@ -49,10 +67,19 @@ class UpdateSampler(Sampler[list[Pick]]):
         return (self.updates_per_epoch - self.start_update) * self.steps_per_update
 
     def __iter__(self) -> Iterator[list[Pick]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        for update in range(self.start_update, self.updates_per_epoch):
-            clips = order[update * self.batch_size : (update + 1) * self.batch_size]
+        for clips in self.list_updates()[self.start_update :]:
             yield from self._split(clips)
+
+    def list_updates(self) -> list[np.ndarray]:
+        """The clips of each update of this epoch."""
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(self.count)
+        if self.lengths is None:
+            return cut(order, self.batch_size)
+        nearby = cut(order, BUCKET_UPDATES * self.batch_size)
+        nearby = [clips[np.argsort(self.lengths[clips], kind="stable")] for clips in nearby]
+        updates = cut(np.concatenate(nearby), self.batch_size)
+        return [updates[number] for number in rng.permutation(len(updates))]
 
     def _split(self, clips: np.ndarray) -> Iterator[list[Pick]]:
         weight = 1.0 / len(clips)
@@ -60,6 +87,11 @@ class UpdateSampler(Sampler[list[Pick]]):
         for step in range(self.steps_per_update):
             part = mine[step * self.micro_batch : (step + 1) * self.micro_batch]
             yield [Pick(int(i), self.epoch, weight) for i in part] or [Pick(int(clips[0]), self.epoch, 0.0)]
+
+
+def cut(order: np.ndarray, size: int) -> list[np.ndarray]:
+    """Pieces of `size`; the last may be shorter."""
+    return [order[first : first + size] for first in range(0, len(order), size)]
 
 
 class SweepSampler(Sampler[list[Pick]]):

@@ -3,11 +3,12 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import SOURCES
@@ -57,17 +58,30 @@ def check_columns(facts: CacheFacts, store: ClipStore) -> None:
             )
 
 
-def save_model(folder: Path, model: nn.Module, config: RunConfig, facts: CacheFacts) -> None:
+def save_model(
+    folder: Path,
+    model: nn.Module,
+    config: RunConfig,
+    facts: CacheFacts,
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write weights, config and facts so that `load_model` needs nothing else, no hub either.
 
     The folder's weights are replaced last: a crash leaves the former best complete.
+
+    Args:
+        folder: where to.
+        model: which one; its own `state_dict()` is stored unless `weights` are given.
+        config, facts: of its run.
+        weights: all weights, where the model at hand has only its process's share of them.
     """
+    weights = model.state_dict() if weights is None else weights
     folder.mkdir(parents=True, exist_ok=True)
     plain = dataclasses.replace(config, model=standalone_config(config.model, model))
     write_atomic(folder / "config.yaml", dump_config(plain).encode())
     write_atomic(folder / "facts.json", json.dumps(dataclasses.asdict(facts)).encode())
     beside = folder / f".{WEIGHTS}.tmp"
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, beside)
+    save_file({name: value.contiguous() for name, value in weights.items()}, beside)
     beside.replace(folder / WEIGHTS)
 
 

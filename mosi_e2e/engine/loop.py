@@ -8,6 +8,7 @@ the sampler's business (`mosi_e2e.data.sampler`).
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -24,22 +26,35 @@ from mosi_e2e.data.sampler import UpdateSampler
 from mosi_e2e.engine.early_stopping import EarlyStopping
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.engine.optim import Schedule
+from mosi_e2e.engine.watch import LossWatch, StopRequest
 from mosi_e2e.models.prediction import Prediction
 from preprocessing.errors import UserError
 
 
 @dataclass
 class Progress:
-    """How far a run is: all that training needs to go on, beside weights and optimizer."""
+    """How far a run is: all that training needs to go on, beside weights and optimizer.
+
+    Attributes:
+        epoch, update: what comes next.
+        loss_sum: of the updates of this epoch that are done.
+        history: one row per finished epoch.
+    """
 
     epoch: int = 0
+    update: int = 0
+    loss_sum: float = 0.0
     history: list[dict] = field(default_factory=list)
 
     def state_dict(self) -> dict:
-        return {"epoch": self.epoch, "history": self.history}
+        return vars(self)
 
     def load_state_dict(self, state: dict) -> None:
-        self.epoch, self.history = state["epoch"], state["history"]
+        vars(self).update(state)
+
+
+class Stopped(Exception):
+    """The run was asked to stop; its state is stored."""
 
 
 @dataclass
@@ -48,6 +63,7 @@ class Trainer:
 
     accelerator: Accelerator
     model: nn.Module
+    average: AveragedModel | None
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     stopping: EarlyStopping
@@ -57,25 +73,38 @@ class Trainer:
     valid_loader: DataLoader
     clip_norm: float
     seed: int
+    save_every: int
+    stop: StopRequest = field(default_factory=StopRequest)
     progress: Progress = field(default_factory=Progress)
 
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated and kept: the weights, or their average."""
+        return self.model if self.average is None else self.average.module
 
-def fit(trainer: Trainer, epochs: int, after_epoch) -> None:
+
+def fit(
+    trainer: Trainer, epochs: int, after_epoch: Callable[[dict, bool], None], save: Callable[[], None]
+) -> None:
     """Train until `epochs` are done or the valid metric stops getting better.
 
     Args:
         trainer: the parts.
         epochs: most epochs in all, those of an interrupted run included.
         after_epoch: called with (history row, whether it is the best so far) once an epoch is scored; it
-            stores what is to be kept.
+            keeps and shows what is to be kept and shown.
+        save: stores the state to go on from; called after each epoch and, where asked for, in its middle.
+
+    Raises:
+        Stopped: SIGTERM came; the state is stored.
+        UserError: training diverged.
     """
     metric, _ = trainer.objective.monitor
     while trainer.progress.epoch < epochs and not trainer.stopping.should_stop:
         epoch = trainer.progress.epoch
         started = time.perf_counter()
-        train_loss = train_epoch(trainer, epoch)
-        trained = time.perf_counter() - started
-        table = predict_split(trainer.accelerator, trainer.model, trainer.valid_loader, trainer.objective)
+        train_loss, rate = train_epoch(trainer, epoch, save)
+        table = predict_split(trainer.accelerator, trainer.judged, trainer.valid_loader, trainer.objective)
         scores = trainer.objective.score(table)
         monitored = scores[metric]
         trainer.schedule.after_epoch(math.inf if monitored is None else monitored)
@@ -87,36 +116,71 @@ def fit(trainer: Trainer, epochs: int, after_epoch) -> None:
             "valid_loss": table.attrs["loss"],
             **{f"valid_{name}": value for name, value in scores.items()},
             "seconds": round(time.perf_counter() - started, 3),
-            "clips_per_s": round(trainer.sampler.count / trained, 2),
+            "clips_per_s": round(rate, 2),
         }
         trainer.progress.history.append(row)
-        trainer.progress.epoch = epoch + 1
+        trainer.progress.epoch, trainer.progress.update, trainer.progress.loss_sum = epoch + 1, 0, 0.0
         after_epoch(row, is_best)
+        save()
+        if trainer.stop.agreed(trainer.accelerator, 0):
+            raise Stopped
 
 
-def train_epoch(trainer: Trainer, epoch: int) -> float:
-    """One pass over the train split; returns the mean loss over its updates' clips."""
-    accelerator, sampler = trainer.accelerator, trainer.sampler
-    sampler.epoch = epoch
+def train_epoch(trainer: Trainer, epoch: int, save: Callable[[], None]) -> tuple[float, float]:
+    """The rest of one pass over the train split.
+
+    Returns:
+        Mean loss over the pass's updates, and clips per second.
+    """
+    accelerator, sampler, progress = trainer.accelerator, trainer.sampler, trainer.progress
+    sampler.epoch, sampler.start_update = epoch, progress.update
     trainer.model.train()
-    total = torch.zeros((), device=accelerator.device)
-    bar = tqdm(
-        total=sampler.updates_per_epoch,
+    watch, started = LossWatch(), time.perf_counter()
+    total = torch.full((), progress.loss_sum if accelerator.is_main_process else 0.0).to(accelerator.device)
+    first = progress.update * sampler.steps_per_update
+    parts = sampler.steps_per_update * accelerator.num_processes  # of an update's loss
+    with open_bar(trainer, epoch) as bar:
+        for step, batch in enumerate(trainer.train_loader, start=first):
+            update, micro = divmod(step, sampler.steps_per_update)
+            is_last = micro == sampler.steps_per_update - 1
+            seed_step(trainer.seed, epoch, step, accelerator.process_index)
+            loss = train_step(trainer, batch, is_last)
+            total += loss
+            watch.put(loss * parts, batch["clip_id"])
+            if is_last:
+                progress.update = update + 1
+                show_progress(bar, trainer, watch)
+                stop = trainer.stop.agreed(accelerator, update)
+                if stop or (trainer.save_every and progress.update % trainer.save_every == 0):
+                    watch.drain()
+                    progress.loss_sum = accelerator.reduce(total, "sum").item()
+                    save()
+                if stop:
+                    raise Stopped
+    watch.drain()
+    clips = sampler.count - min(sampler.count, sampler.start_update * sampler.batch_size)
+    rate = clips / (time.perf_counter() - started)
+    return accelerator.reduce(total, "sum").item() / sampler.updates_per_epoch, rate
+
+
+def open_bar(trainer: Trainer, epoch: int) -> tqdm:
+    """The progress bar of an epoch, in clips."""
+    sampler = trainer.sampler
+    return tqdm(
+        total=sampler.count,
+        initial=min(sampler.count, trainer.progress.update * sampler.batch_size),
         desc=f"epoch {epoch}",
-        unit="update",
+        unit="clip",
         leave=False,
-        disable=not accelerator.is_local_main_process,
+        disable=not trainer.accelerator.is_local_main_process,
     )
-    for step, batch in enumerate(trainer.train_loader):
-        update, micro = divmod(step, sampler.steps_per_update)
-        seed_step(trainer.seed, epoch, step, accelerator.process_index)
-        is_last = micro == sampler.steps_per_update - 1
-        total += train_step(trainer, batch, is_last)
-        if is_last:
-            bar.update()
-            bar.set_postfix(loss=f"{total.item() / (update + 1):.3f}", refresh=False)
-    bar.close()
-    return accelerator.reduce(total, "sum").item() / sampler.updates_per_epoch
+
+
+def show_progress(bar: tqdm, trainer: Trainer, watch: LossWatch) -> None:
+    """Loss, learning rate, and clips so far, from which tqdm works out clips per second and time left."""
+    rate = max(group["lr"] for group in trainer.optimizer.param_groups)
+    bar.set_postfix(loss=f"{watch.mean:.3f}", lr=f"{rate:.1e}", refresh=False)
+    bar.update(min(trainer.sampler.batch_size, bar.total - bar.n))
 
 
 def train_step(trainer: Trainer, batch: dict, is_last: bool) -> torch.Tensor:
@@ -130,7 +194,7 @@ def train_step(trainer: Trainer, batch: dict, is_last: bool) -> torch.Tensor:
     # Gradients are summed over micro-batches here and averaged over processes once, with the last.
     with nullcontext() if is_last else accelerator.no_sync(trainer.model):
         prediction = trainer.model(batch)
-        loss = trainer.objective(prediction, batch["label"], batch["weight"])
+        loss = trainer.objective(prediction, batch["label"], batch["weight"], spread=True)
         accelerator.backward(loss * accelerator.num_processes)  # DDP divides by it
     if is_last:
         if trainer.clip_norm:
@@ -138,6 +202,8 @@ def train_step(trainer: Trainer, batch: dict, is_last: bool) -> torch.Tensor:
         trainer.optimizer.step()
         if not accelerator.optimizer_step_was_skipped:
             trainer.schedule.after_update()
+            if trainer.average is not None:
+                trainer.average.update_parameters(accelerator.unwrap_model(trainer.model))
         trainer.optimizer.zero_grad(set_to_none=True)
     return loss.detach()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,6 +19,7 @@ from preprocessing.errors import UserError
 TASKS = ("regression", "binary")
 ZERO_RULES = ("drop", "positive")
 REGRESSION_LOSSES = ("l1", "mse", "huber")
+CUT_POINTS = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)  # between the seven classes of sentiment
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,18 @@ class LossConfig:
         huber_delta: where Huber's loss turns from square to linear.
         balance: binary only: weigh both classes alike, whatever their shares in train.
         auxiliary: weight of each stream's own loss beside the fused one's.
+        ccc: regression only: weight of 1 - CCC over the update's clips, which rewards the right spread of
+            scores and not only small errors. It needs every update in one pass (`data.micro_batch=0`).
+        ordinal: regression only: weight of the proportional-odds loss at the cut points between the seven
+            classes.
     """
 
     regression: str = "l1"
     huber_delta: float = 1.0
     balance: bool = False
     auxiliary: float = 0.2
+    ccc: float = 0.0
+    ordinal: float = 0.0
 
 
 class Objective:
@@ -51,6 +59,10 @@ class Objective:
         check_choice("task", task, TASKS)
         check_choice("zero_label", zero_label, ZERO_RULES)
         check_choice("loss.regression", loss.regression, REGRESSION_LOSSES)
+        if task == "binary" and (loss.ccc or loss.ordinal):
+            raise UserError(
+                "loss.ccc and loss.ordinal belong to task=regression; type loss.ccc=0 loss.ordinal=0"
+            )
         self.task, self.zero_label, self.loss = task, zero_label, loss
         self.train_label = np.asarray(train_label, dtype=np.float64)
         self.class_weight = self._weigh_classes() if loss.balance and task == "binary" else (1.0, 1.0)
@@ -70,14 +82,27 @@ class Objective:
         return ("mae", "min") if self.task == "regression" else ("nll", "min")
 
     def __call__(
-        self, prediction: Prediction, label: Float[Tensor, " b"], weight: Float[Tensor, " b"]
+        self,
+        prediction: Prediction,
+        label: Float[Tensor, " b"],
+        weight: Float[Tensor, " b"],
+        spread: bool = False,
     ) -> Tensor:
-        """Weighted sum of the clips' losses; with weights 1 / n it is their mean."""
+        """Weighted sum of the clips' losses; with weights 1 / n it is their mean.
+
+        Args:
+            prediction, label: of the clips at hand.
+            weight: of each clip; over the whole update they sum to 1.
+            spread: whether other processes hold the rest of the update: then this is its part of the loss.
+        """
         each = self.each(prediction.score, label)
         own = [self.each(score, label) for score in prediction.by_stream.values()]
         if own:  # also with weight 0: several processes want a gradient for every parameter
             each = each + self.loss.auxiliary * torch.stack(own).mean(dim=0)
-        return (each * weight).sum()
+        loss = (each * weight).sum()
+        if self.loss.ccc:
+            loss = loss + self.loss.ccc * concordance_loss(prediction.score.float(), label, weight, spread)
+        return loss
 
     def each(self, score: Float[Tensor, " b"], label: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
         """Loss of each clip's raw score."""
@@ -87,6 +112,10 @@ class Objective:
             low, high = self.class_weight
             each = F.binary_cross_entropy_with_logits(score, positive, reduction="none")
             return each * torch.where(positive > 0, high, low)
+        each = self._each_distance(score, label)
+        return each + self.loss.ordinal * ordinal_loss(score, label) if self.loss.ordinal else each
+
+    def _each_distance(self, score: Float[Tensor, " b"], label: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
         if self.loss.regression == "l1":
             return F.l1_loss(score, label, reduction="none")
         if self.loss.regression == "mse":
@@ -119,6 +148,40 @@ class Objective:
         if self.task == "binary":
             return floors_binary(self.train_label, label, self.zero_label)
         return floors(self.train_label, label)
+
+
+def ordinal_loss(score: Float[Tensor, " b"], label: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """Mean log loss of "the label lies above this cut point", over the cut points between the classes.
+
+    The score is the proportional-odds model's location on the labels' own scale, with unit slope (McCullagh,
+    JRSS B 1980, section 2).
+    """
+    cut = torch.tensor(CUT_POINTS, device=score.device)
+    above = (label[:, None] > cut).float()  # [b cuts]
+    return F.binary_cross_entropy_with_logits(score[:, None] - cut, above, reduction="none").mean(dim=1)
+
+
+def concordance_loss(
+    score: Float[Tensor, " b"], label: Float[Tensor, " b"], weight: Float[Tensor, " b"], spread: bool = False
+) -> Tensor:
+    """1 - concordance correlation (Lin, Biometrics 1989) of the clips, each counted by its weight.
+
+    Where an update is spread over processes, its moments are summed over them: every process has the gradient
+    of the whole with respect to its own clips, and the value divided by the number of processes, so that the
+    parts add up to the loss.
+    """
+    parts = [weight * score, weight * label, weight * score**2, weight * label**2, weight * score * label]
+    moments = torch.stack(parts).sum(dim=1)  # [5]
+    world = dist.get_world_size() if spread and dist.is_initialized() else 1
+    if world > 1:
+        whole = moments.detach().clone()
+        dist.all_reduce(whole)
+        moments = moments + (whole - moments.detach())
+    mean, mean_label, square, square_label, product = moments
+    agreement = 2 * (product - mean * mean_label)
+    variances = square - mean**2 + square_label - mean_label**2
+    loss = 1 - agreement / (variances + (mean - mean_label) ** 2 + 1e-6)
+    return loss - loss.detach() * (1 - 1 / world)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mosi_e2e.engine.losses import check_choice
 from mosi_e2e.models.encoders import layer_groups
+from preprocessing.errors import UserError
 
 SCHEDULES = ("cosine", "plateau", "constant")
 PRETRAINED = ("face", "speech")  # encoders that learn at their own rate
@@ -28,6 +30,8 @@ class OptimConfig:
         schedule: cosine (to `final` times the peak) | plateau (times `factor` after `patience` epochs
             without a better valid metric) | constant.
         clip: largest norm of the gradient; 0 = never clipped.
+        ema: validate and keep a moving average of the weights that forgets by this factor per update (0.999,
+            say, where an epoch has hundreds of updates); 0 keeps the weights themselves.
     """
 
     lr: float = 1e-3
@@ -41,6 +45,7 @@ class OptimConfig:
     factor: float = 0.5
     patience: int = 3
     clip: float = 1.0
+    ema: float = 0.0
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
@@ -58,6 +63,19 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
     )
+
+
+def build_average(model: nn.Module, decay: float) -> AveragedModel | None:
+    """The moving average of a model's weights (Polyak and Juditsky 1992); None where `decay` is 0."""
+    if not decay:
+        return None
+    if not 0 < decay < 1:
+        raise UserError(
+            f"optim.ema is at least 0 and below 1, but is {decay}; type for example optim.ema=0.999"
+        )
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    average.n_averaged = average.n_averaged.cpu()  # looked at in every update: on a GPU that would be a wait
+    return average.eval()
 
 
 class Schedule:

@@ -10,7 +10,7 @@ from mosi_e2e.models.encoders.face import FaceConfig
 from mosi_e2e.models.encoders.speech import SpeechConfig
 from mosi_e2e.models.encoders.tokens import TokenConfig
 from mosi_e2e.models.fusion import Fusion, FusionConfig
-from mosi_e2e.models.prediction import Prediction
+from mosi_e2e.models.prediction import Prediction, bound_score
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class CrossModalConfig:
     Attributes:
         streams: names out of `mosi_e2e.data.streams.SOURCES`, in any order.
         head_dropout: before the last layer.
+        bound: largest score in either direction (3 on MOSI), approached smoothly; 0 leaves scores free.
+            Regression only.
     """
 
     streams: list[str] = field(default_factory=lambda: ["face", "speech", "behaviour"])
@@ -30,6 +32,7 @@ class CrossModalConfig:
     functionals: TokenConfig = field(default_factory=TokenConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     head_dropout: float = 0.1
+    bound: float = 0.0
 
 
 class CrossModalTransformer(nn.Module):
@@ -49,6 +52,7 @@ class CrossModalTransformer(nn.Module):
             }
         )
         widths = {name: encoder.width for name, encoder in self.encoders.items()}
+        self.bound = config.bound
         self.fusion = Fusion(config.streams, widths, config.fusion)
         width = config.fusion.width
         self.head = nn.Sequential(
@@ -66,7 +70,6 @@ class CrossModalTransformer(nn.Module):
             for name, encoder in self.encoders.items()
         }
         fused = self.fusion(tokens)
-        by_stream = {
-            name: self.stream_heads[name](fused.by_stream[name]).squeeze(-1) for name in self.encoders
-        }
-        return Prediction(self.head(fused.pooled).squeeze(-1), by_stream)
+        raw = {name: head(fused.by_stream[name]).squeeze(-1) for name, head in self.stream_heads.items()}
+        by_stream = {name: bound_score(score, self.bound) for name, score in raw.items()}
+        return Prediction(bound_score(self.head(fused.pooled).squeeze(-1), self.bound), by_stream)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mosi_e2e.models.encoders.tokens import TokenConfig, TokenEncoder
 from mosi_e2e.models.layers import AttentivePool
-from mosi_e2e.models.prediction import Prediction
+from mosi_e2e.models.prediction import Prediction, bound_score
 
 SUBMODELS = {"visual": ("behaviour",), "acoustic": ("acoustics", "functionals")}
 
@@ -22,11 +22,14 @@ class LateFusionConfig:
     Attributes:
         streams: which of behaviour, acoustics (low-level descriptors) and functionals are used.
         width: of every hidden vector.
+        bound: largest score in either direction (3 on MOSI), approached smoothly; 0 leaves scores free.
+            Regression only.
     """
 
     streams: list[str] = field(default_factory=lambda: ["behaviour", "acoustics", "functionals"])
     width: int = 64
     dropout: float = 0.2
+    bound: float = 0.0
     behaviour: TokenConfig = field(default_factory=lambda: TokenConfig(width=64, context=1))
     acoustics: TokenConfig = field(default_factory=lambda: TokenConfig(width=64, stride=5, context=2))
     functionals: TokenConfig = field(default_factory=lambda: TokenConfig(width=64))
@@ -67,6 +70,7 @@ class LateFusion(nn.Module):
     def __init__(self, config: LateFusionConfig, n_columns: Mapping[str, int]):
         super().__init__()
         streams = sorted(config.streams)
+        self.bound = config.bound
         self.submodels = {
             name: used
             for name, members in SUBMODELS.items()
@@ -101,5 +105,7 @@ class LateFusion(nn.Module):
             name: self.merge[name](torch.cat([summary[s] for s in members], dim=-1))
             for name, members in self.submodels.items()
         }
-        by_stream = {name: self.stream_heads[name](h).squeeze(-1) for name, h in hidden.items()}
-        return Prediction(self.head(torch.cat(list(hidden.values()), dim=-1)).squeeze(-1), by_stream)
+        raw = {name: self.stream_heads[name](h).squeeze(-1) for name, h in hidden.items()}
+        by_stream = {name: bound_score(score, self.bound) for name, score in raw.items()}
+        joint = self.head(torch.cat(list(hidden.values()), dim=-1)).squeeze(-1)
+        return Prediction(bound_score(joint, self.bound), by_stream)

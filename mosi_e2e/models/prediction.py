@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,3 +17,8 @@ class Prediction(NamedTuple):
 
     score: Float[Tensor, " b"]
     by_stream: dict[str, Float[Tensor, " b"]]
+
+
+def bound_score(score: Float[Tensor, " b"], limit: float) -> Float[Tensor, " b"]:
+    """Keep scores within ±`limit`, with slope 1 at 0 (a hyperbolic tangent); 0 leaves them free."""
+    return limit * torch.tanh(score / limit) if limit else score

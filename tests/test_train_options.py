@@ -1,0 +1,197 @@
+"""What a run can be asked for beside the ordinary: averages, buckets, other losses, stops in mid-epoch."""
+
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from accelerate import Accelerator
+from launched import ACCELERATE, free_port, one_thread_on_the_processor, start
+from made_cache import make_cache
+from safetensors.torch import load_file
+from tiny_models import write_recipe
+
+import mosi_e2e.engine.loop
+import mosi_e2e.train
+from mosi_e2e.engine.checkpoint import save_resume
+from mosi_e2e.engine.watch import LossWatch, StopRequest
+from mosi_e2e.train import main
+from preprocessing.errors import UserError
+
+ALL = [
+    "loss.ccc=0.3",
+    "loss.ordinal=0.2",
+    "optim.ema=0.8",
+    "data.bucket=true",
+    "model.late_fusion.bound=3",
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _on_the_processor():
+    with one_thread_on_the_processor():
+        yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("place")
+    cache = make_cache(place)
+    write_recipe(place / "late.yaml", cache, "late_fusion", dropout=0.3, epochs=3)
+    write_recipe(place / "cross.yaml", cache, "crossmodal", epochs=1)
+    return place
+
+
+def train(place, name, *words, recipe="late", status=0):
+    assert main(["--config", str(place / f"{recipe}.yaml"), f"name={name}", *words]) == status
+    return place / "runs" / name
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    """Uninterrupted, with every option that a run goes on with."""
+    return train(place, "whole", *ALL)
+
+
+def read(run):
+    history = pd.read_csv(run / "history.csv").drop(columns=["seconds", "clips_per_s"])
+    return history, load_file(run / "best" / "model.safetensors"), pd.read_csv(run / "predictions_valid.csv")
+
+
+def assert_equal_to_the_bit(a, b):
+    (history, weights, scores), (other, others, again) = read(a), read(b)
+    pd.testing.assert_frame_equal(history, other, check_exact=True)
+    pd.testing.assert_frame_equal(scores, again, check_exact=True)
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_sigterm_in_mid_epoch_stores_the_state_and_leaves(place, whole, monkeypatch, capsys):
+    steps = []
+    step = mosi_e2e.engine.loop.train_step
+
+    def asked_to_stop(trainer, batch, is_last):
+        steps.append(batch["clip_id"])
+        if len(steps) == 6:  # of four updates per epoch: the second of the second epoch
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(trainer, batch, is_last)
+
+    monkeypatch.setattr(mosi_e2e.engine.loop, "train_step", asked_to_stop)
+    before = signal.getsignal(signal.SIGTERM)
+    stopped = train(place, "stopped", *ALL, status=143)
+    assert "stopped by SIGTERM before update 2 of epoch 1" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGTERM) is before and len(steps) == 6
+    train(place, "stopped", *ALL, "--resume")
+    assert "resumed at epoch 1, update 2" in capsys.readouterr().out and len(steps) == 12
+    assert_equal_to_the_bit(whole, stopped)
+
+
+def test_a_run_that_dies_in_mid_epoch_goes_on_there(place, whole, monkeypatch, capsys):
+    saved = []
+
+    def die(accelerator, folder):
+        save_resume(accelerator, folder)
+        saved.append(folder)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(mosi_e2e.train, "save_resume", die)
+    train(place, "died", *ALL, "save_every=3", status=130)
+    train(place, "died", *ALL, "save_every=3", "--resume")
+    assert "resumed at epoch 1, update 0" in capsys.readouterr().out
+    assert len(saved) == 2 + 2 * 2  # each epoch once in its middle and once after it
+    assert_equal_to_the_bit(whole, place / "runs" / "died")
+
+
+def test_two_machines_train_the_same_model(place, whole):
+    """Two launchers that find each other by address, as on two hosts; only the summing order differs."""
+    words = ("--config", place / "late.yaml", "name=machines", "model.late_fusion.dropout=0", *ALL)
+    alone = train(place, "machine", "model.late_fusion.dropout=0", *ALL)
+    address = ("--main_process_ip", "127.0.0.1", "--main_process_port", free_port())
+    options = ("--multi_gpu", "--num_machines", 2, "--num_processes", 2, *address)
+    started = [
+        start(ACCELERATE, "launch", *options, "--machine_rank", rank, "-m", "mosi_e2e.train", *words)
+        for rank in range(2)
+    ]
+    printed = [process.communicate(timeout=240)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], printed
+    assert "on 2 process(es)" in printed[0]
+    (one, _, scores), (two, _, again) = read(alone), read(place / "runs" / "machines")
+    columns = ["train_loss", "valid_loss", "valid_mae"]
+    np.testing.assert_allclose(two[columns], one[columns], atol=1e-4)
+    assert again.clip_id.tolist() == scores.clip_id.tolist()
+    np.testing.assert_allclose(again.score, scores.score, atol=1e-4)
+
+
+def test_the_average_is_what_is_kept(place, whole):
+    plain = train(place, "plain", *[word for word in ALL if "ema" not in word])
+    kept, last = (load_file(run / "best" / "model.safetensors") for run in (whole, plain))
+    assert kept.keys() == last.keys()
+    assert not torch.equal(kept["head.0.weight"], last["head.0.weight"])
+    assert read(whole)[0].train_loss.tolist() == read(plain)[0].train_loss.tolist()  # it only looks on
+
+
+def test_scores_stay_within_the_bound(place):
+    run = train(place, "bound", "model.late_fusion.bound=0.5", "optim.lr=0.05", "optim.epochs=1")
+    scores = read(run)[2][["score", "visual", "acoustic"]]
+    assert scores.abs().max().max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["loss.ccc=1", "data.micro_batch=2"], "type data.micro_batch=0"),
+        (["loss.ordinal=1", "task=binary"], "type loss.ccc=0 loss.ordinal=0"),
+        (["model.late_fusion.bound=3", "task=binary"], "type model.late_fusion.bound=0"),
+        (["optim.ema=1"], "optim.ema is at least 0 and below 1"),
+        (["trackers=[mlflow]"], "trackers is one of tensorboard, wandb"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(place, capsys, words, message):
+    train(place, "refused", *words, status=2)
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_tracker_that_is_not_installed_says_how_to_install_it(place, capsys, monkeypatch):
+    monkeypatch.setattr(mosi_e2e.train, "is_wandb_available", lambda: False)
+    train(place, "tracked", "trackers=[tensorboard,wandb]", status=2)
+    assert "pip install wandb" in capsys.readouterr().err
+
+
+def test_too_little_memory_says_what_to_lower(place, capsys, monkeypatch):
+    def exhaust(trainer, batch, is_last):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(mosi_e2e.engine.loop, "train_step", exhaust)
+    train(place, "memory", status=2)
+    error = capsys.readouterr().err
+    assert "out of memory: type data.micro_batch=3" in error and "gradient_checkpointing=true" in error
+
+
+def test_losses_are_read_in_their_order():
+    watch = LossWatch()
+    for number in range(3):
+        watch.put(torch.tensor(float(number)), [f"clip_{number}"])
+    assert watch.mean == pytest.approx(0.95 * 0.05 + 0.05 * 2)
+    with pytest.raises(UserError, match="became nan in the batch of the clips a_1, b_2: training diverged"):
+        watch.put(torch.tensor(float("nan")), ["a_1", "b_2"])
+
+
+def test_nobody_asked_to_stop():
+    stop = StopRequest()
+    with stop.listen():
+        assert not stop.agreed(Accelerator(), 0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.agreed(Accelerator(), 1)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_learns_the_same(place):
+    one, two = (train(place, f"compile_{on}", f"compile={on}", recipe="cross") for on in ("false", "true"))
+    (history, weights, scores), (other, others, again) = read(one), read(two)
+    np.testing.assert_allclose(other.train_loss, history.train_loss, atol=1e-3)
+    np.testing.assert_allclose(again.score, scores.score, atol=1e-2)
+    assert weights.keys() == others.keys()

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def score_runs(runs: Sequence[Path], split: str, cache: str | None, out: str | None) -> None:
+def score_runs(runs: Sequence[Path], split: str, cache: str | None = None, out: str | None = None) -> None:
     """Score every run and print one table."""
     if out and len(runs) > 1:
         raise UserError("--out takes the results of one run; leave it out, each run's go into its own folder")
@@ -82,7 +82,7 @@ def score_run(run: Path, split: str, cache: str | None = None, out: str | None =
     adapt_to_machine()
     accelerator = Accelerator()
     model, config, facts = load_model(run / "best")
-    store = open_store(cache or config.data.cache)
+    store = open_store(cache or config.data.cache, "" if cache else config.data.source)
     check_columns(facts, store)
     if facts.synthetic and not store.synthetic and accelerator.is_main_process:
         print("note: trained on synthetic sample clips; its scores of real people mean nothing")

@@ -7,19 +7,17 @@ from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import ProjectConfiguration, is_wandb_available, set_seed
+from accelerate.utils import ProjectConfiguration, is_wandb_available
 from accelerate.utils.memory import should_reduce_batch_size
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.data.dataset import ClipDataset
-from mosi_e2e.data.loaders import build_augmenter, build_loader
-from mosi_e2e.data.sampler import SweepSampler, UpdateSampler
-from mosi_e2e.engine.checkpoint import cache_facts, count_parameters, load_model, save_model, save_resume
-from mosi_e2e.engine.early_stopping import EarlyStopping
+from mosi_e2e.data.dataset import SPLITS
+from mosi_e2e.engine.assemble import build_trainer, valid_floor
+from mosi_e2e.engine.checkpoint import count_parameters, load_model, save_model, save_resume
 from mosi_e2e.engine.launch import adapt_to_machine
 from mosi_e2e.engine.loop import Stopped, Trainer, fit, predict_split
 from mosi_e2e.engine.losses import Objective, check_choice
-from mosi_e2e.engine.optim import Schedule, build_average, build_optimizer
+from mosi_e2e.engine.repeat import repeat
 from mosi_e2e.engine.runlog import (
     open_run,
     resume_state,
@@ -28,12 +26,11 @@ from mosi_e2e.engine.runlog import (
     write_split,
     write_start,
 )
-from mosi_e2e.models import build_model, list_streams, set_statistics
+from mosi_e2e.evaluate import score_runs
 from mosi_e2e.tables import format_scores
 from preprocessing.errors import UserError, command
 from preprocessing.packed import open_store
 from preprocessing.settings import load_config
-from preprocessing.store import ClipStore
 
 TRACKERS = ("tensorboard", "wandb")
 
@@ -52,12 +49,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--config", help="YAML recipe; without it the defaults")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    parser.add_argument("--score", choices=SPLITS, help="score this split, too, once training is over")
+    parser.add_argument(
+        "--repeat", type=Path, metavar="RUN", help="repeat a run and say whether it comes out alike"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the recipe")
     args = parser.parse_intermixed_args(argv)
     try:
-        train(load_config(RunConfig, args.config, args.overrides), args.resume)
+        if args.repeat:
+            return 0 if repeat(args.repeat, train) else 1
+        folder = train(load_config(RunConfig, args.config, args.overrides), args.resume)
     except Stopped:
         return 143
+    if args.score:
+        score_runs([folder], args.score)
     return 0
 
 
@@ -72,7 +77,7 @@ def train(config: RunConfig, resume: bool = False) -> Path:
     )
     say = accelerator.print
     accelerator.wait_for_everyone()  # all have looked at the folder before the first one writes into it
-    store = open_store(config.data.cache)
+    store = open_store(config.data.cache, config.data.source)
     objective, trainer, facts = build_trainer(config, store, accelerator)
     if accelerator.is_main_process and not resume:
         write_start(folder, config, store, accelerator)
@@ -121,79 +126,6 @@ def train(config: RunConfig, resume: bool = False) -> Path:
     return folder
 
 
-def build_trainer(config: RunConfig, store: ClipStore, accelerator: Accelerator):
-    """Data, model and optimizer of a run, prepared for this process."""
-    streams = list_streams(config.model)
-    augmenter = build_augmenter(config.augment, store, streams)
-    train_set = ClipDataset(store, "train", streams, config.data, augmenter=augmenter, seed=config.seed)
-    valid_set = ClipDataset(store, "valid", streams, config.data)
-    train_label = train_set.clips.label.to_numpy()
-    objective = Objective(config.task, config.zero_label, config.loss, train_label)
-    check_together(config)
-    for split, clips in (("train", train_set.clips), ("valid", valid_set.clips)):
-        if not objective.counts(clips.label.to_numpy()).any():
-            raise UserError(
-                f"all clips of split '{split}' have the label 0; type zero_label=positive to keep them"
-            )
-    train_set.clips = train_set.clips[objective.counts(train_label)].reset_index(drop=True)
-    facts = cache_facts(store, config.model, train_label)
-
-    set_seed(config.seed)
-    model = build_model(config.model, facts.columns)
-    set_statistics(model, store.stats)
-    optimizer = build_optimizer(model, config.optim)
-    average = build_average(model.to(accelerator.device), config.optim.ema)
-    if config.compile:
-        model.compile(dynamic=True)
-    rank, world = accelerator.process_index, accelerator.num_processes
-    sampler = UpdateSampler(
-        len(train_set),
-        config.data.batch_size,
-        config.data.micro_batch,
-        config.seed,
-        rank,
-        world,
-        lengths=train_set.clips.duration_s.to_numpy() if config.data.bucket else None,
-    )
-    if config.loss.ccc and sampler.steps_per_update > 1:
-        raise UserError("loss.ccc needs every update in one pass; type data.micro_batch=0, or loss.ccc=0")
-    schedule = Schedule(
-        optimizer, config.optim, sampler.updates_per_epoch * config.optim.epochs, objective.monitor[1]
-    )
-    model, optimizer = accelerator.prepare(model, optimizer)
-    trainer = Trainer(
-        accelerator=accelerator,
-        model=model,
-        average=average,
-        optimizer=optimizer,
-        schedule=schedule,
-        stopping=EarlyStopping(config.stopping, objective.monitor[1]),
-        objective=objective,
-        sampler=sampler,
-        train_loader=build_loader(train_set, sampler, config.data.workers),
-        valid_loader=build_loader(
-            valid_set,
-            SweepSampler(len(valid_set), config.data.eval_batch, rank, world),
-            config.data.workers,
-        ),
-        clip_norm=config.optim.clip,
-        seed=config.seed,
-        save_every=config.save_every,
-    )
-    kept = [trainer.schedule, trainer.stopping, trainer.progress, *([average] if average else [])]
-    accelerator.register_for_checkpointing(*kept)
-    return objective, trainer, facts
-
-
-def check_together(config: RunConfig) -> None:
-    """Refuse settings that are right alone and wrong together."""
-    if config.task == "binary" and getattr(config.model, config.model.name).bound:
-        raise UserError(
-            f"model.{config.model.name}.bound limits a regression score, but task=binary predicts a "
-            f"probability; type model.{config.model.name}.bound=0"
-        )
-
-
 def check_trackers(names: Sequence[str]) -> list[str]:
     """The trackers that Accelerate shall log to, each installed."""
     for name in names:
@@ -212,12 +144,6 @@ def explain_memory(config: RunConfig) -> str:
         f"{max(1, data.eval_batch // 2)}, model.crossmodal.speech.gradient_checkpointing=true (same result, "
         f"slower), or data.max_seconds={data.max_seconds / 2:g}; start again under another name=NAME"
     )
-
-
-def valid_floor(objective: Objective, trainer: Trainer) -> float | None:
-    """The monitored metric of the first floor (train mean, or train rate) on valid."""
-    floors = objective.floors(trainer.valid_loader.dataset.clips.label.to_numpy())
-    return next(iter(floors.values()))[objective.monitor[0]]
 
 
 def score_best(accelerator: Accelerator, folder: Path, trainer: Trainer, objective: Objective) -> None:

@@ -7,10 +7,12 @@ from opensmile import FeatureSet
 
 from preprocessing.acoustics import AcousticsConfig
 from preprocessing.behaviour import BACKENDS, BehaviourConfig
-from preprocessing.decode import DecodeConfig
+from preprocessing.decode import READERS, DecodeConfig
 from preprocessing.errors import UserError
-from preprocessing.faces import FacesConfig, TrackConfig
+from preprocessing.executor import EXECUTORS
+from preprocessing.faces import SOURCES, FacesConfig, TrackConfig
 from preprocessing.openface_columns import describe_columns
+from preprocessing.tracks import CHOICES
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class PreprocessConfig:
         labels_columns: names of the columns of a course file with a header of its own:
             `clip`, `label`, `split`, `video`.
         out: cache folder.
-        workers: processes; 0 means one per core.
+        executor: processes | ray: of this machine, or of a Ray cluster with shared storage.
+        workers: processes; 0 means one per core (with Ray: of the cluster).
         timeout_s: a clip that takes longer counts as failed.
     """
 
@@ -31,6 +34,7 @@ class PreprocessConfig:
     layout: str = "auto"
     labels_columns: dict[str, str] = field(default_factory=dict)
     out: str = "cache/sample"
+    executor: str = "processes"
     workers: int = 0
     timeout_s: float = 600.0
     decode: DecodeConfig = field(default_factory=DecodeConfig)
@@ -47,6 +51,7 @@ def check_config(config: PreprocessConfig) -> None:
         UserError: names the setting and what it may be.
     """
     positive = {
+        "decode.max_minutes": config.decode.max_minutes,
         "track.rate": config.track.rate,
         "track.max_faces": config.track.max_faces,
         "faces.rate": config.faces.rate,
@@ -65,15 +70,25 @@ def check_config(config: PreprocessConfig) -> None:
         raise UserError(f"faces.quality must be 1..100, but is {config.faces.quality}; type faces.quality=92")
     if config.workers < 0:
         raise UserError(f"workers must be 0 (one per core) or more, but is {config.workers}; type workers=0")
-    if config.acoustics.feature_set not in FeatureSet.__members__:
+    _check_choices(config)
+    if config.faces.source == "openface" and config.behaviour.backend != "openface":
         raise UserError(
-            f"acoustics.feature_set is one of {', '.join(FeatureSet.__members__)}, but got "
-            f"'{config.acoustics.feature_set}'; type acoustics.feature_set=eGeMAPSv02"
-        )
-    if config.behaviour.backend not in BACKENDS:
-        raise UserError(
-            f"behaviour.backend is one of {', '.join(BACKENDS)}, but got '{config.behaviour.backend}'; "
-            "type for example behaviour.backend=mediapipe"
+            "faces.source=openface takes the crops of OpenFace's own run, but behaviour.backend is "
+            f"{config.behaviour.backend}; type behaviour.backend=openface"
         )
     if config.behaviour.backend != "mediapipe":
         describe_columns(config.behaviour.openface.groups)
+
+
+def _check_choices(config: PreprocessConfig) -> None:
+    choices = {  # setting → what it is, what it may be, the default
+        "executor": (config.executor, EXECUTORS, "processes"),
+        "decode.reader": (config.decode.reader, READERS, "pyav"),
+        "faces.source": (config.faces.source, SOURCES, "mediapipe"),
+        "track.choose": (config.track.choose, CHOICES, "speaking"),
+        "behaviour.backend": (config.behaviour.backend, BACKENDS, "mediapipe"),
+        "acoustics.feature_set": (config.acoustics.feature_set, FeatureSet.__members__, "eGeMAPSv02"),
+    }
+    for name, (value, known, default) in choices.items():
+        if value not in known:
+            raise UserError(f"{name} is one of {', '.join(known)}, but got '{value}'; type {name}={default}")

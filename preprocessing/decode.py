@@ -1,4 +1,4 @@
-"""Media file → what the container promises, and the waveform. Frames: see `frames.py`.
+"""Media file → what the container promises, and the sound. Frames: see `frames.py`.
 
 Sound and header are read with PyAV: decord's audio reader leaves out a late start and ends at the first
 damaged packet.
@@ -13,8 +13,12 @@ from pathlib import Path
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.stream import Disposition
 
 from preprocessing.store import SAMPLE_RATE
+
+READERS = ("pyav", "decord")
+TOLERANCE, TOLERANCE_S = 0.02, 0.2  # of a promised duration: rounding, a few frames of a short clip
 
 av.logging.set_level(av.logging.PANIC)
 
@@ -25,14 +29,23 @@ class MediaError(Exception):
 
 @dataclass(frozen=True)
 class DecodeConfig:
-    """`max_missing`: the largest share of the promised duration that may fail to decode."""
+    """How media files are read.
+
+    Attributes:
+        max_missing: the largest share of the promised duration that may fail to decode.
+        reader: of the frames, `pyav` or `decord` (see `frames.py`).
+        max_minutes: longer clips are refused; it bounds a worker's memory, which grows with the sound that
+            openSMILE takes in one piece.
+    """
 
     max_missing: float = 0.1
+    reader: str = "pyav"
+    max_minutes: float = 20.0
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What the container promises. Times in seconds on the clip's clock."""
+    """What the container promises. Times in seconds on the clip's clock; a promise of 0 is none."""
 
     path: Path
     duration_s: float
@@ -40,13 +53,25 @@ class MediaInfo:
     has_audio: bool
     video_start_s: float
     video_duration_s: float
-    quarter_turns: int  # counter-clockwise, to bring a decoded frame upright
-    first_frame: np.ndarray | None  # [H, W, 3] uint8 RGB, upright; None where no frame decodes
+    audio_duration_s: float
     container: str  # FFmpeg's name of the format, such as "mov,mp4,m4a,3gp,3g2,mj2"
 
 
+@dataclass(frozen=True)
+class Sound:
+    """A clip's sound.
+
+    Attributes:
+        waveform: [S] int16, mono, 16 kHz; sample n lies n / 16000 s from the clip's start.
+        decoded_s: how much of it was decoded; the rest is silence put in for what is not there.
+    """
+
+    waveform: np.ndarray
+    decoded_s: float
+
+
 def probe(path: Path) -> MediaInfo:
-    """Open a file and read its header and first frame.
+    """Open a file and read its header.
 
     Raises:
         MediaError: missing, empty or unreadable file, or neither picture nor sound in it.
@@ -59,49 +84,98 @@ def probe(path: Path) -> MediaInfo:
         with av.open(str(path)) as container:
             return _read_header(path, container)
     except (FFmpegError, OSError) as error:
-        raise MediaError(f"not a readable media file: {error}") from error
+        raise MediaError(f"not a readable media file: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    """FFmpeg's own last word names the fault ("moov atom not found"), the error only its class."""
+    last = getattr(error, "log", None)
+    return f"{error.strerror} ({last[2].strip()})" if last else str(error.strerror or error)
 
 
 def _read_header(path: Path, container) -> MediaInfo:
-    video = next(iter(container.streams.video), None)
-    audio = next(iter(container.streams.audio), None)
+    video, audio = video_stream(container), next(iter(container.streams.audio), None)
     if video is None and audio is None:
         raise MediaError("the file has neither a video nor an audio stream")
-    start = (container.start_time or 0) / av.time_base
-    duration = (container.duration or 0) / av.time_base
-    video_start = video_duration = 0.0
-    turns, first = 0, None
-    if video is not None:
-        video_start = _seconds(video.start_time, video.time_base) - start
-        video_duration = _seconds(video.duration, video.time_base) or max(duration - video_start, 0.0)
-        turns, first = _first_frame(container, video)
+    promised = _read_promises(container, [stream for stream in (video, audio) if stream is not None])
+    start = clip_start_s(container)
     return MediaInfo(
         path=path,
-        duration_s=duration,
+        duration_s=(container.duration or 0) / av.time_base,
         has_video=video is not None,
         has_audio=audio is not None,
-        video_start_s=video_start,
-        video_duration_s=video_duration,
-        quarter_turns=turns,
-        first_frame=first,
+        video_start_s=0.0 if video is None else _start_s(video) - start,
+        video_duration_s=0.0 if video is None else promised[video.index],
+        audio_duration_s=0.0 if audio is None else promised[audio.index],
         container=container.format.name,
     )
 
 
-def _seconds(ticks: int | None, time_base) -> float:
-    return 0.0 if ticks is None or time_base is None else float(ticks * time_base)
+def video_stream(container):
+    """The stream of moving pictures, or None; the cover of a sound file is no video."""
+    moving = (s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
+    return next(moving, None)
 
 
-def _first_frame(container, video) -> tuple[int, np.ndarray | None]:
-    """Phones store an upright picture lying down plus a rotation, which FFmpeg gives with each frame."""
+def check_decoder(stream, what: str) -> None:
+    """Refuse a stream in a form that FFmpeg does not know.
+
+    Raises:
+        MediaError: names the stream.
+    """
+    if stream.codec_context is None:
+        raise MediaError(
+            f"there is no decoder for the form of the clip's {what}: convert it to H.264 and AAC"
+        )
+
+
+def clip_start_s(container) -> float:
+    """Where the clip's clock starts on the container's."""
+    return (container.start_time or 0) / av.time_base
+
+
+def _start_s(stream) -> float:
+    return 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
+
+
+def _read_promises(container, streams: list) -> dict[int, float]:
+    """Seconds that each stream promises to last, by its index.
+
+    Where only the container says how long it is (FLV, Matroska without tags), some stream has to reach that
+    end; which one is open, so none is suspected as long as one does.
+    """
+    promised = {stream.index: _own_promise(stream) for stream in streams}
+    if all(promised.values()):
+        return promised
+    end = clip_start_s(container) + (container.duration or 0) / av.time_base
+    kept = _last_packet_s(container, streams) >= end - _tolerance(end)
+    return {
+        stream.index: promised[stream.index] or (0.0 if kept else max(end - _start_s(stream), 0.0))
+        for stream in streams
+    }
+
+
+def _own_promise(stream) -> float:
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    tag = stream.metadata.get("DURATION", "")  # Matroska; the place of the stream's end
     try:
-        first = next(container.decode(video), None)
+        hours, minutes, seconds = map(float, tag.split(":"))
+    except ValueError:
+        return 0.0
+    return max(3600 * hours + 60 * minutes + seconds - _start_s(stream), 0.0)
+
+
+def _last_packet_s(container, streams: list) -> float:
+    """Where the last packet of the streams ends: all are read, none is decoded."""
+    last = 0.0
+    try:
+        for packet in container.demux(streams):
+            if packet.pts is not None:
+                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
     except FFmpegError:
-        first = None
-    if first is None:
-        return 0, None
-    turns = round(first.rotation / 90) % 4
-    return turns, upright(first.to_ndarray(format="rgb24"), turns)
+        pass
+    return last
 
 
 def upright(frame: np.ndarray, quarter_turns: int) -> np.ndarray:
@@ -109,21 +183,26 @@ def upright(frame: np.ndarray, quarter_turns: int) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(frame, quarter_turns)) if quarter_turns else frame
 
 
-def read_waveform(info: MediaInfo) -> np.ndarray:
+def read_sound(info: MediaInfo) -> Sound:
     """Decode the first audio stream as mono at 16 kHz.
 
     A stream that starts late is preceded by silence, so that sample n always lies n / 16000 s from the
     clip's start. Damaged packets are replaced by silence of their length.
 
     Returns:
-        [S] int16; empty where the stream holds no decodable sound.
+        An empty waveform where the clip has no audio stream or no decodable sound.
+
+    Raises:
+        MediaError: there is no decoder for it.
     """
     mono = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
     pieces: list[np.ndarray] = []
+    decoded = written = 0
+    if not info.has_audio:
+        return Sound(np.zeros(0, np.int16), 0.0)
     with av.open(str(info.path)) as container:
-        stream = container.streams.audio[0]
-        start = (container.start_time or 0) / av.time_base
-        written = 0
+        start, stream = clip_start_s(container), container.streams.audio[0]
+        check_decoder(stream, "sound")
         for frame in _decodable(container, stream):
             if frame.time is not None:
                 gap = round((frame.time - start) * SAMPLE_RATE) - written
@@ -134,9 +213,11 @@ def read_waveform(info: MediaInfo) -> np.ndarray:
             for piece in mono.resample(frame):
                 pieces.append(piece.to_ndarray().reshape(-1))
                 written += piece.samples
+                decoded += piece.samples
         for piece in mono.resample(None) if pieces else ():
             pieces.append(piece.to_ndarray().reshape(-1))
-    return np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
+    waveform = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
+    return Sound(waveform, decoded / SAMPLE_RATE)
 
 
 def _decodable(container, stream) -> Iterator:
@@ -153,8 +234,14 @@ def _decodable(container, stream) -> Iterator:
         yield from frames
 
 
-def check_duration(info: MediaInfo, decoded_s: float, limit: float) -> str:
-    """Compare what was decoded with what the header promises.
+def check_duration(what: str, promised_s: float, decoded_s: float, limit: float) -> str:
+    """Compare what was decoded of a stream with what its header promises.
+
+    Args:
+        what: the stream's name in messages.
+        promised_s: 0 where nothing is promised.
+        decoded_s: seconds that were decoded.
+        limit: share of the promise that may be missing.
 
     Returns:
         A remark for the clip's record, empty where nothing is missing.
@@ -162,11 +249,14 @@ def check_duration(info: MediaInfo, decoded_s: float, limit: float) -> str:
     Raises:
         MediaError: more than `limit` of the promised duration is missing.
     """
-    promised = info.video_duration_s
-    missing = promised - decoded_s
-    if promised <= 0 or missing <= max(0.02 * promised, 0.2):
+    missing = promised_s - decoded_s
+    if promised_s <= 0 or missing <= _tolerance(promised_s):
         return ""
-    text = f"{decoded_s:.2f} s of the promised {promised:.2f} s can be decoded"
-    if missing > limit * promised:
+    text = f"{decoded_s:.2f} s of the promised {promised_s:.2f} s of {what} can be decoded"
+    if missing > limit * promised_s:
         raise MediaError(f"truncated or damaged: {text}; raise decode.max_missing to accept it")
     return text
+
+
+def _tolerance(promised_s: float) -> float:
+    return max(TOLERANCE * promised_s, TOLERANCE_S)

@@ -1,19 +1,36 @@
-"""Runs one function over many jobs in worker processes.
+"""Runs one function over many jobs in worker processes, of this machine or of a Ray cluster.
 
 A worker that hangs or dies costs the clip it had, and no other: that is what pebble's pool adds to the
 standard library's.
 """
 
+import errno
+import importlib.util
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as ClipTimeout
 from concurrent.futures import as_completed
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 from tqdm import tqdm
+
+from preprocessing.errors import UserError
+
+EXECUTORS = ("processes", "ray")
+# What no other clip would fare better with: no space, no quota, a limit on file sizes, a read-only disk.
+DISK_ERRORS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS))
+
+
+class RunStopped(Exception):
+    """Something that no other clip would fare better with, such as a full disk: the run ends at once."""
+
+
+class DiskFull(RunStopped):
+    """Nothing can be written any more."""
 
 
 @dataclass(frozen=True)
@@ -25,45 +42,111 @@ class Failure:
     error: str
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How the work on one clip ended.
+
+    Attributes:
+        clip_id: the clip.
+        failures: what did not work.
+        died: its worker process ended in the middle of it.
+        late: it was stopped at the time limit.
+        clip_s: the clip's own length in seconds.
+        seconds: wall time by pass (see `clip_job.list_passes`) where it tells the speed.
+    """
+
+    clip_id: str
+    failures: tuple[Failure, ...] = ()
+    died: bool = False
+    late: bool = False
+    clip_s: float = 0.0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+Work = Callable[[Any], Outcome]
+
+
+def check_executor(executor: str) -> None:
+    """Refuse an executor whose library is not there."""
+    if executor == "ray" and importlib.util.find_spec("ray") is None:
+        raise UserError("executor=ray needs Ray; type: pip install 'mosi-e2e[ray]', or executor=processes")
+
+
 def run_jobs(
-    work: Callable[[Any], list[Failure]], jobs: Sequence[Any], workers: int, timeout_s: float
-) -> list[Failure]:
-    """Run `work(job)` for every job and collect the failures, sorted by clip id.
+    work: Work, jobs: Sequence[Any], workers: int, timeout_s: float, executor: str = "processes"
+) -> Iterator[Outcome]:
+    """Run `work(job)` for every job; the outcomes come as the clips are done, in any order.
+
+    A clip whose worker died is tried once more at the end, no other beside it: the worker may have been
+    killed for no fault of the clip's, for example because memory ran out.
 
     Args:
         work: importable function; each job has an `entry` with a `clip_id`.
         jobs: what to do.
-        workers: processes; 0 means one per core.
+        workers: processes; 0 means one per core (of the cluster).
         timeout_s: wall-clock limit for one job.
+        executor: one of `EXECUTORS`.
+
+    Raises:
+        RunStopped: from `work`; what was begun is stopped.
     """
+    run = run_here
+    if executor == "ray":
+        from preprocessing.executor_ray import run_on_cluster as run
+    again = []
+    with closing(run(work, jobs, workers, timeout_s)) as outcomes:
+        for outcome in tqdm(outcomes, total=len(jobs), unit="clip", desc="preprocessing"):
+            if outcome.died:
+                again.append(outcome.clip_id)
+            else:
+                yield outcome
+    if again:
+        rest = [job for job in jobs if job.entry.clip_id in set(again)]
+        with closing(run(work, rest, 1, timeout_s)) as outcomes:
+            yield from tqdm(outcomes, total=len(rest), unit="clip", desc="once more")
+
+
+def run_here(work: Work, jobs: Sequence[Any], workers: int, timeout_s: float) -> Iterator[Outcome]:
+    """One pass over the jobs in processes of this machine; arguments as for `run_jobs`."""
     count = min(workers or os.cpu_count() or 1, len(jobs))
-    failures: list[Failure] = []
-    context = multiprocessing.get_context("spawn")  # forking after threads were started may deadlock
-    with ProcessPool(max_workers=count, initializer=prepare_worker, context=context) as pool:
+    with open_pool(count) as pool:
         waiting = {pool.schedule(work, args=(job,), timeout=timeout_s): job.entry.clip_id for job in jobs}
         try:
-            for future in tqdm(as_completed(waiting), total=len(waiting), unit="clip", desc="preprocessing"):
-                failures += collect(future, waiting[future], timeout_s)
+            for future in as_completed(waiting):
+                yield collect(future, waiting[future], timeout_s)
         except BaseException:
             pool.stop()
             raise
-    return sorted(failures, key=lambda failure: (failure.clip_id, failure.stage))
 
 
-def collect(future, clip_id: str, timeout_s: float) -> list[Failure]:
-    """The failures that one job ended with."""
+def open_pool(count: int, folder: str | None = None) -> ProcessPool:
+    """A pool of `count` quiet workers that start in `folder`."""
+    context = multiprocessing.get_context("spawn")  # forking after threads were started may deadlock
+    return ProcessPool(max_workers=count, initializer=prepare_worker, initargs=(folder,), context=context)
+
+
+def collect(future, clip_id: str, timeout_s: float) -> Outcome:
+    """How one job ended.
+
+    Raises:
+        RunStopped: the job says that no other will fare better.
+    """
     try:
         return future.result()
+    except RunStopped:
+        raise
     except ClipTimeout:
-        return [Failure(clip_id, "clip", f"took longer than timeout_s={timeout_s:g} s")]
+        late = Failure(clip_id, "clip", f"took longer than timeout_s={timeout_s:g} s")
+        return Outcome(clip_id, (late,), late=True)
     except ProcessExpired as error:
-        return [Failure(clip_id, "clip", f"the worker process died (exit status {error.exitcode})")]
+        died = Failure(clip_id, "clip", f"the worker process died twice (exit status {error.exitcode})")
+        return Outcome(clip_id, (died,), died=True)
     except Exception as error:  # noqa: BLE001  one clip's defect must not end the run; it is recorded
         text = " ".join(str(error).split())
-        return [Failure(clip_id, "clip", f"{type(error).__name__}: {text}")]
+        return Outcome(clip_id, (Failure(clip_id, "clip", f"{type(error).__name__}: {text}"),))
 
 
-def prepare_worker() -> None:
+def prepare_worker(folder: str | None = None) -> None:
     """One thread per worker, and silence: the C libraries under it write to the terminal about every damaged
     packet, and MediaPipe about its own start. What matters reaches the parent as a result or an exit status.
     """
@@ -72,6 +155,8 @@ def prepare_worker() -> None:
 
     from preprocessing.decord_import import decord
 
+    if folder:
+        os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     cv2.setNumThreads(1)
     decord.logging.set_level(decord.logging.QUIET)

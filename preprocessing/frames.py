@@ -1,7 +1,10 @@
 """Frames of a clip with their real times.
 
-decord reads them one after another, and only those that are asked for are copied. Cases were seen in which
-decord 3.4 gives wrong frames or none, all without a word; there PyAV reads instead:
+PyAV reads them. Only frames that are asked for are converted, and pictures that no other one is built upon
+are not even decoded where nobody asks for them: what comes out is the same to the bit.
+
+decord, `decode.reader=decord`, decodes and converts every frame. Cases were seen in which decord 3.4 gives
+wrong frames or none, all without a word; there PyAV reads instead:
 
 - MPEG program streams: the first group of pictures is lost, every frame comes half a second early;
 - an edit list that discards frames: at the front, times and pictures are shifted against each other, at the
@@ -18,8 +21,9 @@ from contextlib import suppress
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 
-from preprocessing.decode import MediaError, MediaInfo, upright
+from preprocessing.decode import MediaError, MediaInfo, check_decoder, upright, video_stream
 from preprocessing.decord_import import decord
 
 SAME_PICTURE = 1.0  # mean absolute difference of 8-bit values; converters round differently by less
@@ -32,30 +36,30 @@ class FrameReader:
 
     Attributes:
         time: [N] float64, seconds on the clip's clock, of every frame in presentation order.
+        span_s: seconds from the first frame's start to the last one's end, as the packets have it.
     """
 
-    def __init__(self, info: MediaInfo):
+    def __init__(self, info: MediaInfo, reader: str = "pyav"):
         self._info = info
-        own = _packet_times(info)
-        self._decord = _open_decord(info, own)
-        self.time = own + info.video_start_s
-        if not len(self.time):
+        self._ticks, own, self.span_s = _read_packets(info)
+        if not len(own):
             raise MediaError("the video stream has no decodable frame")
+        self._decord = _open_decord(info, own) if reader == "decord" else None
+        self.time = own + info.video_start_s
 
-    def frames(self, index: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield frames [H, W, 3] uint8 RGB, upright, at the increasing positions `index` of `time`.
+    def frames(self, index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the frames at the increasing positions `index` of `time`: (position, [H, W, 3] uint8 RGB).
 
-        Ends early where the rest of the file does not decode: the caller gets fewer frames than asked for.
+        They stand upright. Those that do not decode are left out.
         """
-        done = 0
-        if self._decord is not None:
-            for frame in self._from_decord(index):
-                yield frame
-                done += 1
-        if done < len(index):
-            yield from self._from_pyav(index[done:])
+        last = -1
+        for last, frame in self._from_decord(index) if self._decord is not None else ():
+            yield last, frame
+        rest = index[index > last]
+        if len(rest):
+            yield from self._from_pyav(rest)
 
-    def _from_decord(self, index: np.ndarray) -> Iterator[np.ndarray]:
+    def _from_decord(self, index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         position = 0
         for target in map(int, index):
             with suppress(RuntimeError, StopIteration, decord.DECORDError):
@@ -63,25 +67,59 @@ class FrameReader:
                     self._decord.next()
                 frame = self._decord.next().asnumpy()
                 position = target + 1
-                yield frame
+                yield target, frame
                 continue
             return
 
-    def _from_pyav(self, index: np.ndarray) -> Iterator[np.ndarray]:
-        wanted = set(map(int, index))
-        last = int(index[-1])
-        with av.open(str(self._info.path)) as container, suppress(FFmpegError):
-            for number, frame in enumerate(container.decode(video=0)):
-                if number in wanted:
-                    yield upright(frame.to_ndarray(format="rgb24"), self._info.quarter_turns)
-                if number >= last:
+    def _from_pyav(self, index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        wanted = {int(self._ticks[position]): int(position) for position in index}
+        last = max(wanted)
+        converter = VideoReformatter()
+        with av.open(str(self._info.path)) as container:
+            for frame in _decode_wanted(container, wanted):
+                if frame.pts in wanted:
+                    yield wanted[frame.pts], _to_picture(frame, converter)
+                if frame.pts is not None and frame.pts >= last:
                     return
+
+
+def _decode_wanted(container, wanted: dict[int, int]) -> Iterator:
+    """Frames of the video stream in presentation order, at least those whose time stamps are wanted.
+
+    A picture that is no reference to others can be left out without changing any other. Packets that do not
+    decode are passed over.
+    """
+    stream = video_stream(container)
+    stream.codec_context.thread_count = 1  # as many workers as cores already
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            needed = packet.pts is None or packet.pts in wanted
+            stream.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
+            frames = packet.decode()
+        except FFmpegError:
+            continue
+        yield from frames
+
+
+def _to_picture(frame: av.VideoFrame, converter: VideoReformatter) -> np.ndarray:
+    """[H, W, 3] uint8 RGB. Phones store an upright picture lying down plus a rotation.
+
+    A converter that is made anew for each frame, as `frame.to_ndarray(format=...)` does, and its threads
+    take three to seven times as long.
+    """
+    picture = np.ascontiguousarray(converter.reformat(frame, format="rgb24", threads=1).to_ndarray())
+    return upright(picture, round(frame.rotation / 90) % 4)
 
 
 def _open_decord(info: MediaInfo, time: np.ndarray) -> "decord.VideoReader | None":
     """A decord reader at frame 0, or None where decord is known or seen to be wrong."""
-    if info.first_frame is None or info.container.startswith("mpeg"):
+    if info.container.startswith("mpeg"):
         return None
+    expected = _first_picture(info)
     try:
         reader = decord.VideoReader(str(info.path), num_threads=1)
         own = _decord_times(reader)
@@ -91,10 +129,17 @@ def _open_decord(info: MediaInfo, time: np.ndarray) -> "decord.VideoReader | Non
         reader.seek(0)
     except (RuntimeError, StopIteration, ValueError, decord.DECORDError):
         return None
-    if first.shape != info.first_frame.shape:
+    if expected is None or first.shape != expected.shape:
         return None
-    same = np.abs(first.astype(np.int16) - info.first_frame).mean() < SAME_PICTURE
+    same = np.abs(first.astype(np.int16) - expected).mean() < SAME_PICTURE
     return reader if same else None
+
+
+def _first_picture(info: MediaInfo) -> np.ndarray | None:
+    with av.open(str(info.path)) as container, suppress(FFmpegError):
+        first = next(container.decode(video_stream(container)), None)
+        return None if first is None else _to_picture(first, VideoReformatter())
+    return None
 
 
 def _decord_times(reader: "decord.VideoReader") -> np.ndarray:
@@ -103,17 +148,29 @@ def _decord_times(reader: "decord.VideoReader") -> np.ndarray:
     return stamps.reshape(-1, 2)[:, 0]
 
 
-def _packet_times(info: MediaInfo) -> np.ndarray:
-    """[N] start of each frame in seconds after the first one's, as the container has it, without decoding."""
-    try:
-        with av.open(str(info.path)) as container, suppress(FFmpegError):
-            stream = container.streams.video[0]
-            ticks = [p.pts for p in container.demux(stream) if p.pts is not None and not p.is_discard]
-            own = np.sort(np.asarray(ticks, dtype=np.float64)) * float(stream.time_base)
-            return own - own[0] if len(own) else own
-    except (FFmpegError, OSError) as error:
-        raise MediaError(f"not a readable video stream: {error}") from error
-    return np.zeros(0)
+def _read_packets(info: MediaInfo) -> tuple[np.ndarray, np.ndarray, float]:
+    """What the container says of each frame, without decoding.
+
+    Returns:
+        [N] time stamps, [N] seconds after the first one, and the seconds from the first frame's start to the
+        last one's end.
+    """
+    ticks, end = [], 0
+    with av.open(str(info.path)) as container:
+        stream = video_stream(container)
+        check_decoder(stream, "picture")
+        with suppress(FFmpegError):
+            for packet in container.demux(stream):
+                if packet.pts is not None and not packet.is_discard:
+                    ticks.append(packet.pts)
+                    end = max(end, packet.pts + (packet.duration or 0))
+        base = float(stream.time_base)
+    stamps = np.sort(np.asarray(ticks, dtype=np.int64))
+    own = (stamps - stamps[:1]) * base
+    if not len(own):
+        return stamps, own, 0.0
+    step = float(np.median(np.diff(own))) if len(own) > 1 else 0.0  # some containers have no durations
+    return stamps, own, max((end - int(stamps[0])) * base, own[-1] + step)
 
 
 def pick_frames(time: np.ndarray, rate: float) -> np.ndarray:

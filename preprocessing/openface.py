@@ -12,7 +12,7 @@ import gzip
 import itertools
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -47,7 +47,6 @@ class OpenFaceConfig:
         mloc: landmark model, relative to the program's folder; empty means the program's own default,
             which needs four large `cen_patches_*.dat`; `model/main_clnf_general.txt` does not.
         timeout_s: wall-clock limit for one clip in seconds. The program does 30 to 60 frames a second.
-        aligned_px: side of the square aligned faces to keep, in pixels; 0 keeps none.
     """
 
     groups: list[str] = field(default_factory=lambda: ["gaze_angle", "pose", "au_r", "au_c"])
@@ -59,7 +58,6 @@ class OpenFaceConfig:
     image_binary: str = "/home/openface-build/build/bin/FeatureExtraction"
     mloc: str = ""
     timeout_s: float = 900.0
-    aligned_px: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,6 +149,12 @@ def read_openface_csv(path: str | Path, config: OpenFaceConfig) -> OpenFaceTable
             f"{path.name} holds a value that is no number ({error}): run OpenFace again"
         ) from error
     return _build_table(numbers, columns, path)
+
+
+def pick_columns(table: OpenFaceTable, names: list[str]) -> OpenFaceTable:
+    """The same rows with these columns alone."""
+    places = [table.columns.index(name) for name in names]
+    return replace(table, columns=tuple(names), values=table.values[:, places])
 
 
 def check_frame_count(table: OpenFaceTable, n_frames: int, max_missing: float) -> None:

@@ -22,10 +22,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from preprocessing.errors import UserError
-from preprocessing.openface import OpenFaceConfig, OpenFaceError, check_frame_count, read_openface_csv
+from preprocessing.openface import (
+    OpenFaceConfig,
+    OpenFaceError,
+    OpenFaceTable,
+    check_frame_count,
+    read_openface_csv,
+)
 from preprocessing.openface_columns import list_flags
 
 STEM = "openface"  # the program takes `.b` of `a.b` for an extension, so it never gets a clip's own name
+OUT = "out"
+CSV, ALIGNED = f"{OUT}/{STEM}.csv", f"{OUT}/{STEM}_aligned"
 ALIGNED_NAME = re.compile(r"frame_det_00_(\d+)\.\w+")
 DEFAULT_FRAMING = 0.7 / 112  # the program's default -simscale over its default -simsize: the same at any size
 LOG_TAIL_BYTES = 4096
@@ -52,7 +60,9 @@ def check_openface(config: OpenFaceConfig) -> None:
         )
 
 
-def run_openface(clip: Path, out_csv: Path, config: OpenFaceConfig, n_frames: int | None = None) -> Path:
+def run_openface(
+    clip: Path, out_csv: Path, config: OpenFaceConfig, n_frames: int | None = None, aligned_px: int = 0
+) -> Path:
     """Run OpenFace on one clip and publish its CSV, once it is known to be whole.
 
     Every call works in a temporary folder of its own, so that clips may run in parallel and a killed run
@@ -60,36 +70,55 @@ def run_openface(clip: Path, out_csv: Path, config: OpenFaceConfig, n_frames: in
     `aligned_folder(out_csv)`.
 
     Args:
-        clip: any video; its name may hold spaces, brackets, any script, a leading `-`.
+        clip: as for `extract_openface`.
         out_csv: where the CSV goes, `.csv` or `.csv.gz`; replaced if it exists.
-        config: program, columns, limits.
-        n_frames: frames that the decoder gave. Without it a CSV of half a clip passes here, and only
-            `behaviour_from_openface` refuses it.
+        config: as for `extract_openface`.
+        n_frames: as for `extract_openface`.
+        aligned_px: as for `extract_openface`.
 
     Returns:
         `out_csv`.
+
+    Raises:
+        OpenFaceError, UserError: as `extract_openface`.
+    """
+    out_csv = Path(out_csv)
+    with tempfile.TemporaryDirectory(prefix="openface-") as folder:
+        extract_openface(clip, Path(folder), config, n_frames, aligned_px)
+        if aligned_px:
+            _publish_folder(Path(folder) / ALIGNED, aligned_folder(out_csv))
+        _publish_file(Path(folder) / CSV, out_csv)
+    return out_csv
+
+
+def extract_openface(
+    clip: Path, folder: Path, config: OpenFaceConfig, n_frames: int | None = None, aligned_px: int = 0
+) -> OpenFaceTable:
+    """Run OpenFace on one clip: one start of the program, one reading of its CSV.
+
+    Args:
+        clip: any video; its name may hold spaces, brackets, any script, a leading `-`.
+        folder: an empty one; the CSV is `CSV` in it, aligned faces lie in `ALIGNED`.
+        config: program, columns, limits.
+        n_frames: frames that the decoder gave. Without it a CSV of half a clip passes here, and only
+            `behaviour_from_openface` refuses it.
+        aligned_px: side of the square aligned faces to keep, in pixels; 0 keeps none.
 
     Raises:
         OpenFaceError: no usable result: it took too long, died, wrote nothing, or wrote something that
             is not whole. The message ends with the last lines that the program printed.
         UserError: there is no program to run.
     """
-    clip, out_csv = Path(clip).absolute(), Path(out_csv)
+    clip, out, log = Path(clip).absolute(), folder / OUT, folder / "log.txt"
     if not clip.is_file():
         raise OpenFaceError(f"OpenFace needs a video file, {clip} is none: check the path")
-    with tempfile.TemporaryDirectory(prefix="openface-") as folder:
-        out, log = Path(folder) / "out", Path(folder) / "log.txt"
-        out.mkdir()
-        try:
-            status = _run_program(clip, out, log, config)
-            produced = _check_result(out, status, config, n_frames)
-        except OpenFaceError as error:
-            printed = _read_tail(log)
-            raise OpenFaceError(f"OpenFace on {clip.name}: {error}; it printed: {printed}") from error
-        if config.aligned_px:
-            _publish_folder(out / f"{STEM}_aligned", aligned_folder(out_csv))
-        _publish_file(produced, out_csv)
-    return out_csv
+    out.mkdir()
+    try:
+        status = _run_program(clip, out, log, config, aligned_px)
+        return _check_result(folder / CSV, status, config, n_frames)
+    except OpenFaceError as error:
+        printed = _read_tail(log)
+        raise OpenFaceError(f"OpenFace on {clip.name}: {error}; it printed: {printed}") from error
 
 
 def aligned_folder(out_csv: Path) -> Path:
@@ -113,7 +142,7 @@ def _find_program(name: str, advice: str) -> Path:
     return Path(found).absolute()
 
 
-def _run_program(clip: Path, out: Path, log: Path, config: OpenFaceConfig) -> int:
+def _run_program(clip: Path, out: Path, log: Path, config: OpenFaceConfig, aligned_px: int) -> int:
     """Run the program or the container to its end, at most `timeout_s`, and return the exit status."""
     container = f"openface-{uuid.uuid4().hex}" if config.image else ""
     if config.image:
@@ -122,7 +151,7 @@ def _run_program(clip: Path, out: Path, log: Path, config: OpenFaceConfig) -> in
         # It looks for its models beside the path that it was called by, so a link on PATH is followed.
         program = _find_program(config.binary, NO_BINARY).resolve()
         command = [str(program), "-f", str(clip), "-out_dir", str(out)]
-    command += _list_options(config)
+    command += _list_options(config, aligned_px)
     with log.open("wb") as output, _start(command, output, container) as process:
         try:
             return process.wait(config.timeout_s)
@@ -133,14 +162,14 @@ def _run_program(clip: Path, out: Path, log: Path, config: OpenFaceConfig) -> in
             ) from error
 
 
-def _list_options(config: OpenFaceConfig) -> list[str]:
+def _list_options(config: OpenFaceConfig, aligned_px: int) -> list[str]:
     options = ["-of", f"{STEM}.csv", *list_flags(config.groups)]
     if config.mloc:
         options += ["-mloc", config.mloc]
-    if config.aligned_px:
-        scale = f"{config.aligned_px * DEFAULT_FRAMING:.4f}"
+    if aligned_px:
+        scale = f"{aligned_px * DEFAULT_FRAMING:.4f}"
         options += ["-simalign", "-nobadaligned", "-nomask", "-format_aligned", "jpg"]
-        options += ["-simsize", str(config.aligned_px), "-simscale", scale]
+        options += ["-simsize", str(aligned_px), "-simscale", scale]
     return options
 
 
@@ -202,8 +231,8 @@ def _stop_container(docker: str, name: str) -> None:
             subprocess.run([docker, "kill", name], capture_output=True, timeout=30)
 
 
-def _check_result(out: Path, status: int, config: OpenFaceConfig, n_frames: int | None) -> Path:
-    """Judge what the program left behind, and return its CSV."""
+def _check_result(produced: Path, status: int, config: OpenFaceConfig, n_frames: int | None) -> OpenFaceTable:
+    """Judge what the program left behind, and read it."""
     if status < 0:
         # All rows may be there, yet from before the rewriting that makes the action units final.
         raise OpenFaceError(f"it was killed by signal {-status}, its result is not final: run it again")
@@ -211,13 +240,12 @@ def _check_result(out: Path, status: int, config: OpenFaceConfig, n_frames: int 
         no_model = "if it found no landmark model, set `mloc` to model/main_clnf_general.txt"
         advice = no_model if status == 1 else "mend what it printed"
         raise OpenFaceError(f"it ended with exit status {status}, its result is not final: {advice}")
-    produced = out / f"{STEM}.csv"
     if not produced.is_file():
         raise OpenFaceError("it wrote no CSV, though with exit status 0: the clip has no video it can open")
     table = read_openface_csv(produced, config)
     if n_frames is not None:
         check_frame_count(table, n_frames, config.max_missing)
-    return produced
+    return table
 
 
 def _read_tail(log: Path) -> str:

@@ -98,7 +98,7 @@ def pack(store: ClipStore, out: Path, limit: int) -> None:
             predicted = predict_size(store, inventory, plan, pool)
             if predicted > limit * (MARGIN if plan.quality else 1):
                 continue
-            print(f"predicted: {predicted / 1e9:.3f} GB ({plan.describe(*crop_options(store))})")
+            print(f"predicted: {predicted / 1e9:.3f} GB ({describe_crops(store, plan)})")
             check_space(out.parent, predicted, "for the pack")
             try:
                 write_pack(beside, store, inventory, plan, pool, limit)
@@ -130,6 +130,11 @@ def describe_pack(out: Path, inventory: Inventory, predicted: int) -> str:
         f"                 pack['about'], pack['clips'][{first!r}]\n"
         f"in this program: data.cache={out}"
     )
+
+
+def describe_crops(store: ClipStore, plan: CropPlan) -> str:
+    """What becomes of the crops, if the cache has any: one of imported features has none."""
+    return plan.describe(*crop_options(store)) if "faces" in store.meta["stages"] else "no crops in it"
 
 
 def crop_options(store: ClipStore) -> tuple[int, float]:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from preprocessing.errors import UserError
+from preprocessing.sharded import ShardStore, is_sharded
 from preprocessing.store import FORMAT_VERSION, Arrays, ClipStore
 
 PACK_FORMAT = "mosi_e2e pack 1"
@@ -37,12 +38,23 @@ DAMAGE = (
 )
 
 
-def open_store(path: str | Path) -> ClipStore:
-    """Open a cache folder, or a pack of one.
+def open_store(path: str | Path, source: str = "") -> ClipStore:
+    """Open a cache folder, a pack of one, or shards of one.
+
+    Args:
+        path: of it.
+        source: what it must be: `cache` (a pack is one, too) or `shards`; empty takes either.
 
     Raises:
-        UserError: neither, or one of another format.
+        UserError: none of them, of another format, or not what `source` says.
     """
+    found = "shards" if is_sharded(path) else "cache"
+    if source not in ("", "cache", "shards"):
+        raise UserError(f"data.source is cache or shards, but got '{source}'; type data.source={found}")
+    if source == "shards" or (found == "shards" and not source):
+        return ShardStore(path)
+    if found == "shards":
+        raise UserError(f"{path} holds shards, not a cache; type data.source=shards")
     return PackedStore(path) if Path(path).is_file() else ClipStore(path)
 
 
@@ -191,7 +203,7 @@ class PendingArray(np.ndarray):
 
     def __setstate__(self, state):
         version, shape, dtype, fortran, data = state
-        if type(dtype) is not PlainDtype or type(data) is not bytes:
+        if not isinstance(dtype, PlainDtype) or type(data) is not bytes:
             raise pickle.UnpicklingError("an array of something else than plain numbers")
         super().__setstate__((version, shape, dtype.dtype, fortran, data))
 
@@ -210,7 +222,7 @@ def make_array(shape, text, data) -> np.ndarray:
 
 def from_buffer(data, dtype, shape, order) -> np.ndarray:
     """`_frombuffer`, which is how numpy pickles arrays in the fifth protocol."""
-    if type(data) not in (bytes, bytearray) or type(dtype) is not PlainDtype or type(shape) is not tuple:
+    if type(data) not in (bytes, bytearray) or not isinstance(dtype, PlainDtype) or type(shape) is not tuple:
         raise pickle.UnpicklingError("an array that is not made of bytes, a plain type and a shape")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.dtype.itemsize != len(data):
         raise pickle.UnpicklingError("an array whose size is not that of its bytes")

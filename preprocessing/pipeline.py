@@ -5,110 +5,89 @@ index, which says that the cache is complete, comes last.
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
+from preprocessing.clip_job import describe_source, process_clip, remember_failure
 from preprocessing.config import PreprocessConfig, check_config
-from preprocessing.decode import MediaError, probe
 from preprocessing.errors import UserError
-from preprocessing.executor import Failure, run_jobs
+from preprocessing.estimate import Tally, estimate_run, write_last_run
+from preprocessing.executor import DISK_ERRORS, DiskFull, Failure, RunStopped, check_executor, run_jobs
 from preprocessing.faces import find_model
-from preprocessing.labels import ClipEntry, read_labels
+from preprocessing.finish import finish
+from preprocessing.labels import read_labels
+from preprocessing.lock import hold_cache
 from preprocessing.openface_run import check_openface
+from preprocessing.plan import Plan, describe_plan, make_plan
 from preprocessing.raw_set import open_raw_set
-from preprocessing.stages import describe_stages, make_recipes, run_audio_stages, run_video_stages
-from preprocessing.stats import compute_stats
-from preprocessing.store import FORMAT_VERSION, STAGES, StageFiles, write_atomic, write_table
-
-INDEX_COLUMNS = (
-    "clip_id",
-    "video_id",
-    "split",
-    "label",
-    "duration_s",
-    "n_frames",
-    "face_ratio",
-    *STAGES,
-)
-SYNTHETIC_MARK = "sample.json"  # what the sample generator leaves beside its labels
 
 
-@dataclass(frozen=True)
-class ClipJob:
-    """One clip and the stages it still lacks."""
+def preprocess(config: PreprocessConfig, retry_failed: bool = False) -> tuple[dict, bool]:
+    """Bring the cache `config.out` up to date.
 
-    entry: ClipEntry
-    todo: frozenset[str]
-    config: PreprocessConfig
-    recipes: Mapping[str, str]
-
-
-def preprocess(config: PreprocessConfig) -> dict:
-    """Bring the cache `config.out` up to date and return its summary.
+    Returns:
+        The content of `summary.json`, and whether there was anything to do.
 
     Raises:
-        UserError: bad labels or settings, or a tool that the settings ask for is missing.
+        UserError: bad labels or settings, a tool that the settings ask for is missing, another run is at
+            work on this cache, the disk is full.
     """
     check_config(config)
     config = replace(config, labels=str(open_raw_set(config.labels)))
     entries = read_labels(Path(config.labels), config.layout, config.labels_columns)
-    root, recipes = Path(config.out), make_recipes(config)
-    files = {stage: StageFiles(root, stage, recipe) for stage, recipe in recipes.items()}
-    jobs = plan_jobs(entries, files, config, recipes)
-    if not jobs and is_current(root, recipes, entries):
-        print(f"{root} is complete and up to date: nothing to do")
-        return json.loads((root / "summary.json").read_text())
-    check_tools(config, jobs)
-    (root / "index.csv").unlink(missing_ok=True)
-    print(describe_plan(entries, jobs))
-    failures = run_jobs(process_clip, jobs, config.workers, config.timeout_s) if jobs else []
-    return finish(root, config, entries, files, failures)
+    root = Path(config.out)
+    with explain_stop(root), hold_cache(root):
+        plan = make_plan(entries, config, retry_failed)
+        print_plan(plan, config)
+        if plan.finished and not plan.jobs:
+            return json.loads((root / "summary.json").read_text()), False
+        check_tools(plan, config)
+        (root / "index.csv").unlink(missing_ok=True)
+        return run_plan(plan, config), True
 
 
-def plan_jobs(
-    entries: Iterable[ClipEntry],
-    files: Mapping[str, StageFiles],
-    config: PreprocessConfig,
-    recipes: Mapping[str, str],
-) -> list[ClipJob]:
-    """The clips that lack a stage, with the stages they lack."""
-    jobs = []
-    for entry in entries:
-        todo = frozenset(stage for stage in STAGES if files[stage].status(entry.clip_id) is None)
-        if todo:
-            jobs.append(ClipJob(entry, todo, config, recipes))
-    return jobs
+def show_plan(config: PreprocessConfig, retry_failed: bool = False) -> None:
+    """Say what `preprocess` would do, and change nothing.
+
+    Raises:
+        UserError: as `preprocess`, but for what only a run finds out; also where the labels lie in a zip that
+            has not been unpacked.
+    """
+    check_config(config)
+    labels = Path(config.labels)
+    if labels.suffix.lower() == ".zip" and labels.is_file():
+        folder = labels.with_suffix("")
+        if not folder.exists():
+            raise UserError(
+                f"{labels} has not been unpacked, which a dry run does not do; type: "
+                f"python -m preprocessing.fetch --url {labels} --out {folder}"
+            )
+        labels = folder
+    config = replace(config, labels=str(labels))
+    plan = make_plan(read_labels(labels, config.layout, config.labels_columns), config, retry_failed)
+    print_plan(plan, config)
+    check_tools(plan, config)
 
 
-def describe_plan(entries: list[ClipEntry], jobs: list[ClipJob]) -> str:
-    stages = Counter(stage for job in jobs for stage in job.todo)
-    todo = ", ".join(f"{stage} of {stages[stage]}" for stage in STAGES if stages[stage])
-    return f"{len(entries)} clips; to do: {todo or 'the index'}"
+def print_plan(plan: Plan, config: PreprocessConfig) -> None:
+    estimate = estimate_run(plan.jobs, plan.known_s, config) if plan.jobs else ""
+    print(describe_plan(plan, config, estimate), flush=True)
 
 
-def is_current(root: Path, recipes: Mapping[str, str], entries: list[ClipEntry]) -> bool:
-    """Whether the finished index on disk is that of these clips and recipes."""
-    if not all((root / name).is_file() for name in ("index.csv", "meta.json", "summary.json")):
-        return False
-    meta = json.loads((root / "meta.json").read_text())
-    if meta["format"] != FORMAT_VERSION:
-        return False
-    same = {stage: entry["recipe"] for stage, entry in meta["stages"].items()} == dict(recipes)
-    return same and meta["labels"] == label_rows(entries)
-
-
-def label_rows(entries: Iterable[ClipEntry]) -> list[list]:
-    return [[entry.clip_id, entry.split, entry.label] for entry in entries]
-
-
-def check_tools(config: PreprocessConfig, jobs: list[ClipJob]) -> None:
+def check_tools(plan: Plan, config: PreprocessConfig) -> None:
     """Find out before the first clip, not at the thousandth, that a program or model is missing."""
-    todo = set().union(*(job.todo for job in jobs)) if jobs else set()
-    if "faces" in todo or ("behaviour" in todo and config.behaviour.backend == "mediapipe"):
+    todo = set().union(*(job.todo for job in plan.jobs))
+    if todo:
+        check_executor(config.executor)
+    sources = {"faces": config.faces.source, "behaviour": config.behaviour.backend}
+    used = {source for stage, source in sources.items() if stage in todo}
+    if "mediapipe" in used:
         find_model(config.track.model)
-    if "behaviour" in todo and config.behaviour.backend == "openface":
+    if "openface" in used:
         check_openface(config.behaviour.openface)
     folder = config.behaviour.openface.csv_dir
     if (
@@ -122,98 +101,50 @@ def check_tools(config: PreprocessConfig, jobs: list[ClipJob]) -> None:
         )
 
 
-def process_clip(job: ClipJob) -> list[Failure]:
-    """Run the lacking stages of one clip and store them; runs in a worker process.
-
-    A stage that fails does not take the others with it.
-    """
-    clip_id, root = job.entry.clip_id, Path(job.config.out)
+def run_plan(plan: Plan, config: PreprocessConfig) -> dict:
+    """Work through the plan's clips and finish the cache; in any case `last_run.json` tells how it went."""
+    root, started, tally, done = Path(config.out), time.monotonic(), Tally(), False
     try:
-        info = probe(job.entry.path)
-    except MediaError as error:
-        return [Failure(clip_id, "clip", str(error))]
-    failures = []
-    from_frames = job.config.behaviour.backend == "mediapipe"  # then crops and tokens share one pass
-    video = ({"faces", "behaviour"},) if from_frames else ({"faces"}, {"behaviour"})
-    for group in (*video, {"waveform", "acoustics"}):
-        todo = job.todo & group
-        if not todo:
-            continue
-        try:
-            if group in video:
-                results = run_video_stages(job.entry, info, job.config, todo)
-            else:
-                results = run_audio_stages(info, job.config, todo)
-        except (MediaError, UserError) as error:
-            failures.append(Failure(clip_id, "+".join(sorted(todo)), str(error)))
-            continue
-        for stage, result in results.items():
-            StageFiles(root, stage, job.recipes[stage]).write(clip_id, result.arrays, result.status)
-    return failures
-
-
-def finish(
-    root: Path,
-    config: PreprocessConfig,
-    entries: list[ClipEntry],
-    files: Mapping[str, StageFiles],
-    failures: list[Failure],
-) -> dict:
-    """Write failures, statistics, meta, summary and, last, the index."""
-    rows, refused = [], list(failures)
-    failed = {failure.clip_id for failure in failures}
-    for entry in entries:
-        status = {stage: files[stage].status(entry.clip_id) for stage in STAGES}
-        row = index_row(entry, status)
-        if entry.clip_id not in failed and row["faces"] != "ok" and row["waveform"] != "ok":
-            refused.append(Failure(entry.clip_id, "clip", "neither a face nor sound in it"))
-            row |= dict.fromkeys(STAGES, "refused")
-        rows.append(row)
-    usable = [row for row in rows if "failed" not in row.values() and "refused" not in row.values()]
-    stats = compute_stats(files, [row["clip_id"] for row in usable if row["split"] == "train"])
-    meta = {
-        "format": FORMAT_VERSION,
-        "synthetic": (Path(config.labels).parent / SYNTHETIC_MARK).exists()
-        or (Path(config.labels) / SYNTHETIC_MARK).exists(),
-        "labels": label_rows(entries),
-        "stages": describe_stages(config),
-    }
-    summary = summarise(rows, usable, refused)
-    write_table(root / "failures.csv", [vars(failure) for failure in refused], ("clip_id", "stage", "error"))
-    for name, content in (("stats", stats), ("meta", meta), ("summary", summary)):
-        write_atomic(root / f"{name}.json", (json.dumps(content, indent=1) + "\n").encode())
-    write_table(root / "index.csv", rows, INDEX_COLUMNS)
+        failures = run_clips(plan, config, tally)
+        summary = finish(root, config, plan.entries, plan.files, failures)
+        done = True
+    finally:
+        with suppress(OSError):  # on a full disk
+            write_last_run(root, tally, time.monotonic() - started, config, finished=done)
     return summary
 
 
-def index_row(entry: ClipEntry, status: Mapping[str, dict | None]) -> dict:
-    """One clip's line of the index; a stage without a file is `failed`."""
-    facts: dict = {}
-    for one in status.values():
-        facts = {**(one or {}), **facts}
-    return {
-        "clip_id": entry.clip_id,
-        "video_id": entry.video_id,
-        "split": entry.split,
-        "label": "" if entry.label is None else entry.label,
-        "duration_s": facts.get("duration_s", ""),
-        "n_frames": facts.get("n_frames", ""),
-        "face_ratio": facts.get("face_ratio", ""),
-        **{stage: one["state"] if one else "failed" for stage, one in status.items()},
-    }
+def run_clips(plan: Plan, config: PreprocessConfig, tally: Tally) -> list[Failure]:
+    """Run the plan's jobs, count them in `tally`, and return what failed."""
+    jobs, failures = {job.entry.clip_id: job for job in plan.jobs}, []
+    if not jobs:
+        return []
+    outcomes = run_jobs(process_clip, plan.jobs, config.workers, config.timeout_s, config.executor)
+    with closing(outcomes):  # whatever goes wrong here, the workers end
+        for outcome in outcomes:
+            tally.add(outcome)
+            failures += outcome.failures
+            if outcome.late:
+                job = jobs[outcome.clip_id]
+                source = describe_source(job.entry.path)
+                remember_failure(job, outcome.failures[0], job.todo, source, config.timeout_s)
+    return failures
 
 
-def summarise(rows: list[dict], usable: list[dict], refused: list[Failure]) -> dict:
-    """The run in a few numbers."""
-    ratios = [row["face_ratio"] for row in usable if row["face_ratio"] != ""]
-    return {
-        "clips": len(rows),
-        "usable": len(usable),
-        "splits": dict(Counter(row["split"] for row in usable)),
-        "unlabelled": sum(row["label"] == "" for row in usable),
-        "minutes": round(sum(row["duration_s"] or 0 for row in usable) / 60, 2),
-        "face_ratio": round(sum(ratios) / len(ratios), 4) if ratios else None,
-        "without_face": sum(row["faces"] != "ok" for row in usable),
-        "without_sound": sum(row["waveform"] != "ok" for row in usable),
-        "refused": [vars(failure) for failure in refused],
-    }
+@contextmanager
+def explain_stop(root: Path) -> Iterator[None]:
+    """Turn what ends a run at once, such as a full disk, into one line that says how to go on."""
+    try:
+        yield
+    except (RunStopped, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in DISK_ERRORS:
+            raise
+        reason = str(error)
+        if isinstance(error, OSError):
+            reason = f"{root} cannot be written to: {error.strerror}"
+        if isinstance(error, OSError | DiskFull):
+            free = shutil.disk_usage(root if root.exists() else root.absolute().anchor).free
+            reason += f"; {root} has {free / 1e6:.1f} MB left"
+        raise UserError(
+            f"{reason}. What was done is kept: mend this and type the same command again"
+        ) from error

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from preprocessing.archive import Limits, extract_archive
+from preprocessing.lock import hold
 
 
 def open_raw_set(labels: str) -> Path:
@@ -17,8 +18,9 @@ def open_raw_set(labels: str) -> Path:
         return path
     folder = path.with_suffix("")
     if not folder.exists():
-        beside = folder.with_name(f".{folder.name}.unpacking")
-        shutil.rmtree(beside, ignore_errors=True)
-        extract_archive(path, beside, Limits(), "download it again")
-        beside.rename(folder)
+        with hold(path.parent, f"the folder {path.parent}"):
+            beside = folder.with_name(f".{folder.name}.unpacking")
+            shutil.rmtree(beside, ignore_errors=True)
+            extract_archive(path, beside, Limits(), "download it again")
+            beside.rename(folder)
     return folder

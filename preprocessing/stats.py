@@ -1,6 +1,6 @@
 """Mean and standard deviation per feature column, over the train split alone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,9 @@ FEATURES = {"behaviour": ("behaviour",), "acoustics": ("lld", "functionals")}  #
 
 
 def compute_stats(
-    files: Mapping[str, StageFiles], train_clips: Iterable[str]
+    files: Mapping[str, StageFiles],
+    train_clips: Iterable[str],
+    features: Mapping[str, Sequence[str]] = FEATURES,
 ) -> dict[str, dict[str, list[float]]]:
     """`{key: {"mean": [D], "std": [D], "rows": n}}` over the valid rows of the given clips.
 
@@ -19,7 +21,7 @@ def compute_stats(
     """
     clips = list(train_clips)
     stats = {}
-    for stage, keys in FEATURES.items():
+    for stage, keys in features.items():
         for key in keys:
             rows = (_valid_rows(files[stage], clip, key) for clip in clips)
             found = _accumulate(row for row in rows if len(row))

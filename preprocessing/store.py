@@ -5,7 +5,10 @@
     ├── index.csv      one row per clip; written last, so its presence means that the run is complete
     ├── stats.json     mean and standard deviation per feature column, train split only
     ├── failures.csv   clip_id, stage, error
-    └── clips/<stage>-<recipe>/<clip_id>.safetensors
+    ├── last_run.json  how long the last run took, and what a second of video costs on this machine
+    └── clips/<stage>-<recipe>/<clip_id>.safetensors, or <clip_id>.failed.json where the clip is at fault
+
+Two finished caches of the same clips and settings are equal byte by byte in all files but `last_run.json`.
 
 Everything is ragged and unpadded, in its raw dtype. Each sequence has its own `*_time` (seconds from the
 clip's start) and, where it applies, `*_valid`.
@@ -14,7 +17,8 @@ clip's start) and, where it applies, `*_valid`.
 import csv
 import io
 import json
-import os
+import re
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,7 @@ from preprocessing.errors import UserError
 FORMAT_VERSION = 1
 SAMPLE_RATE = 16_000  # Hz, of every cached waveform: what the wav2vec 2.0 family expects
 STAGES = ("faces", "waveform", "behaviour", "acoustics")
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # names of files that are being written
 Arrays = dict[str, np.ndarray]
 
 
@@ -42,10 +47,10 @@ def file_name(clip_id: str) -> str:
 def write_atomic(path: Path, data: bytes) -> None:
     """Write aside, then rename: whoever reads `path` sees all of it or nothing.
 
-    The name beside is the process's own, so that two runs on one cache do not write into each other.
+    The name beside belongs to this write alone: processes of several machines may share the folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         beside.write_bytes(data)
         beside.replace(path)
@@ -82,6 +87,25 @@ class StageFiles:
                 return json.loads(file.metadata()["status"])
         except UserError:
             return None
+
+    def write_failure(self, clip_id: str, record: Mapping[str, Any]) -> None:
+        """Remember that the clip itself is at fault, so that the next run need not find out again."""
+        write_atomic(self._failure_path(clip_id), json.dumps(record, sort_keys=True).encode())
+
+    def failure(self, clip_id: str) -> dict[str, Any] | None:
+        """What was remembered, or None."""
+        try:
+            return json.loads(self._failure_path(clip_id).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def remove(self, clip_id: str) -> None:
+        """Forget the clip: what was stored of it, or that it failed."""
+        self.path(clip_id).unlink(missing_ok=True)
+        self._failure_path(clip_id).unlink(missing_ok=True)
+
+    def _failure_path(self, clip_id: str) -> Path:
+        return self.folder / f"{file_name(clip_id)}.failed.json"
 
     def _open(self, clip_id: str):
         path = self.path(clip_id)
@@ -131,7 +155,13 @@ class ClipStore:
         return self._files[stage].read(clip_id, keys)
 
     def columns(self, stage: str, key: str) -> list[str]:
-        """Names of the feature columns of `key`."""
+        """Names of the feature columns of `key`.
+
+        Raises:
+            UserError: the cache has no such stage.
+        """
+        if stage not in self.meta["stages"]:
+            raise UserError(f"{self.root} has no stage '{stage}'; it has {', '.join(self.meta['stages'])}")
         return self.meta["stages"][stage]["keys"][key]["columns"]
 
     def recipe(self, stage: str) -> str:

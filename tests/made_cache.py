@@ -14,8 +14,8 @@ from preprocessing.behaviour import BehaviourConfig
 from preprocessing.config import PreprocessConfig
 from preprocessing.executor import Failure
 from preprocessing.faces import FacesConfig
+from preprocessing.finish import SYNTHETIC_MARK, finish
 from preprocessing.labels import ClipEntry
-from preprocessing.pipeline import SYNTHETIC_MARK, finish
 from preprocessing.stages import describe_stages, empty_arrays, make_recipes
 from preprocessing.store import SAMPLE_RATE, STAGES, StageFiles
 

@@ -1,5 +1,6 @@
 """A small raw set of talking portraits, and what to compare of the caches made from it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import pandas as pd
 from made_clips import make_tone, write_clip
 from skimage.data import astronaut
 
-from preprocessing.executor import Failure
+from preprocessing.estimate import LAST_RUN
+from preprocessing.executor import Outcome
 from preprocessing.openface_columns import describe_columns
 
 PORTRAIT = np.ascontiguousarray(astronaut()[:300, 75:375])
@@ -46,8 +48,12 @@ def write_set(folder: Path) -> Path:
 
 
 def read_tree(folder: Path) -> dict[str, bytes]:
-    """Content by name of all files."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """Content by name of all files but the one that tells how long a run took."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != LAST_RUN
+    }
 
 
 def read_times(folder: Path) -> dict[str, int]:
@@ -60,9 +66,9 @@ def list_stages(names) -> set[str]:
     return {name.split("/")[1].split("-")[0] for name in names if name.startswith("clips/")}
 
 
-def work_here(work, jobs, workers, timeout_s) -> list[Failure]:
+def work_here(work, jobs, workers, timeout_s, executor) -> Iterator[Outcome]:
     """In place of `run_jobs`: everything in this process."""
-    return [failure for job in jobs for failure in work(job)]
+    yield from map(work, jobs)
 
 
 def write_openface_csvs(folder: Path, clip_ids, rows: int = 15) -> None:

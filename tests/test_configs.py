@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 from made_cache import make_cache
+from made_features import make_tables, write_pickle
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.train import train
 from preprocessing.config import PreprocessConfig, check_config
+from preprocessing.import_features.__main__ import main as import_features
 from preprocessing.settings import load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -33,12 +35,22 @@ def is_preprocessing(path: Path) -> bool:
     return "labels" in yaml.safe_load(path.read_text())
 
 
-RUNS = [path for path in RECIPES if not is_preprocessing(path)]
+# Files with a `base` tell `ablate` and `search` what to vary, and are no recipes of a run.
+RUNS = [path for path in RECIPES if "model" in yaml.safe_load(path.read_text())]
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory) -> Path:
     return make_cache(tmp_path_factory.mktemp("configs"))
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory) -> Path:
+    """A cache that brings its own streams, for recipes with `tokens`."""
+    folder = tmp_path_factory.mktemp("imported")
+    file = write_pickle(folder / "features.pkl", make_tables())
+    assert import_features([str(file), "--out", str(folder / "cache")]) == 0
+    return folder / "cache"
 
 
 def run_one_epoch(path: Path, cache: Path, out: Path, *overrides: str) -> Path:
@@ -59,8 +71,9 @@ def test_preprocessing_recipe_loads(path):
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
-def test_recipe_takes_a_step(path, cache, tmp_path):
+def test_recipe_takes_a_step(path, cache, imported, tmp_path):
     config = load_config(RunConfig, path)
+    cache = imported if getattr(config.model, config.model.name).tokens else cache
     folder = run_one_epoch(path, cache, tmp_path, *(SMALL if config.model.name == "crossmodal" else []))
     history = (folder / "history.csv").read_text().splitlines()
     loss = float(history[1].split(",")[history[0].split(",").index("train_loss")])

@@ -9,8 +9,8 @@ import pytest
 from skimage.data import astronaut
 
 from preprocessing import faces
+from preprocessing.clip_stages import run_video_stages
 from preprocessing.config import PreprocessConfig
-from preprocessing.decode import probe
 from preprocessing.errors import UserError
 from preprocessing.faces import (
     EYE_LEFT,
@@ -21,14 +21,13 @@ from preprocessing.faces import (
     Face,
     FacesConfig,
     TrackConfig,
-    choose_track,
     cut_crop,
     find_model,
     load_landmarker,
     pack_crops,
 )
 from preprocessing.labels import ClipEntry
-from preprocessing.stages import run_video_stages
+from preprocessing.media import Media
 
 PARTS = (EYE_RIGHT, EYE_LEFT, NOSE_TIP, MOUTH)
 SHARP = FacesConfig(size=96, quality=100)
@@ -131,66 +130,6 @@ def make_face(x: float, y: float, height: float = 100, crop: bytes | None = None
     return Face(points, np.zeros(52, np.float32), np.eye(4), crop)
 
 
-def follow(*frames: list[Face]) -> list[int | None]:
-    """Which face of each frame is chosen, by its place in the frame's list."""
-    return [
-        None if face is None else [other is face for other in found].index(True)
-        for face, found in zip(choose_track(list(frames)), frames, strict=True)
-    ]
-
-
-def test_one_person_is_followed_while_moving_and_after_a_loss():
-    moving = [[make_face(100 + 10 * i, 100)] for i in range(10)]
-    assert follow(*moving) == [0] * 10
-    lost = [[] if i in (3, 4) else frame for i, frame in enumerate(moving)]
-    assert follow(*lost) == [0, 0, 0, None, None, 0, 0, 0, 0, 0]
-
-
-def test_a_large_passer_by_is_not_the_speaker():
-    speaker, passer_by = make_face(100, 200), make_face(400, 200, height=180)
-    frames = [[passer_by, speaker] if i in (4, 5) else [speaker] for i in range(12)]
-    assert follow(*frames) == [1 if i in (4, 5) else 0 for i in range(12)]
-
-
-def test_of_two_people_side_by_side_the_nearer_is_followed_whatever_their_order():
-    near, far = make_face(100, 200, height=120), make_face(400, 200, height=100)
-    frames = [[far, near] if i % 2 else [near, far] for i in range(8)]
-    assert follow(*frames) == [i % 2 for i in range(8)]
-
-
-def test_when_one_of_two_leaves_nobody_takes_the_place():
-    near, far = make_face(100, 200, height=160), make_face(200, 200, height=100)
-    frames = [[near, far]] * 6 + [[far]] * 3
-    assert follow(*frames) == [0] * 6 + [None] * 3
-
-
-def test_a_single_person_is_followed_across_a_jump_cut():
-    frames = (
-        [[make_face(100, 200)]] * 5 + [[make_face(220, 210, height=120)]] * 6 + [[make_face(90, 200)]] * 3
-    )
-    assert follow(*frames) == [0] * 14
-
-
-@pytest.mark.parametrize(
-    "after",
-    [make_face(300, 200), make_face(190, 200, height=45), make_face(100, 420)],
-    ids=["elsewhere", "much smaller", "far below"],
-)
-def test_a_jump_to_a_different_view_is_no_jump_cut(after):
-    assert follow(*[[make_face(100, 200)]] * 5, *[[after]] * 4) == [0] * 5 + [None] * 4
-
-
-def test_a_jump_cut_to_somebody_else_is_not_followed_where_two_were_seen():
-    speaker, second = make_face(100, 200), make_face(220, 200)
-    frames = [[speaker]] * 5 + [[speaker, second]] + [[second]] * 4
-    assert follow(*frames) == [0] * 6 + [None] * 4
-
-
-def test_nobody_in_sight():
-    assert choose_track([]) == []
-    assert choose_track([[], []]) == [None, None]
-
-
 def test_packed_crops_can_be_cut_apart_again():
     track = [make_face(10, 20, 30, b"one"), None, make_face(11, 20, 30, b"three")]
     packed = pack_crops(np.array([0.0, 0.2, 0.4]), track)
@@ -251,6 +190,13 @@ def test_landmarker_finds_each_face_and_crops_where_asked():
     assert decode_crop(found[0].crop).shape == (96, 96, 3)
     assert landmarker(picture, None)[0].crop is None
     assert landmarker(np.zeros((64, 64, 3), np.uint8), SHARP) == []
+    public = landmarker._landmarker.detect(landmarker._image(data=double))
+    for face, mesh in zip(landmarker(double, None), public.face_landmarks, strict=True):
+        assert np.array_equal(face.points, [(point.x * 600, point.y * 300) for point in mesh])
+    for face, shapes in zip(landmarker(double, None), public.face_blendshapes, strict=True):
+        assert np.array_equal(face.blendshapes, np.array([shape.score for shape in shapes], np.float32))
+    for face, pose in zip(landmarker(double, None), public.facial_transformation_matrixes, strict=True):
+        assert np.array_equal(face.pose, pose)
     again = sorted(landmarker(double, SHARP), key=lambda face: face.box[0])
     assert all(
         a.crop == b.crop and np.array_equal(a.points, b.points) for a, b in zip(found, again, strict=True)
@@ -263,7 +209,9 @@ def test_real_faces_are_found(shared):
     for folder in ("real", "labelled"):
         for path in sorted((shared / "data" / "clips" / folder).iterdir()):
             entry = ClipEntry(path.stem, path.stem, "test", None, path, "")
-            result = run_video_stages(entry, probe(path), config, frozenset({"faces"}))["faces"]
+            result = run_video_stages(entry, Media(path, config.decode), config, frozenset({"faces"}))[
+                "faces"
+            ]
             valid, boxes = result.arrays["face_valid"], result.arrays["face_box"]
             assert result.state == "ok"
             assert result.facts["people"] == 1 and result.facts["remark"] == ""

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mosi_e2e.engine.losses import LossConfig, Objective
-from mosi_e2e.metrics import REGRESSION_KEYS
+from mosi_e2e.engine.losses import LossConfig, Objective, concordance_loss
+from mosi_e2e.metrics import REGRESSION_KEYS, score_regression
 from mosi_e2e.models.prediction import Prediction
 from preprocessing.errors import UserError
 
@@ -157,3 +157,29 @@ def test_the_monitored_metric_is_one_that_is_scored():
 def test_unknown_choices_are_named(settings, message):
     with pytest.raises(UserError, match=message):
         objective(**settings)
+
+
+def test_the_ordinal_term_by_hand():
+    plain, ordinal = (objective(ordinal=weight).each(SCORE, LABEL) for weight in (0.0, 0.5))
+    cuts = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)
+    pairs = zip(SCORE.tolist(), LABEL.tolist(), strict=True)
+    by_hand = [sum(log_loss(score - cut, label > cut) for cut in cuts) / 6 for score, label in pairs]
+    assert (ordinal - plain).tolist() == pytest.approx([0.5 * value for value in by_hand], abs=1e-6)
+
+
+def test_the_concordance_term_is_that_of_the_metric():
+    weight = torch.full((4,), 0.25)
+    plain, more = (objective(ccc=ccc)(Prediction(SCORE, {}), LABEL, weight) for ccc in (0.0, 0.7))
+    ccc = score_regression(LABEL.numpy(), SCORE.numpy())["ccc"]
+    assert (more - plain).item() == pytest.approx(0.7 * (1 - ccc), abs=1e-5)
+
+
+def test_the_concordance_term_ignores_fillers_and_survives_one_clip():
+    score, label = torch.cat([SCORE, torch.tensor([9.0])]), torch.cat([LABEL, torch.tensor([0.0])])
+    weight = torch.tensor([0.25, 0.25, 0.25, 0.25, 0.0])
+    torch.testing.assert_close(
+        concordance_loss(score, label, weight), concordance_loss(SCORE, LABEL, weight[:4])
+    )
+    alone = torch.tensor([1.0], requires_grad=True)
+    concordance_loss(alone, torch.tensor([2.0]), torch.tensor([1.0])).backward()
+    assert alone.grad.isfinite().all()

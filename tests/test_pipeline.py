@@ -1,15 +1,10 @@
 """The pipeline: resume, failures, what is made anew and what is left alone.
 
-Most runs here work in this process; `sample_cache` and the killed run use the pool.
+The runs here work in this process; `sample_cache` uses the pool. Killed runs: `test_resume.py`.
 """
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +24,11 @@ from made_set import (
     write_set,
 )
 
-from preprocessing import pipeline
+from preprocessing import finish, pipeline
 from preprocessing.__main__ import main
+from preprocessing.clip_job import ClipJob, process_clip
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
-from preprocessing.pipeline import ClipJob, process_clip
 from preprocessing.settings import load_config
 from preprocessing.stages import make_recipes
 from preprocessing.store import INDEX_NUMBERS, STAGES, ClipStore, StageFiles, read_index
@@ -117,7 +112,7 @@ def test_another_process_gives_the_same_bytes(sample_cache, tmp_path):
     raw = sample_cache.parent / "raw"
     config = load_config(PreprocessConfig, ROOT / "configs" / "sample_preprocess.yaml", [f"out={tmp_path}"])
     entry = pipeline.read_labels(raw)[1]
-    assert process_clip(ClipJob(entry, frozenset(STAGES), config, make_recipes(config))) == []
+    assert process_clip(ClipJob(entry, frozenset(STAGES), config, make_recipes(config))).failures == ()
     made, there = read_tree(tmp_path / "clips"), read_tree(sample_cache / "clips")
     assert len(made) == len(STAGES)
     assert all(there[name] == data for name, data in made.items())
@@ -184,7 +179,7 @@ def test_an_openface_failure_does_not_take_the_faces_with_it(raw, tmp_path):
     ]
     config = load_config(PreprocessConfig, None, overrides)
     entry = pipeline.read_labels(raw)[0]
-    failures = process_clip(ClipJob(entry, frozenset(STAGES), config, make_recipes(config)))
+    failures = process_clip(ClipJob(entry, frozenset(STAGES), config, make_recipes(config))).failures
     assert [(failure.clip_id, failure.stage) for failure in failures] == [("v_1_1", "behaviour")]
     assert list_stages(read_tree(tmp_path)) == {"faces", "waveform", "acoustics"}
 
@@ -208,7 +203,8 @@ def test_bad_clips_are_told_and_the_others_finish(own, tmp_path, capsys):
     write_clip(own / "v_1_2.mp4", [PORTRAIT] * 15)
     assert main([f"labels={own}", f"out={out}"]) == 1
     said = capsys.readouterr().out
-    assert "5 of 8 clips" in said and "3 refused or failed" in said and "  x_1 [clip] not a readable" in said
+    assert "5 of 8 usable" in said and "refused or failed 3" in said
+    assert "1 × not a readable media file (x_1)" in said
     failures = pd.read_csv(out / "failures.csv").set_index("clip_id")
     assert failures.stage.to_dict() == {"x_1": "clip", "y_3": "behaviour+faces", "y_1": "clip"}
     assert failures.error["y_1"] == "neither a face nor sound in it"
@@ -231,9 +227,14 @@ def test_bad_clips_are_told_and_the_others_finish(own, tmp_path, capsys):
     write_face(own / "x_1.mp4", 4)
     assert main([f"labels={own}", f"out={out}"]) == 1  # mended one, the others are as bad as before
     after = read_times(out / "clips")
-    assert {name: after[name] for name in before} == before
+    assert {name for name in before if after.get(name) != before[name]} == {
+        name for name in before if name.endswith("/x_1.failed.json")
+    }
     assert {name.split("/")[1] for name in set(after) - set(before)} == {"x_1.safetensors"}
     assert pd.read_csv(out / "failures.csv").clip_id.tolist() == ["y_3", "y_1"]
+    write_face(own / "y_1.mp4", 5)  # it was refused, not failed
+    assert main([f"labels={own}", f"out={out}"]) == 1
+    assert pd.read_csv(out / "failures.csv").clip_id.tolist() == ["y_3"]
 
 
 def test_a_cache_all_of_refused_clips_says_so_every_time(own, tmp_path, capsys):
@@ -251,7 +252,7 @@ def test_the_index_is_gone_while_work_is_done_and_comes_last(cache, raw, monkeyp
 
     def interrupt(work, jobs, *_):
         assert not (cache / "index.csv").exists()
-        work(jobs[0])
+        yield work(jobs[0])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -260,8 +261,8 @@ def test_the_index_is_gone_while_work_is_done_and_comes_last(cache, raw, monkeyp
     with pytest.raises(UserError, match="no finished cache"):
         ClipStore(cache)
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "write_table", note)
-        patch.setattr(pipeline, "write_atomic", note)
+        patch.setattr(finish, "write_table", note)
+        patch.setattr(finish, "write_atomic", note)
         assert main([f"labels={raw}", f"out={cache}"]) == 0
     assert sorted(written) == ["failures.csv", "index.csv", "meta.json", "stats.json", "summary.json"]
     assert written[-1] == "index.csv"
@@ -280,21 +281,3 @@ def test_damaged_and_lost_files_are_made_again(cache, reference, raw):
     files[-1].unlink()
     assert main([f"labels={raw}", f"out={cache}"]) == 0
     assert read_tree(cache) == read_tree(reference)
-
-
-def test_a_killed_run_goes_on_to_the_same_bytes(reference, raw, tmp_path):
-    out = tmp_path / "cache"
-    command = [sys.executable, "-m", "preprocessing", f"labels={raw}", f"out={out}", "workers=1"]
-    with (tmp_path / "log").open("wb") as log:
-        run = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-        while run.poll() is None and len(list(out.rglob("*.safetensors"))) < 6:
-            time.sleep(0.005)
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
-    left = [path for path in out.rglob("*") if path.is_file()]
-    assert 6 <= len(left) < 8 * len(STAGES), (tmp_path / "log").read_text()
-    assert not (out / "index.csv").exists()
-    assert main([f"labels={raw}", f"out={out}"]) == 0
-    for half_written in out.rglob(".*.tmp"):  # where the kill fell into a write; nobody reads it
-        half_written.unlink()
-    assert read_tree(out) == read_tree(reference)

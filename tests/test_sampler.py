@@ -3,6 +3,7 @@
 from collections import Counter
 from math import ceil
 
+import numpy as np
 import pytest
 
 from mosi_e2e.data.sampler import SweepSampler, UpdateSampler
@@ -97,3 +98,29 @@ def test_one_process_sweeps_in_order():
     assert [pick.index for part in SweepSampler(10, 4, 0, 1) for pick in part if pick.weight] == list(
         range(10)
     )
+
+
+def test_buckets_hold_clips_of_similar_length_and_every_clip_once():
+    lengths = np.random.default_rng(0).uniform(0.5, 20, size=103)
+    mixed, sorted_ = (UpdateSampler(103, 8, 0, 3, 0, 1, lengths=given) for given in (None, lengths))
+    for epoch in (0, 1):
+        mixed.epoch = sorted_.epoch = epoch
+        clips = [pick.index for part in sorted_ for pick in part]
+        assert sorted(clips) == list(range(103))
+        assert [pick.index for part in sorted_ for pick in part] == clips
+    waste = [
+        sum(lengths[update].max() * len(update) for update in sampler.list_updates())
+        for sampler in (mixed, sorted_)
+    ]
+    assert waste[1] < 1.1 * lengths.sum() < waste[0]
+    longest = [lengths[update].max() for update in sorted_.list_updates()]
+    assert longest != sorted(longest)  # short and long updates alternate
+
+
+def test_it_goes_on_where_it_was():
+    sampler = UpdateSampler(50, 8, 3, 1, 0, 2, lengths=np.arange(50))
+    whole = list(sampler)
+    sampler.start_update = 3
+    assert list(sampler) == whole[3 * sampler.steps_per_update :] and len(sampler) == len(list(sampler))
+    sampler.start_update = sampler.updates_per_epoch
+    assert list(sampler) == []

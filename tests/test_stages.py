@@ -1,6 +1,6 @@
 """Stages: what each depends on, and what each makes of clips with and without face and sound."""
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 
 import cv2
 import numpy as np
@@ -9,18 +9,17 @@ from made_clips import draw_number, find_packets, make_tone, overwrite, write_cl
 from skimage.data import astronaut
 
 from preprocessing import stages
+from preprocessing.clip_stages import run_audio_stages, run_video_stages
 from preprocessing.config import PreprocessConfig
-from preprocessing.decode import MediaError, probe
+from preprocessing.decode import DecodeConfig, MediaError
 from preprocessing.labels import ClipEntry
-from preprocessing.openface import OpenFaceConfig
+from preprocessing.media import Media
 from preprocessing.settings import load_config
 from preprocessing.stages import (
     StageResult,
     describe_stages,
     empty_arrays,
     make_recipes,
-    run_audio_stages,
-    run_video_stages,
 )
 from preprocessing.store import STAGES, ClipStore
 
@@ -35,13 +34,18 @@ CHANGES = {  # setting → stages that it makes anew
     "layout=csv": "",
     "labels_columns.clip=name": "",
     "out=other": "",
+    "executor=ray": "",
     "workers=3": "",
     "timeout_s=5": "",
-    "decode.max_missing=0.5": "faces behaviour",
+    "decode.max_missing=0.5": "faces waveform behaviour acoustics",
+    "decode.reader=decord": "faces behaviour",
+    "decode.max_minutes=30": "",
     "track.rate=11": "faces behaviour",
     "track.max_faces=2": "faces behaviour",
     "track.min_confidence=0.6": "faces behaviour",
+    "track.choose=largest": "faces behaviour",
     "track.model=elsewhere": "",
+    "faces.source=openface": "faces",
     "faces.rate=4": "faces",
     "faces.size=96": "faces",
     "faces.quality=80": "faces",
@@ -55,7 +59,6 @@ CHANGES = {  # setting → stages that it makes anew
     "behaviour.openface.image_binary=x": "",
     "behaviour.openface.mloc=x": "",
     "behaviour.openface.timeout_s=5": "",
-    "behaviour.openface.aligned_px=9": "",
     "acoustics.feature_set=GeMAPSv01b": "acoustics",
 }
 OPENFACE_CHANGES = {
@@ -69,22 +72,36 @@ OPENFACE_CHANGES = {
     "behaviour.openface.timeout_s=5": "",
     "behaviour.openface.csv_dir=x": "",
     "track.rate=11": "faces",
-    "decode.max_missing=0.5": "faces behaviour",
+    "track.choose=largest": "faces",
+    "decode.max_missing=0.5": "faces waveform behaviour acoustics",
+}
+
+
+CROPS = (*OPENFACE, "faces.source=openface")
+CROP_CHANGES = {
+    "behaviour.openface.groups=[pose]": "behaviour",
+    "behaviour.openface.min_confidence=0.5": "faces behaviour",
+    "behaviour.openface.mloc=x": "faces behaviour",
+    "behaviour.openface.timeout_s=5": "",
+    "faces.size=96": "faces",
+    "faces.quality=80": "",
+    "track.rate=11": "",
 }
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """A face that drifts, and a tone."""
-    return probe(write_clip(tmp_path_factory.mktemp("clip") / "x_1.mp4", PICTURES, sound=TONE))
+    return open_clip(write_clip(tmp_path_factory.mktemp("clip") / "x_1.mp4", PICTURES, sound=TONE))
 
 
-def enter(info) -> ClipEntry:
-    return ClipEntry("x_1", "x", "test", None, info.path, "")
+def open_clip(path) -> Media:
+    return Media(path, DecodeConfig())
 
 
-def see(info, config: PreprocessConfig = CONFIG, todo: frozenset[str] = VIDEO) -> dict[str, StageResult]:
-    return run_video_stages(enter(info), info, config, todo)
+def see(media, config: PreprocessConfig = CONFIG, todo: frozenset[str] = VIDEO) -> dict[str, StageResult]:
+    entry = ClipEntry("x_1", "x", "test", None, media.info.path, "")
+    return run_video_stages(entry, media, config, todo)
 
 
 def list_leaves(schema, prefix: str = "") -> set[str]:
@@ -102,7 +119,9 @@ def test_every_setting_is_in_the_table_below():
 
 @pytest.mark.parametrize(
     ("base", "change", "expected"),
-    [((), *item) for item in CHANGES.items()] + [(OPENFACE, *item) for item in OPENFACE_CHANGES.items()],
+    [((), *item) for item in CHANGES.items()]
+    + [(OPENFACE, *item) for item in OPENFACE_CHANGES.items()]
+    + [(CROPS, *item) for item in CROP_CHANGES.items()],
 )
 def test_a_setting_makes_anew_what_depends_on_it_and_no_more(base, change, expected):
     before = make_recipes(load_config(PreprocessConfig, None, base))
@@ -115,6 +134,11 @@ def test_a_new_version_makes_its_stage_anew_and_those_after_it(monkeypatch):
     before = make_recipes(CONFIG)
     monkeypatch.setitem(stages.VERSIONS, "waveform", 99)
     after = make_recipes(CONFIG)
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == set(STAGES)  # who speaks is heard
+    unheard = load_config(PreprocessConfig, None, ["track.choose=largest"])
+    after = make_recipes(unheard)
+    monkeypatch.undo()
+    before = make_recipes(unheard)
     assert {stage for stage in STAGES if before[stage] != after[stage]} == {"waveform", "acoustics"}
 
 
@@ -155,9 +179,9 @@ def test_one_stage_alone_is_the_same_as_both_together(clip, stage):
 def test_late_pictures_and_sound_share_one_clock(tmp_path):
     times = [300 + 40 * number for number in range(20)]
     path = write_clip(tmp_path / "clip.mp4", PICTURES, times_ms=times, sound=make_tone(1.1, 44_100, 200))
-    info = probe(path)
-    assert np.isclose(see(info)["faces"].arrays["face_time"][0], 0.3)
-    found = run_audio_stages(info, CONFIG, AUDIO)
+    media = open_clip(path)
+    assert np.isclose(see(media)["faces"].arrays["face_time"][0], 0.3)
+    found = run_audio_stages(media, CONFIG, AUDIO)
     assert found["waveform"].arrays["waveform_time"].tolist() == [0]
     assert np.abs(found["waveform"].arrays["waveform"][:800]).max() > 1000
 
@@ -171,16 +195,19 @@ def test_sound_becomes_waveform_and_features(clip):
         "state": "ok",
         "duration_s": 0.8,
         "audio_s": round(len(waveform) / 16000, 3),
+        "remark": "",
     }
     assert found["acoustics"].arrays["functionals"].shape == (1, 88)
     assert set(run_audio_stages(clip, CONFIG, frozenset({"acoustics"}))) == {"acoustics"}
 
 
 def test_what_a_clip_lacks_has_no_rows_and_says_why(tmp_path, clip):
-    silent = probe(write_clip(tmp_path / "silent.mp4", PICTURES[:3]))
-    blind = probe(write_clip(tmp_path / "blind.m4a", sound=TONE))
+    silent = open_clip(write_clip(tmp_path / "silent.mp4", PICTURES[:3]))
+    blind = open_clip(write_clip(tmp_path / "blind.m4a", sound=TONE))
     numbers = [draw_number(number) for number in range(10)]
-    short = probe(write_clip(tmp_path / "short.mkv", numbers, sound=TONE[:, :1000], audio_codec="pcm_s16le"))
+    short = open_clip(
+        write_clip(tmp_path / "short.mkv", numbers, sound=TONE[:, :1000], audio_codec="pcm_s16le")
+    )
     found = {
         "no_audio": run_audio_stages(silent, CONFIG, AUDIO),
         "no_video": see(blind),
@@ -208,7 +235,7 @@ def test_what_a_clip_lacks_has_no_rows_and_says_why(tmp_path, clip):
 def test_a_face_that_no_crop_shows_leaves_tokens_alone(tmp_path):
     black = np.zeros_like(PORTRAIT)
     pictures = [PORTRAIT if number % 5 == 2 else black for number in range(20)]
-    found = see(probe(write_clip(tmp_path / "blink.mp4", pictures)))
+    found = see(open_clip(write_clip(tmp_path / "blink.mp4", pictures)))
     assert found["behaviour"].arrays["behaviour_valid"].tolist() == [False, True] * 4
     assert found["faces"].state == "no_face"
     assert not found["faces"].arrays["face_valid"].any()
@@ -219,17 +246,34 @@ def test_a_face_that_no_crop_shows_leaves_tokens_alone(tmp_path):
 def test_missing_frames_are_remarked_or_refused(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", PICTURES * 2)
     overwrite(path, find_packets(path, "video")[38:], 0xFF)
-    info = probe(path)
-    assert see(info)["faces"].facts["remark"] == ""  # a few frames: within the tolerance of short clips
+    media = open_clip(path)
+    assert see(media)["faces"].facts["remark"] == ""  # a few frames: within the tolerance of short clips
     overwrite(path, find_packets(path, "video")[20:], 0xFF)
     with pytest.raises(MediaError, match="truncated or damaged"):
-        see(info)
+        see(media)
     lenient = load_config(PreprocessConfig, None, ["decode.max_missing=0.6"])
-    assert "of the promised 1.60 s" in see(info, lenient)["faces"].facts["remark"]
+    assert "of the promised 1.60 s of picture" in see(media, lenient)["faces"].facts["remark"]
     overwrite(path, find_packets(path, "video"), 0xFF)
     nothing = load_config(PreprocessConfig, None, ["decode.max_missing=1"])
     with pytest.raises(MediaError, match="no frame of the video stream can be decoded"):
-        see(probe(path), nothing)
+        see(open_clip(path), nothing)
+
+
+def test_sound_that_does_not_decode_is_no_silence(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", PICTURES, sound=TONE)
+    overwrite(path, find_packets(path, "audio")[::2], 0xFF)
+    with pytest.raises(MediaError, match=r"truncated or damaged: 0\.\d+ s of the promised 0\.8\d s of sound"):
+        run_audio_stages(open_clip(path), CONFIG, AUDIO)
+    assert see(open_clip(path))["faces"].state == "ok"
+
+
+@pytest.mark.parametrize(("codec", "what"), [(b"A_AAC", "sound"), (b"V_MPEG4/ISO/AVC", "picture")])
+def test_a_form_that_nobody_knows_is_refused_by_name(tmp_path, codec, what):
+    path = write_clip(tmp_path / "clip.mkv", PICTURES, sound=TONE)
+    path.write_bytes(path.read_bytes().replace(codec, codec[:-3] + b"XYZ"))
+    media = open_clip(path)
+    with pytest.raises(MediaError, match=f"no decoder for the form of the clip's {what}"):
+        run_audio_stages(media, CONFIG, AUDIO) if what == "sound" else see(media)
 
 
 def test_meta_describes_what_is_stored(sample_cache):
@@ -245,21 +289,3 @@ def test_meta_describes_what_is_stored(sample_cache):
             assert len(facts.get("columns", arrays[key])) == (arrays[key].shape[1:] or arrays[key].shape)[0]
         assert all(version[0].isdigit() for version in entry["tools"].values())
     assert store.meta["stages"]["waveform"]["keys"]["waveform"]["rate_hz"] == 16_000
-
-
-def test_real_openface_csvs_fit_the_decoded_frames(shared):
-    options = OpenFaceConfig(csv_dir=str(shared / "data" / "openface"))
-    config = replace(CONFIG, behaviour=replace(CONFIG.behaviour, backend="openface_csv", openface=options))
-    ratios = {}
-    for folder in ("real", "labelled"):
-        for path in sorted((shared / "data" / "clips" / folder).iterdir()):
-            info = probe(path)
-            result = see(info, config, frozenset({"behaviour"}))["behaviour"]
-            tokens = result.arrays
-            assert result.state == "ok"
-            assert tokens["behaviour"].shape == (len(tokens["behaviour_time"]), 43)
-            assert tokens["behaviour_time"][-1] <= info.duration_s
-            assert set(tokens) == set(empty_arrays("behaviour", config))
-            ratios[path.name] = tokens["behaviour_valid"].mean()
-    assert len(ratios) == 16
-    assert min(ratios.values()) > 0.9, ratios

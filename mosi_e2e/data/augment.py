@@ -102,6 +102,8 @@ class Augmenter:
     def _augment(self, name, values, time, factor, rng):
         if name == "face":
             return self._augment_crops(values, rng), time
+        if name.endswith("_encoded"):
+            return values, time
         if name == "speech":
             return augment_waveform(values, factor, self.config, rng), time
         noise = rng.standard_normal(values.shape, dtype=np.float32) * self.config.token_noise

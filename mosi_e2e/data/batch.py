@@ -9,6 +9,7 @@ A batch is a flat dict, B clips:
     face               [B, T, 3, H, W] uint8   RGB crops
     speech             [B, S] float32          waveform in [-1, 1], 16 kHz
     behaviour, acoustics, functionals   [B, T, D] float32   raw units
+    <stream>_encoded   [B, T, D] float32   instead of a stream: the output of its frozen encoder
     <stream>_time      [B, T] float32 seconds on the clip's clock, centre of each row; speech: [B, 1], of the
                        first sample
     <stream>_is_pad    [B, T] bool    True = padding; speech: [B, S]. All True = the clip lacks the stream

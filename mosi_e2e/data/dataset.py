@@ -10,12 +10,12 @@ import pandas as pd
 from torch.utils.data import Dataset
 
 from mosi_e2e.data.augment import Augmenter, Streams
-from mosi_e2e.data.streams import SOURCES, Source
+from mosi_e2e.data.streams import Source, encoded_name, find_source
 from preprocessing.errors import UserError
-from preprocessing.store import SAMPLE_RATE, ClipStore
+from preprocessing.store import SAMPLE_RATE, ClipStore, StageFiles
 
 FAILED = ("failed", "refused")
-ABSENCES = ("no_audio", "no_face", "no_video", "too_short")
+ABSENCES = ("no_audio", "no_face", "no_video", "too_short", "no_rows")
 SPLITS = ("train", "valid", "test")
 
 
@@ -24,24 +24,32 @@ class DataConfig:
     """Where clips come from and how they are batched.
 
     Attributes:
-        cache: folder that preprocessing wrote, or a pack of it.
+        cache: folder that preprocessing wrote, a pack of it, or shards of it.
+        source: cache | shards: what lies there. The clips of an update are the same either way.
         batch_size: clips per optimizer update, over all processes and micro-batches.
         micro_batch: clips per forward pass of one process; 0 takes the process's whole share at once.
             Results do not depend on it; memory does.
         eval_batch: clips per forward pass of one process in evaluation.
         workers: loading processes beside each training process.
         bucket: clips of one update are of similar length, which saves padding.
+        encode_frozen: what a frozen encoder makes of a stream that is not augmented is computed once and kept
+            in the cache; an epoch then costs a fraction.
+        scramble_times: only for ablations: within each clip the rows of a stream get one another's times, so
+            that nothing can be known from when things happened.
         max_seconds: a longer training clip gives a random window of this length; 0 never cuts.
         allow_missing: causes for which clips may be left out or lack a stream: `failed`, `refused` (not in
-            the cache), `no_audio`, `no_face`, `no_video`, `too_short` (lack a stream, stay in).
+            the cache), `no_audio`, `no_face`, `no_video`, `too_short`, `no_rows` (lack a stream, stay in).
     """
 
     cache: str = "cache/mosi"
+    source: str = "cache"
     batch_size: int = 16
     micro_batch: int = 0
     eval_batch: int = 16
     workers: int = 2
     bucket: bool = False
+    encode_frozen: bool = True
+    scramble_times: bool = False
     max_seconds: float = 30.0
     allow_missing: list[str] = field(default_factory=lambda: list(ABSENCES))
 
@@ -66,7 +74,7 @@ class ClipDataset(Dataset):
     Args:
         store: the cache.
         split: train | valid | test.
-        streams: names out of `SOURCES`.
+        streams: names out of `SOURCES`, or the cache's own.
         config: causes that may be missing, longest clip.
         labelled: leave out clips without a label (training and scoring need one, predicting does not).
         augmenter: for training clips; used where a pick has a draw.
@@ -88,6 +96,11 @@ class ClipDataset(Dataset):
     ):
         self.store, self.streams, self.config = store, list(streams), config
         self.augmenter, self.seed = augmenter, seed
+        self.encoded: dict[str, StageFiles] = {}
+        if config.scramble_times and "speech" in self.streams:
+            raise UserError(
+                "data.scramble_times moves rows, and a waveform has none; leave speech out of the streams"
+            )
         self.clips = select_clips(store, split, self.streams, config, labelled)
 
     def __len__(self) -> int:
@@ -96,7 +109,9 @@ class ClipDataset(Dataset):
     def __getitem__(self, pick: Pick) -> dict:
         """One example: ids, label, `streams` {name: {values, time}} of the valid rows, weight, number."""
         clip = self.clips.iloc[pick.index]
-        streams = {name: read_stream(self.store, clip.clip_id, SOURCES[name]) for name in self.streams}
+        streams = self._read(clip.clip_id)
+        if self.config.scramble_times:
+            streams = scramble_times(streams, pick.index)
         if pick.draw >= 0:
             key = (self.seed, pick.draw, pick.index)
             streams = cut_window(streams, clip.duration_s, self.config.max_seconds, key)
@@ -108,6 +123,25 @@ class ClipDataset(Dataset):
             "weight": pick.weight,
             "streams": streams,
         }
+
+    def _read(self, clip_id: str) -> Streams:
+        """The clip's streams; those in `encoded` as the frozen encoder's output."""
+        streams = {}
+        for name in self.streams:
+            if name in self.encoded:
+                rows = self.encoded[name].read(clip_id)
+                streams[encoded_name(name)] = rows | {"values": rows["values"].astype(np.float32)}
+            else:
+                streams[name] = read_stream(self.store, clip_id, find_source(name))
+        return streams
+
+
+def scramble_times(streams: Streams, number: int) -> Streams:
+    """Deal a clip's times anew among the rows of each stream; clip `number` always gets the same deal."""
+    return {
+        name: stream | {"time": np.random.default_rng([number, *name.encode()]).permutation(stream["time"])}
+        for name, stream in streams.items()
+    }
 
 
 def select_clips(
@@ -122,7 +156,13 @@ def select_clips(
     if clips.empty:
         have = ", ".join(sorted(store.index.split.unique()))
         raise UserError(f"{store.root} has no clip in split '{split}' (it has {have}); choose one of those")
-    stages = sorted({SOURCES[name].stage for name in streams})
+    stages = sorted({find_source(name).stage for name in streams})
+    lacking = [stage for stage in stages if stage not in clips]
+    if lacking:
+        raise UserError(
+            f"{store.root} has no stage {', '.join(lacking)}; it has {', '.join(store.meta['stages'])}: "
+            "choose model.NAME.streams that it has, or another data.cache"
+        )
     states = clips[stages]
     for cause in (*FAILED, *ABSENCES):
         hit = states.eq(cause).any(axis=1)
@@ -177,7 +217,7 @@ def cut_window(streams: Streams, duration_s: float, limit_s: float, key: tuple[i
     cut = {}
     for name, stream in streams.items():
         values, time = stream["values"], stream["time"]
-        if SOURCES[name].kind == "waveform" and len(values):
+        if find_source(name).kind == "waveform" and len(values):
             first, last = (max(int((edge - time[0]) * SAMPLE_RATE), 0) for edge in (start, start + limit_s))
             cut[name] = {"values": values[first:last], "time": time + first / SAMPLE_RATE}
             continue

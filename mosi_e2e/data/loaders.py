@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mosi_e2e.data.augment import AugmentConfig, Augmenter
 from mosi_e2e.data.batch import collate
-from mosi_e2e.data.streams import SOURCES
+from mosi_e2e.data.streams import find_source
 from preprocessing.store import ClipStore
 
 
@@ -18,7 +18,7 @@ def build_augmenter(config: AugmentConfig, store: ClipStore, streams: Sequence[s
     if not config.enabled:
         return None
     stats = store.stats
-    keys = {name: SOURCES[name].key for name in streams if SOURCES[name].kind == "tokens"}
+    keys = {name: find_source(name).key for name in streams if find_source(name).kind == "tokens"}
     spread = {name: np.asarray(stats[key]["std"], np.float32) for name, key in keys.items() if key in stats}
     return Augmenter(config, spread)
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.data.streams import SOURCES
+from mosi_e2e.data.streams import find_source
 from mosi_e2e.models import ModelConfig, build_model, list_streams
 from preprocessing.errors import UserError
 from preprocessing.settings import dump_config, load_config
@@ -37,7 +37,7 @@ class CacheFacts:
 
 def read_columns(store: ClipStore, streams: list[str]) -> dict[str, list[str]]:
     """Column names of the token streams among `streams`."""
-    tokens = {name: SOURCES[name] for name in streams if SOURCES[name].kind == "tokens"}
+    tokens = {name: find_source(name) for name in streams if find_source(name).kind == "tokens"}
     return {name: store.columns(source.stage, source.key) for name, source in tokens.items()}
 
 
@@ -48,7 +48,8 @@ def check_columns(facts: CacheFacts, store: ClipStore) -> None:
         UserError: names the stream and the first columns that differ.
     """
     for name, names in facts.columns.items():
-        found = store.columns(SOURCES[name].stage, SOURCES[name].key)
+        source = find_source(name)
+        found = store.columns(source.stage, source.key)
         if found != names:
             odd = next((a, b) for a, b in zip([*names, None], [*found, None], strict=False) if a != b)
             raise UserError(
@@ -87,8 +88,13 @@ def save_model(
 
 def standalone_config(config: ModelConfig, model: nn.Module) -> ModelConfig:
     """The model's config with encoders that are rebuilt from it alone."""
-    sections = {name: encoder.standalone_config() for name, encoder in model.encoders.items()}
-    section = dataclasses.replace(getattr(config, config.name), **sections)
+    section = getattr(config, config.name)
+    sections = {
+        name: encoder.standalone_config()
+        for name, encoder in model.encoders.items()
+        if name not in section.tokens  # those stand alone as they are
+    }
+    section = dataclasses.replace(section, **sections)
     return dataclasses.replace(config, **{config.name: section})
 
 

@@ -2,6 +2,7 @@
 
 import math
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -68,7 +69,13 @@ class StopRequest:
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Take SIGTERM for a request to stop after the update at hand."""
+        """Take SIGTERM for a request to stop after the update at hand.
+
+        In a thread other than the main one, where Python takes no signals, nothing is listened to.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         before = signal.signal(signal.SIGTERM, self._note)
         try:
             yield

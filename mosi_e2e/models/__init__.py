@@ -11,7 +11,7 @@ from importlib import import_module
 import torch
 from torch import nn
 
-from mosi_e2e.data.streams import SOURCES, check_streams
+from mosi_e2e.data.streams import check_streams, find_source
 from mosi_e2e.models.crossmodal import CrossModalConfig
 from mosi_e2e.models.late_fusion import LateFusionConfig
 from preprocessing.errors import UserError
@@ -42,8 +42,8 @@ def list_streams(config: ModelConfig) -> list[str]:
             f"model.name is one of {', '.join(MODELS)}, but got '{config.name}'; type model.name=crossmodal"
         )
     section = getattr(config, config.name)
-    streams = check_streams(section.streams)
-    foreign = [name for name in streams if not hasattr(section, name)]
+    streams = check_streams(section.streams, section.tokens)
+    foreign = [name for name in streams if name not in section.tokens and not hasattr(section, name)]
     if foreign:
         raise UserError(
             f"{config.name} cannot read {', '.join(foreign)}; remove it from model.{config.name}.streams"
@@ -74,9 +74,9 @@ def set_statistics(model: nn.Module, stats: Mapping[str, Mapping[str, list[float
         stats: `ClipStore.stats`, by cache key.
     """
     for name, encoder in model.encoders.items():
-        if SOURCES[name].kind != "tokens":
+        if find_source(name).kind != "tokens":
             continue
-        key = SOURCES[name].key
+        key = find_source(name).key
         if key not in stats:
             raise UserError(
                 f"the cache has no train statistics for '{name}' (no usable train clip); preprocess some"

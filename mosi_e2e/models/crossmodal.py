@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from mosi_e2e.data.streams import encoded_name
 from mosi_e2e.models.encoders import build_encoder
 from mosi_e2e.models.encoders.face import FaceConfig
 from mosi_e2e.models.encoders.speech import SpeechConfig
-from mosi_e2e.models.encoders.tokens import TokenConfig
+from mosi_e2e.models.encoders.tokens import TokenConfig, TokenEncoder
 from mosi_e2e.models.fusion import Fusion, FusionConfig
+from mosi_e2e.models.layers import Tokens
 from mosi_e2e.models.prediction import Prediction, bound_score
 
 
@@ -18,7 +20,8 @@ class CrossModalConfig:
     """Streams, their encoders, and how they are fused.
 
     Attributes:
-        streams: names out of `mosi_e2e.data.streams.SOURCES`, in any order.
+        streams: names out of `mosi_e2e.data.streams.SOURCES` or of `tokens`, in any order.
+        tokens: encoders of streams that the cache brings along, by name.
         head_dropout: before the last layer.
         bound: largest score in either direction (3 on MOSI), approached smoothly; 0 leaves scores free.
             Regression only.
@@ -30,6 +33,7 @@ class CrossModalConfig:
     behaviour: TokenConfig = field(default_factory=TokenConfig)
     acoustics: TokenConfig = field(default_factory=lambda: TokenConfig(stride=4))
     functionals: TokenConfig = field(default_factory=TokenConfig)
+    tokens: dict[str, TokenConfig] = field(default_factory=dict)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     head_dropout: float = 0.1
     bound: float = 0.0
@@ -47,7 +51,9 @@ class CrossModalTransformer(nn.Module):
         super().__init__()
         self.encoders = nn.ModuleDict(
             {
-                name: build_encoder(name, getattr(config, name), n_columns.get(name))
+                name: TokenEncoder(config.tokens[name], n_columns[name])
+                if name in config.tokens
+                else build_encoder(name, getattr(config, name), n_columns.get(name))
                 for name in sorted(config.streams)
             }
         )
@@ -65,11 +71,14 @@ class CrossModalTransformer(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
         """Score a batch (see `mosi_e2e.data.batch`); labels in it are not looked at."""
-        tokens = {
-            name: encoder(batch[name], batch[f"{name}_time"], batch[f"{name}_is_pad"])
-            for name, encoder in self.encoders.items()
-        }
+        tokens = {name: self._encode(name, batch) for name in self.encoders}
         fused = self.fusion(tokens)
         raw = {name: head(fused.by_stream[name]).squeeze(-1) for name, head in self.stream_heads.items()}
         by_stream = {name: bound_score(score, self.bound) for name, score in raw.items()}
         return Prediction(bound_score(self.head(fused.pooled).squeeze(-1), self.bound), by_stream)
+
+    def _encode(self, name: str, batch: Mapping[str, Tensor]) -> Tokens:
+        """A stream's tokens; what a frozen encoder gave before is taken as it is."""
+        if (given := encoded_name(name)) in batch:
+            return Tokens(batch[given], batch[f"{given}_time"], batch[f"{given}_is_pad"])
+        return self.encoders[name](batch[name], batch[f"{name}_time"], batch[f"{name}_is_pad"])

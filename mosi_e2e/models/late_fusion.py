@@ -20,7 +20,8 @@ class LateFusionConfig:
     """Sizes of the baseline.
 
     Attributes:
-        streams: which of behaviour, acoustics (low-level descriptors) and functionals are used.
+        streams: which of behaviour, acoustics (low-level descriptors), functionals and `tokens` are used.
+        tokens: encoders of streams that the cache brings along, by name; each is a submodel of that name.
         width: of every hidden vector.
         bound: largest score in either direction (3 on MOSI), approached smoothly; 0 leaves scores free.
             Regression only.
@@ -33,6 +34,7 @@ class LateFusionConfig:
     behaviour: TokenConfig = field(default_factory=lambda: TokenConfig(width=64, context=1))
     acoustics: TokenConfig = field(default_factory=lambda: TokenConfig(width=64, stride=5, context=2))
     functionals: TokenConfig = field(default_factory=lambda: TokenConfig(width=64))
+    tokens: dict[str, TokenConfig] = field(default_factory=dict)
 
 
 class StreamSummary(nn.Module):
@@ -73,10 +75,11 @@ class LateFusion(nn.Module):
         self.bound = config.bound
         self.submodels = {
             name: used
-            for name, members in SUBMODELS.items()
+            for name, members in (SUBMODELS | {s: (s,) for s in config.tokens}).items()
             if (used := [s for s in members if s in streams])
         }
-        self.encoders = nn.ModuleDict({s: TokenEncoder(getattr(config, s), n_columns[s]) for s in streams})
+        sections = {s: config.tokens.get(s) or getattr(config, s) for s in streams}
+        self.encoders = nn.ModuleDict({s: TokenEncoder(sections[s], n_columns[s]) for s in streams})
         self.summaries = nn.ModuleDict(
             {s: StreamSummary(self.encoders[s].width, config.width, config.dropout) for s in streams}
         )
@@ -96,7 +99,7 @@ class LateFusion(nn.Module):
         self.stream_heads = nn.ModuleDict({name: nn.Linear(config.width, 1) for name in self.submodels})
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
-        """Score a batch (see `mosi_e2e.data.batch`); `by_stream` holds `visual` and `acoustic`."""
+        """Score a batch (see `mosi_e2e.data.batch`); `by_stream` holds the submodels' scores."""
         summary = {}
         for name, encoder in self.encoders.items():
             tokens = encoder(batch[name], batch[f"{name}_time"], batch[f"{name}_is_pad"])

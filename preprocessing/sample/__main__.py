@@ -14,12 +14,13 @@ from tqdm import tqdm
 
 from preprocessing.errors import UserError, command
 from preprocessing.sample import layouts
-from preprocessing.sample.plan import ClipPlan, SampleOptions, plan_set
+from preprocessing.sample.plan import CUES, ClipPlan, SampleOptions, plan_set
 from preprocessing.sample.render import render_clip
 
 EXAMPLE = """example:
   python -m preprocessing.sample --out data/sample
   python -m preprocessing.sample --out data/tiny --layout mmsa --clips 6 --videos 3
+  python -m preprocessing.sample --out data/timing --cue timing --clips 480 --videos 24
 """
 
 
@@ -38,6 +39,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--clips", type=int, default=default.clips, help=f"default: {default.clips}")
     parser.add_argument("--videos", type=int, default=default.videos, help=f"default: {default.videos}")
     parser.add_argument("--seed", type=int, default=default.seed, help=f"default: {default.seed}")
+    parser.add_argument(
+        "--cue",
+        choices=CUES,
+        default=default.cue,
+        help="what carries the label: the mood of face and voice (default), or when their events coincide",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes; default: one a core")
     return parser.parse_args(argv)
 
@@ -47,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     """Makes the set, or says that it is there already."""
     arguments = parse_arguments(argv)
     options = SampleOptions(
-        arguments.layout, arguments.zip, arguments.clips, arguments.videos, arguments.seed
+        arguments.layout, arguments.zip, arguments.clips, arguments.videos, arguments.seed, arguments.cue
     )
     if arguments.seed < 0 or arguments.workers < 1:
         raise UserError("--seed is at least 0 and --workers at least 1: type --seed 0 --workers 1")

@@ -12,6 +12,10 @@ from preprocessing.sample.plan import ClipPlan, SampleOptions
 from preprocessing.sample.portraits import PORTRAITS
 
 VERSION = 1  # of the generator: a set made by another one counts as another set
+LABELS = {
+    "mood": "drawn at random; face and voice each follow them with noise of their own",
+    "timing": "drawn at random; they say how many smiles fall on a stressed syllable",
+}
 MANIFEST = "sample.json"  # written last: a folder that has it is complete
 ARCHIVE = "MOSI.zip"
 MMSA_COLUMNS = [
@@ -50,7 +54,7 @@ def write_readme(options: SampleOptions, folder: Path) -> None:
         "Faces: public-domain portraits, moved by warping; the persons never said or felt any of this.\n"
         f"{credits}\n"
         "Voices: synthesised sounds without words.\n"
-        "Labels: drawn at random; face and voice each follow them with noise of their own.\n\n"
+        f"Labels: {LABELS[options.cue]}.\n\n"
         "It shows that the software works. A result on it says nothing about real people.\n",
         encoding="utf-8",
     )
@@ -60,6 +64,7 @@ def command_line(options: SampleOptions) -> str:
     """The command that makes a set with these options."""
     words = ["python -m preprocessing.sample", "--out DIR", f"--layout {options.layout}"]
     words += ["--zip"] if options.zip else []
+    words += [f"--cue {options.cue}"] if options.cue != "mood" else []
     return " ".join([*words, f"--clips {options.clips} --videos {options.videos} --seed {options.seed}"])
 
 

@@ -1,7 +1,7 @@
 """From a clip's plan to what face and voice do over time.
 
-The cue of a stream sets the level of its tracks for the whole clip. Rendering takes tracks only, so it
-need not know how a label is expressed.
+The cue of a stream sets the level of its tracks for the whole clip, or its events say when it acts.
+Rendering takes tracks only, so it need not know how a label is expressed.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from preprocessing.sample.face import FacePose
 from preprocessing.sample.plan import FPS, ClipPlan
+from preprocessing.sample.timing import SLOT_S, Events, place_slots, pulse
 
 CONTROL_HZ = 200  # rate of the voice tracks
 VOWELS = ("a", "e", "i", "o", "u", "@")
@@ -50,6 +51,8 @@ class Performance(NamedTuple):
 def perform(plan: ClipPlan) -> Performance:
     """Acts out a plan: the voice first, since the jaw follows it."""
     rng = np.random.default_rng(plan.entropy)
+    if plan.events is not None:
+        return _coincide(plan, plan.events, rng)
     mood = np.clip(plan.voice_cue / 3, -1.3, 1.3)
     syllables = speak(mood, plan.duration_s, rng)
     voice = _sound(syllables, mood, plan, rng)
@@ -131,6 +134,39 @@ def _move(voice: VoiceTracks, plan: ClipPlan, rng: np.random.Generator) -> FaceP
         tilt=rng.uniform(-2, 2) + 1.2 * _wander(count, 0.7 * FPS, rng),
         zoom=1 + 0.012 * _wander(count, 0.8 * FPS, rng),
     )
+
+
+def _coincide(plan: ClipPlan, events: Events, rng: np.random.Generator) -> Performance:
+    """A syllable in every slot, stressed where the voice acts; a smile in each slot where the face acts."""
+    middle = place_slots(plan.duration_s, rng)
+    time = np.arange(round(plan.duration_s * CONTROL_HZ)) / CONTROL_HZ
+    spoken = pulse(time, middle, (True,) * len(middle), 0.3 * SLOT_S)
+    stress = pulse(time, middle, events.voice, 0.4 * SLOT_S)
+    vowels = np.full((time.size, len(VOWELS)), 1 / len(VOWELS))
+    voice = VoiceTracks(
+        f0_hz=np.clip(plan.speaker.f0_hz * 2 ** ((7 * stress + 0.3 * rng.normal()) / 12), 75, 480),
+        loudness=spoken * (0.3 + 0.7 * stress),
+        hiss=np.zeros(time.size),
+        vowels=vowels,
+        level_db=float(-22 + plan.speaker.level_db),
+    )
+    frame_s = (np.arange(plan.n_frames) + 0.5) / FPS
+    smile = pulse(frame_s, middle, events.face, 0.4 * SLOT_S)
+    mumble = pulse(frame_s, middle, (True,) * len(middle), 0.3 * SLOT_S)  # every slot alike
+    still = 0.1 * _wander(plan.n_frames, 0.6 * FPS, rng)
+    face = FacePose(
+        smile=-0.3 + 1.4 * smile,
+        brow=-0.2 + 1.1 * smile,
+        jaw=0.25 * mumble,
+        lid=_blink(frame_s, rng),
+        turn=rng.uniform(-0.2, 0.2) + still,
+        nod=0.1 * _wander(plan.n_frames, 0.6 * FPS, rng),
+        shift_x=0.2 * still,
+        shift_y=0.1 * still,
+        tilt=rng.uniform(-2, 2) + still,
+        zoom=1 + 0.05 * still,
+    )
+    return Performance(face=face, voice=voice)
 
 
 def _blink(frame_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:

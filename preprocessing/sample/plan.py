@@ -1,8 +1,6 @@
 """What the sample set contains: videos, clips, labels and the cues that face and voice will show.
 
 A plan holds no picture and no sound, so a set can be planned, counted and tested without rendering it.
-Another way to carry the label, for example by when events happen, needs another plan and performance
-only.
 """
 
 from dataclasses import dataclass
@@ -12,24 +10,31 @@ import numpy as np
 
 from preprocessing.errors import UserError
 from preprocessing.sample.portraits import PORTRAITS
+from preprocessing.sample.timing import Events, deal_events
 
 FPS = 25
 SPLIT_SHARE = {"train": 10 / 16, "valid": 3 / 16, "test": 3 / 16}
 LABEL_STD = 1.55
 BETWEEN_VIDEOS = 0.30  # share of the label variance; 0.26 to 0.34 in the folds of MOSI
 CUE_NOISE = 0.57  # of each cue, in standard deviations of the label
+CUES = ("mood", "timing")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """Everything that decides the set's bytes."""
+    """Everything that decides the set's bytes.
+
+    `cue` is what carries the label: `mood`, the level of face and voice, or `timing`, when their events
+    coincide.
+    """
 
     layout: str = "course"
     zip: bool = False
     clips: int = 96
     videos: int = 16
     seed: int = 0
+    cue: str = "mood"
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,8 @@ class Speaker:
 class ClipPlan:
     """One clip: whose it is, what it is labelled, and how positive its face and its voice are.
 
-    Both cues are the label plus a noise of their own, in label units; `entropy` seeds all that is
-    random.
+    Both cues are the label plus a noise of their own, in label units; with `events` they are 0, and the
+    label lies in the events' timing. `entropy` seeds all that is random.
     """
 
     video_id: str
@@ -81,6 +86,7 @@ class ClipPlan:
     look: Look
     speaker: Speaker
     entropy: tuple[int, ...]
+    events: Events | None = None
 
     @property
     def name(self) -> str:
@@ -109,7 +115,7 @@ def plan_set(options: SampleOptions) -> list[ClipPlan]:
     clips, first = [], 0
     for split, count in split_videos(options.videos).items():
         videos = range(first, first + count)
-        clips += _plan_split(split, videos, ids, sizes, options.seed)
+        clips += _plan_split(split, videos, ids, sizes, options)
         first += count
     return clips
 
@@ -171,11 +177,14 @@ def make_cues(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray,
     return face, voice
 
 
-def _plan_split(split: str, videos: range, ids: list[str], sizes: list[int], seed: int) -> list[ClipPlan]:
+def _plan_split(
+    split: str, videos: range, ids: list[str], sizes: list[int], options: SampleOptions
+) -> list[ClipPlan]:
     """The clips of one split, video by video."""
-    rng = np.random.default_rng((seed, 1, videos.start))
-    labels = make_labels([sizes[video] for video in videos], rng)
-    face_cues, voice_cues = make_cues(labels, rng)
+    rng = np.random.default_rng((options.seed, 1, videos.start))
+    labels, face_cues, voice_cues, events = _carry_labels(
+        [sizes[video] for video in videos], options.cue, rng
+    )
     clips = []
     for video in videos:
         look, speaker = _draw_look(video, rng), _draw_speaker(rng)
@@ -192,10 +201,23 @@ def _plan_split(split: str, videos: range, ids: list[str], sizes: list[int], see
                     voice_cue=float(voice_cues[at]),
                     look=look,
                     speaker=speaker,
-                    entropy=(seed, 2, video, clip_id),
+                    entropy=(options.seed, 2, video, clip_id),
+                    events=events[at],
                 )
             )
     return clips
+
+
+def _carry_labels(
+    sizes: list[int], cue: str, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Events | None]]:
+    """Labels, face cues, voice cues and events of one split's clips."""
+    if cue == "timing":
+        events = deal_events(sum(sizes), rng)
+        none = np.zeros(len(events))
+        return np.array([one.label for one in events]), none, none, events
+    labels = make_labels(sizes, rng)
+    return labels, *make_cues(labels, rng), [None] * labels.size
 
 
 def _draw_look(video: int, rng: np.random.Generator) -> Look:

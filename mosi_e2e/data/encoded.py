@@ -1,0 +1,101 @@
+"""What frozen encoders make of clips that are not augmented: computed once, kept like a stage of the cache.
+
+Such a stream enters the batch as `<stream>_encoded`: rows of features with times, which the model takes for
+the encoder's output. The model keeps the encoder: a saved one scores raw streams.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+from tqdm import tqdm
+
+from mosi_e2e.data.augment import AugmentConfig
+from mosi_e2e.data.batch import pad_stream
+from mosi_e2e.data.dataset import ClipDataset, read_stream
+from mosi_e2e.data.streams import encoded_name, find_source
+from preprocessing.settings import digest
+from preprocessing.store import ClipStore, StageFiles
+
+VERSION = 1  # raise it when an encoder's code changes its output
+
+
+def encode_frozen_streams(
+    accelerator: Accelerator, model: nn.Module, sets: Sequence[ClipDataset], augment: AugmentConfig
+) -> list[str]:
+    """Encode what is missing, each process its share, and let the datasets read it.
+
+    Args:
+        accelerator: of the run.
+        model: with `encoders` by stream, on the device.
+        sets: of one cache; they get the encoded streams instead of the raw ones.
+        augment: streams that it changes are left as they are.
+
+    Returns:
+        The streams that were encoded.
+    """
+    store = sets[0].store
+    done = []
+    for name, encoder in model.encoders.items():
+        if not getattr(encoder, "frozen", False) or changes_stream(name, augment):
+            continue
+        files = StageFiles(encoded_root(store), encoded_name(name), encoder_recipe(name, encoder, store))
+        clip_ids = [clip_id for one in sets for clip_id in one.clips.clip_id]
+        encode_clips(accelerator, encoder, store, name, clip_ids, files)
+        accelerator.wait_for_everyone()
+        for one in sets:
+            one.encoded[name] = files
+        done.append(name)
+    return done
+
+
+def changes_stream(name: str, augment: AugmentConfig) -> bool:
+    """Whether a stream's raw values differ from epoch to epoch."""
+    if not augment.enabled:
+        return False
+    if name == "face":
+        return any((augment.flip, augment.affine, augment.colour, augment.blur))
+    return any((augment.gain_db, augment.noise, augment.speed))
+
+
+def encoded_root(store: ClipStore) -> Path:
+    """The cache itself, or a folder beside a cache that is a single file or shards."""
+    return store.root if type(store) is ClipStore else store.root.with_name(f"{store.root.name}.encoded")
+
+
+def encoder_recipe(name: str, encoder: nn.Module, store: ClipStore) -> str:
+    """Eight hex digits over the encoder's settings and weights and the stage that it reads."""
+    weights = hashlib.sha256()
+    for key, value in sorted(encoder.state_dict().items()):
+        weights.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    before = store.recipe(find_source(name).stage)
+    return digest(name, VERSION, encoder.standalone_config(), weights.hexdigest(), before)
+
+
+@torch.no_grad()
+def encode_clips(
+    accelerator: Accelerator,
+    encoder: nn.Module,
+    store: ClipStore,
+    name: str,
+    clip_ids: Sequence[str],
+    files: StageFiles,
+) -> None:
+    """Encode the clips that have no file yet; each is encoded whole and alone, in full precision."""
+    mine = clip_ids[accelerator.process_index :: accelerator.num_processes]
+    todo = [clip_id for clip_id in mine if files.status(clip_id) is None]
+    encoder.eval()
+    bar = tqdm(todo, desc=f"encoding {name} once", unit="clip", disable=not accelerator.is_local_main_process)
+    for clip_id in bar:
+        raw = pad_stream(name, [read_stream(store, clip_id, find_source(name))])
+        tokens = encoder(*(value.to(accelerator.device) for value in raw.values()))
+        there = ~tokens.is_pad[0]
+        arrays = {
+            "values": tokens.values[0, there].cpu().numpy().astype(np.float16),
+            "time": tokens.time[0, there].float().cpu().numpy(),
+        }
+        files.write(clip_id, arrays, {"state": "ok"})

@@ -1,0 +1,117 @@
+"""The parts of one run, built from its settings and prepared for this process."""
+
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, set_seed
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.data.dataset import ClipDataset
+from mosi_e2e.data.encoded import encode_frozen_streams
+from mosi_e2e.data.loaders import build_augmenter, build_loader
+from mosi_e2e.data.sampler import SweepSampler, UpdateSampler
+from mosi_e2e.engine.checkpoint import CacheFacts, cache_facts
+from mosi_e2e.engine.early_stopping import EarlyStopping
+from mosi_e2e.engine.loop import Trainer
+from mosi_e2e.engine.losses import Objective
+from mosi_e2e.engine.optim import Schedule, build_average, build_optimizer
+from mosi_e2e.models import build_model, list_streams, set_statistics
+from preprocessing.errors import UserError
+from preprocessing.store import ClipStore
+
+
+def build_trainer(
+    config: RunConfig, store: ClipStore, accelerator: Accelerator
+) -> tuple[Objective, Trainer, CacheFacts]:
+    """Data, model and optimizer of a run, prepared for this process."""
+    streams = list_streams(config.model)
+    augmenter = build_augmenter(config.augment, store, streams)
+    train_set = ClipDataset(store, "train", streams, config.data, augmenter=augmenter, seed=config.seed)
+    valid_set = ClipDataset(store, "valid", streams, config.data)
+    train_label = train_set.clips.label.to_numpy()
+    objective = Objective(config.task, config.zero_label, config.loss, train_label)
+    check_together(config)
+    for split, clips in (("train", train_set.clips), ("valid", valid_set.clips)):
+        if not objective.counts(clips.label.to_numpy()).any():
+            raise UserError(
+                f"all clips of split '{split}' have the label 0; type zero_label=positive to keep them"
+            )
+    train_set.clips = train_set.clips[objective.counts(train_label)].reset_index(drop=True)
+    facts = cache_facts(store, config.model, train_label)
+
+    set_seed(config.seed)
+    model = build_model(config.model, facts.columns)
+    set_statistics(model, store.stats)
+    optimizer = build_optimizer(model, config.optim)
+    if config.data.encode_frozen:
+        model.to(accelerator.device)
+        encode_frozen_streams(accelerator, model, (train_set, valid_set), config.augment)
+    average = build_average(model.to(accelerator.device), config.optim.ema)
+    if config.compile:
+        model.compile(dynamic=True)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    sampler = UpdateSampler(
+        len(train_set),
+        config.data.batch_size,
+        config.data.micro_batch,
+        config.seed,
+        rank,
+        world,
+        lengths=train_set.clips.duration_s.to_numpy() if config.data.bucket else None,
+    )
+    if config.loss.ccc and sampler.steps_per_update > 1:
+        raise UserError("loss.ccc needs every update in one pass; type data.micro_batch=0, or loss.ccc=0")
+    suit_distribution(accelerator, sampler, config.optim.ema)
+    schedule = Schedule(
+        optimizer, config.optim, sampler.updates_per_epoch * config.optim.epochs, objective.monitor[1]
+    )
+    model, optimizer = accelerator.prepare(model, optimizer)
+    trainer = Trainer(
+        accelerator=accelerator,
+        model=model,
+        average=average,
+        optimizer=optimizer,
+        schedule=schedule,
+        stopping=EarlyStopping(config.stopping, objective.monitor[1]),
+        objective=objective,
+        sampler=sampler,
+        train_loader=build_loader(train_set, sampler, config.data.workers),
+        valid_loader=build_loader(
+            valid_set,
+            SweepSampler(len(valid_set), config.data.eval_batch, rank, world),
+            config.data.workers,
+        ),
+        clip_norm=config.optim.clip,
+        seed=config.seed,
+        save_every=config.save_every,
+    )
+    kept = [trainer.schedule, trainer.stopping, trainer.progress, *([average] if average else [])]
+    accelerator.register_for_checkpointing(*kept)
+    return objective, trainer, facts
+
+
+def check_together(config: RunConfig) -> None:
+    """Refuse settings that are right alone and wrong together."""
+    if config.task == "binary" and getattr(config.model, config.model.name).bound:
+        raise UserError(
+            f"model.{config.model.name}.bound limits a regression score, but task=binary predicts a "
+            f"probability; type model.{config.model.name}.bound=0"
+        )
+
+
+def valid_floor(objective: Objective, trainer: Trainer) -> float | None:
+    """The monitored metric of the first floor (train mean, or train rate) on valid."""
+    floors = objective.floors(trainer.valid_loader.dataset.clips.label.to_numpy())
+    return next(iter(floors.values()))[objective.monitor[0]]
+
+
+def suit_distribution(accelerator: Accelerator, sampler: UpdateSampler, ema: float) -> None:
+    """Refuse what sharded training cannot do, and tell DeepSpeed what it reads off a loader elsewhere."""
+    kind = accelerator.distributed_type
+    if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED) and ema:
+        raise UserError(
+            f"optim.ema needs whole weights on every GPU, but {kind.value} shards them; type optim.ema=0"
+        )
+    if kind == DistributedType.DEEPSPEED:
+        if sampler.steps_per_update > 1:
+            raise UserError("DeepSpeed takes every update in one pass; type data.micro_batch=0, or use FSDP")
+        settings = accelerator.state.deepspeed_plugin.deepspeed_config
+        settings["train_micro_batch_size_per_gpu"] = sampler.micro_batch

@@ -1,0 +1,162 @@
+"""What is done with one clip, in a worker process of this machine or of another."""
+
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from preprocessing.clip_stages import run_audio_stages, run_video_stages
+from preprocessing.config import PreprocessConfig
+from preprocessing.decode import MediaError
+from preprocessing.errors import UserError
+from preprocessing.executor import DISK_ERRORS, DiskFull, Failure, Outcome, RunStopped
+from preprocessing.labels import ClipEntry
+from preprocessing.media import Media
+from preprocessing.openface import OpenFaceError
+from preprocessing.stages import StageResult
+from preprocessing.store import StageFiles
+
+_passes_done: set[str] = set()  # by this process: the first of a kind loads models, and tells no speed
+NO_SPACE_BYTES = 1 << 20  # with less in the temporary folder every program fails in its own way
+
+
+@dataclass(frozen=True)
+class ClipJob:
+    """One clip and the stages it still lacks."""
+
+    entry: ClipEntry
+    todo: frozenset[str]
+    config: PreprocessConfig
+    recipes: Mapping[str, str]
+
+    def files(self, stage: str) -> StageFiles:
+        return StageFiles(Path(self.config.out), stage, self.recipes[stage])
+
+
+def list_passes(todo: frozenset[str], config: PreprocessConfig) -> list[frozenset[str]]:
+    """The lacking stages, grouped by what is decoded once for all of them.
+
+    >>> passes = list_passes(frozenset(("faces", "behaviour", "acoustics")), PreprocessConfig())
+    >>> [sorted(stages) for stages in passes]
+    [['behaviour', 'faces'], ['acoustics']]
+    """
+    # Crops and tokens share one pass where both come from the same program.
+    together = (config.behaviour.backend == "mediapipe") == (config.faces.source == "mediapipe")
+    video = ({"faces", "behaviour"},) if together else ({"faces"}, {"behaviour"})
+    groups = (todo & group for group in (*video, {"waveform", "acoustics"}))
+    return [group for group in groups if group]
+
+
+def name_pass(stages: frozenset[str], config: PreprocessConfig) -> str:
+    """The name under which a pass's speed is remembered; OpenFace's differs from MediaPipe's.
+
+    >>> name_pass(frozenset(("faces", "behaviour")), PreprocessConfig())
+    'behaviour by mediapipe + faces by mediapipe'
+    """
+    programs = {"behaviour": f" by {config.behaviour.backend}", "faces": f" by {config.faces.source}"}
+    return " + ".join(stage + programs.get(stage, "") for stage in sorted(stages))
+
+
+def describe_source(path: Path) -> list[int] | None:
+    """Size and time of change of a clip's file: what tells that it was replaced."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return [facts.st_size, facts.st_mtime_ns]
+
+
+def process_clip(job: ClipJob) -> Outcome:
+    """Run the lacking stages of one clip and store them.
+
+    A stage that fails does not take the others with it. Where the clip itself is at fault, that is stored.
+
+    Raises:
+        RunStopped: the folders are not there, or cannot be written to.
+    """
+    for folder in (Path(job.config.out), job.entry.path.parent):
+        if not folder.is_dir():
+            raise RunStopped(f"{platform.node()} does not see the folder {folder}: is its storage mounted?")
+    try:
+        return _run_passes(job)
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            place = error.filename or job.config.out
+            raise DiskFull(f"{place} cannot be written to: {error.strerror}") from error
+        raise
+
+
+def _run_passes(job: ClipJob) -> Outcome:
+    clip_id, backend = job.entry.clip_id, job.config.behaviour.backend
+    source = describe_source(job.entry.path)
+    for stage in job.todo:  # whatever comes of it, nothing of the past is left: a replaced clip may fail
+        job.files(stage).remove(clip_id)
+    try:
+        media = Media(job.entry.path, job.config.decode)
+    except MediaError as error:
+        failure = Failure(clip_id, "clip", str(error))
+        if _is_lasting(error, backend):
+            remember_failure(job, failure, job.todo, source)
+        return Outcome(clip_id, (failure,))
+    failures, seconds = [], {}
+    for stages in list_passes(job.todo, job.config):
+        started = time.perf_counter()
+        try:
+            results = _run_pass(job, media, stages)
+        except (MediaError, UserError) as error:
+            failures.append(Failure(clip_id, "+".join(sorted(stages)), str(error)))
+            if _is_lasting(error, backend):
+                remember_failure(job, failures[-1], stages, source)
+            continue
+        for stage, result in results.items():
+            size = {"source_bytes": source[0]} if source else {}
+            job.files(stage).write(clip_id, result.arrays, result.status | size)
+        name = name_pass(stages, job.config)
+        if name in _passes_done:
+            seconds[name] = time.perf_counter() - started
+        _passes_done.add(name)
+    return Outcome(clip_id, tuple(failures), clip_s=media.info.duration_s, seconds=seconds)
+
+
+def _run_pass(job: ClipJob, media: Media, stages: frozenset[str]) -> dict[str, StageResult]:
+    if stages & {"faces", "behaviour"}:
+        return run_video_stages(job.entry, media, job.config, stages)
+    return run_audio_stages(media, job.config, stages)
+
+
+def remember_failure(
+    job: ClipJob,
+    failure: Failure,
+    stages: frozenset[str],
+    source: list[int] | None,
+    timeout_s: float | None = None,
+) -> None:
+    """Store a failure in the folders of its stages, so that it counts for their present settings alone.
+
+    Args:
+        job: the clip.
+        failure: what is reported of it.
+        stages: what it lacks for that reason.
+        source: the file that was at fault, see `describe_source`.
+        timeout_s: the time limit that it did not keep, if that was it.
+    """
+    record = {"stage": failure.stage, "error": failure.error, "source": source}
+    record |= {"timeout_s": timeout_s} if timeout_s else {}
+    for stage in stages:
+        job.files(stage).write_failure(failure.clip_id, record)
+
+
+def _is_lasting(error: Exception, backend: str) -> bool:
+    """Whether the clip itself is at fault: the same file would fail again.
+
+    Not so where reading it failed in the operating system, and where the user can mend something beside it: a
+    program that is missing, a CSV.
+    """
+    if isinstance(error, OpenFaceError):
+        if shutil.disk_usage(tempfile.gettempdir()).free < NO_SPACE_BYTES:
+            raise DiskFull(f"the temporary folder {tempfile.gettempdir()} is full") from error
+        return backend == "openface"
+    return isinstance(error, MediaError) and not isinstance(error.__cause__, (OSError, MemoryError))

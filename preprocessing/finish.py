@@ -1,0 +1,102 @@
+"""The last step of a run: what was stored clip by clip becomes a cache, the index last."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from preprocessing.config import PreprocessConfig
+from preprocessing.executor import Failure
+from preprocessing.labels import ClipEntry
+from preprocessing.plan import label_rows
+from preprocessing.stages import describe_stages
+from preprocessing.stats import compute_stats
+from preprocessing.store import FORMAT_VERSION, STAGES, StageFiles, write_atomic, write_table
+from preprocessing.summary import summarise
+
+INDEX_COLUMNS = (
+    "clip_id",
+    "video_id",
+    "split",
+    "label",
+    "duration_s",
+    "n_frames",
+    "face_ratio",
+    *STAGES,
+)
+SYNTHETIC_MARK = "sample.json"  # what the sample generator leaves beside its labels
+
+
+def finish(
+    root: Path,
+    config: PreprocessConfig,
+    entries: Sequence[ClipEntry],
+    files: Mapping[str, StageFiles],
+    failures: Sequence[Failure],
+) -> dict:
+    """Write failures, statistics, meta, summary and, last, the index; return the summary.
+
+    Args:
+        root: the cache.
+        config: its settings.
+        entries: all clips.
+        files: per stage, its files.
+        failures: of this run; those that earlier runs have stored are found beside the files.
+    """
+    said: dict[str, list[Failure]] = {}
+    for failure in failures:
+        said.setdefault(failure.clip_id, []).append(failure)
+    rows, failed, refused = [], [], []
+    for entry in entries:
+        status = {stage: files[stage].status(entry.clip_id) for stage in STAGES}
+        row = index_row(entry, status)
+        lacking = [stage for stage in STAGES if status[stage] is None]
+        if lacking:
+            failed += explain(entry.clip_id, lacking, files, said.get(entry.clip_id, []))
+        elif row["faces"] != "ok" and row["waveform"] != "ok":
+            refused.append(Failure(entry.clip_id, "clip", "neither a face nor sound in it"))
+            row |= dict.fromkeys(STAGES, "refused")
+        rows.append(row)
+    usable = [row for row in rows if "failed" not in row.values() and "refused" not in row.values()]
+    stats = compute_stats(files, [row["clip_id"] for row in usable if row["split"] == "train"])
+    meta = {
+        "format": FORMAT_VERSION,
+        "synthetic": (Path(config.labels).parent / SYNTHETIC_MARK).exists()
+        or (Path(config.labels) / SYNTHETIC_MARK).exists(),
+        "labels": label_rows(entries),
+        "stages": describe_stages(config),
+    }
+    told = [*sorted(failed, key=lambda failure: (failure.clip_id, failure.stage)), *refused]
+    summary = summarise(rows, usable, told)
+    write_table(root / "failures.csv", [vars(failure) for failure in told], ("clip_id", "stage", "error"))
+    for name, content in (("stats", stats), ("meta", meta), ("summary", summary)):
+        write_atomic(root / f"{name}.json", (json.dumps(content, indent=1) + "\n").encode())
+    write_table(root / "index.csv", rows, INDEX_COLUMNS)
+    return summary
+
+
+def explain(
+    clip_id: str, lacking: Sequence[str], files: Mapping[str, StageFiles], said: Sequence[Failure]
+) -> list[Failure]:
+    """Why a clip lacks stages: from what this run said and what earlier ones stored, each reason once."""
+    records = [record for stage in lacking if (record := files[stage].failure(clip_id))]
+    stored = [Failure(clip_id, record["stage"], record["error"]) for record in records]
+    found = list(dict.fromkeys([*said, *stored]))
+    gone = Failure(clip_id, "+".join(lacking), "its files went while the run went on; run again")
+    return found or [gone]
+
+
+def index_row(entry: ClipEntry, status: Mapping[str, dict | None]) -> dict:
+    """One clip's line of the index; a stage without a file is `failed`."""
+    facts: dict = {}
+    for one in status.values():
+        facts = {**(one or {}), **facts}
+    return {
+        "clip_id": entry.clip_id,
+        "video_id": entry.video_id,
+        "split": entry.split,
+        "label": "" if entry.label is None else entry.label,
+        "duration_s": facts.get("duration_s", ""),
+        "n_frames": facts.get("n_frames", ""),
+        "face_ratio": facts.get("face_ratio", ""),
+        **{stage: one["state"] if one else "failed" for stage, one in status.items()},
+    }

@@ -1,0 +1,174 @@
+"""Feature source → cache folder."""
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from preprocessing.errors import UserError
+from preprocessing.import_features.rules import StreamRules
+from preprocessing.import_features.source import ImportOptions, Source
+from preprocessing.settings import digest
+from preprocessing.stats import compute_stats
+from preprocessing.store import (
+    FORMAT_VERSION,
+    INDEX_NUMBERS,
+    StageFiles,
+    write_atomic,
+    write_table,
+)
+
+VERSION = 1  # raise it when the code changes what is written
+EMPTY = "no_rows"  # a clip's state in a stream of which it has no row
+
+
+def import_source(source: Source, files: list[Path], out: Path, name: str, options: ImportOptions) -> dict:
+    """Write the cache `out`, or find it up to date.
+
+    Args:
+        source: the opened file or files.
+        files: what it was opened from, for the record.
+        out: cache folder.
+        name: of the data set.
+        options: as the source was opened with.
+
+    Returns:
+        The content of `summary.json`.
+
+    Raises:
+        UserError: `out` holds another cache.
+    """
+    prints = [{"file": path.name, "sha256": hash_file(path)} for path in files]
+    recipes = {stream: digest("import", VERSION, prints, options, stream) for stream in source.columns}
+    labels = [[entry.clip_id, entry.split, entry.label] for entry in source.entries]
+    if is_current(out, recipes, labels):
+        print(f"{out} holds this import already: nothing to do")
+        return json.loads((out / "summary.json").read_text())
+    rules = learn_rules(source, options)
+    stages = {stream: StageFiles(out, stream, recipe) for stream, recipe in recipes.items()}
+    numbers = tqdm(range(len(source.entries)), desc="writing", unit="clip")
+    rows = [write_clip(source, number, rules, stages) for number in numbers]
+    refused = [row["clip_id"] for row in rows if "refused" in row.values()]
+    failures = [{"clip_id": clip, "stage": "clip", "error": "no row in any stream"} for clip in refused]
+    usable = [row for row in rows if row["clip_id"] not in set(refused)]
+    train = [row["clip_id"] for row in usable if row["split"] == "train"]
+    stats = compute_stats(stages, train, {stream: (stream,) for stream in stages})
+    meta = describe_import(source, name, prints, recipes, rules, options) | {"labels": labels}
+    summary = summarise(rows, usable, failures)
+    write_table(out / "failures.csv", failures, ("clip_id", "stage", "error"))
+    for file, content in (("stats", stats), ("meta", meta), ("summary", summary)):
+        write_atomic(out / f"{file}.json", (json.dumps(content, indent=1) + "\n").encode())
+    write_table(out / "index.csv", rows, ("clip_id", "video_id", "split", *INDEX_NUMBERS, *source.columns))
+    return summary
+
+
+def describe_import(
+    source: Source,
+    name: str,
+    prints: list[dict],
+    recipes: dict[str, str],
+    rules: dict[str, StreamRules],
+    options: ImportOptions,
+) -> dict:
+    """`meta.json`, but for the labels: what was read, what was assumed, and what the rules did."""
+    return {
+        "format": FORMAT_VERSION,
+        "synthetic": False,
+        "imported": {
+            "name": name,
+            "files": prints,
+            "label": {"column": options.label_column, "neutral": options.neutral},
+            "notes": source.notes,
+            **source.about,
+        },
+        "stages": {
+            stream: {
+                "recipe": recipes[stream],
+                "version": VERSION,
+                "options": {"sentinel": options.sentinel},
+                "tools": {},
+                "keys": {stream: {"unit": "as in the file", "columns": columns}},
+                "rules": rules[stream].counts,
+            }
+            for stream, columns in source.columns.items()
+        },
+    }
+
+
+def is_current(out: Path, recipes: dict[str, str], labels: list[list]) -> bool:
+    """Whether `out` is the finished cache of this import.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if out.is_dir() and not (out / "index.csv").is_file() and (out / "clips").is_dir():
+        return False  # of a run that was stopped
+    if (out / "meta.json").is_file() and (out / "index.csv").is_file():
+        meta = json.loads((out / "meta.json").read_text())
+        found = {stage: entry["recipe"] for stage, entry in meta["stages"].items()}
+        if found == recipes and meta["labels"] == labels:
+            return True
+    raise UserError(f"{out} holds something else; type another --out, or delete it first")
+
+
+def learn_rules(source: Source, options: ImportOptions) -> dict[str, StreamRules]:
+    """What train says about every stream's columns."""
+    rules = {s: StreamRules(len(columns), options.sentinel) for s, columns in source.columns.items()}
+    train = [number for number, entry in enumerate(source.entries) if entry.split == "train"]
+    if options.sentinel is not None:
+        for number in tqdm(train, desc="sentinels of train", unit="clip"):
+            for stream, values in source.read(number).items():
+                rules[stream].look_for_sentinel(values)
+    for number in tqdm(train, desc="means of train", unit="clip"):
+        for stream, values in source.read(number).items():
+            rules[stream].learn(values)
+    return rules
+
+
+def write_clip(
+    source: Source, number: int, rules: dict[str, StreamRules], stages: dict[str, StageFiles]
+) -> dict:
+    """Store one clip's streams and return its line of the index."""
+    entry = source.entries[number]
+    cleaned = {stream: rules[stream].apply(values) for stream, values in source.read(number).items()}
+    spans = {stream: span for stream, (_, _, span) in cleaned.items() if span[1]}
+    times, duration = source.place(number, spans) if spans else ({}, 0.0)
+    states = {stream: "ok" if stream in spans else EMPTY for stream in stages}
+    for stream, (values, valid, _) in cleaned.items():
+        arrays = {
+            stream: values,
+            f"{stream}_time": times.get(stream, np.zeros(0)).astype(np.float64),
+            f"{stream}_valid": valid,
+        }
+        status = {"state": states[stream], "duration_s": round(duration, 3)}
+        stages[stream].write(entry.clip_id, arrays, status)
+    return {
+        "clip_id": entry.clip_id,
+        "video_id": entry.video_id,
+        "split": entry.split,
+        "label": entry.label,
+        "duration_s": round(duration, 3),
+        **(states if spans else dict.fromkeys(stages, "refused")),
+    }
+
+
+def summarise(rows: list[dict], usable: list[dict], refused: list[dict]) -> dict:
+    """The import in a few numbers."""
+    return {
+        "clips": len(rows),
+        "usable": len(usable),
+        "splits": dict(Counter(row["split"] for row in usable)),
+        "minutes": round(sum(row["duration_s"] for row in usable) / 60, 2),
+        "refused": refused,
+    }
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,97 @@
+"""Reads a cache out of WebDataset shards (see `shards.py`).
+
+A tar file must be read from front to back unless something says where its members lie. `members.csv` does, so
+any clip is one read at a known place. Therefore training on shards sees the same clips in the same updates as
+training on the cache: who reads what stays the samplers' business, and each process and loading worker reads
+its own clips alone.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from preprocessing.errors import UserError
+from preprocessing.store import Arrays, ClipStore, file_name
+
+SHARD_FORMAT = "mosi_e2e shards 1"
+SHARDS, MEMBERS = "shards.json", "members.csv"
+MOST_OPEN = 64  # files at once in each process
+HOW = "python -m preprocessing.shards CACHE --out"
+
+
+def member_key(clip_id: str) -> str:
+    """The clip's key in the tar: all that stands before a member's first dot, so it has none itself."""
+    return file_name(clip_id).replace(".", "%2E")
+
+
+def is_sharded(path: str | Path) -> bool:
+    return (Path(path) / SHARDS).is_file()
+
+
+class ShardStore(ClipStore):
+    """A folder of shards with the interface of the cache that it was made from.
+
+    Args:
+        root: what `python -m preprocessing.shards` wrote.
+
+    Raises:
+        UserError: not finished, of another format, or a shard is missing or cut.
+    """
+
+    def __init__(self, root: str | Path):
+        root = Path(root)
+        if not is_sharded(root) or not (root / "index.csv").is_file():
+            raise UserError(f"{root} holds no finished shards; type: {HOW} {root}")
+        facts = json.loads((root / SHARDS).read_text())
+        if facts["format"] != SHARD_FORMAT:
+            raise UserError(
+                f"{root} has the format '{facts['format']}', this program reads '{SHARD_FORMAT}'; type: "
+                f"{HOW} FOLDER"
+            )
+        super().__init__(root)
+        for shard in facts["shards"]:
+            path = root / shard["name"]
+            if not path.is_file() or path.stat().st_size != shard["bytes"]:
+                raise UserError(f"{path} is missing or cut; copy it again, or type: {HOW} {root}")
+        table = pd.read_csv(root / MEMBERS, dtype={"clip_id": str}, keep_default_na=False)
+        places = zip(table.shard, table.offset.tolist(), table.bytes.tolist(), strict=True)
+        self._places = dict(zip(zip(table.clip_id, table.stage, strict=True), places, strict=True))
+        self._open: dict[str, BinaryIO] = {}
+
+    def __reduce__(self):
+        """A loading process opens the files for itself: a shared one has one reading position for all."""
+        return ShardStore, (self.root,)
+
+    def read(self, clip_id: str, stage: str, keys: Sequence[str] | None = None) -> Arrays:
+        """The arrays of one clip and stage; `keys` gives those alone."""
+        if stage not in self.meta["stages"]:
+            raise UserError(f"{self.root} has no stage '{stage}'; it has {', '.join(self.meta['stages'])}")
+        place = self._places.get((clip_id, stage))
+        if place is None:
+            raise UserError(
+                f"{self.root} has no {stage} of clip '{clip_id}'; make the shards again from the cache"
+            )
+        shard, offset, size = place
+        try:
+            file = self._file(shard)
+            file.seek(offset)
+            arrays = load(file.read(size))
+            return {key: arrays[key] for key in keys} if keys else arrays
+        except (OSError, SafetensorError, KeyError) as error:
+            raise UserError(
+                f"{self.root / shard} is damaged at {stage} of clip '{clip_id}' ({error}); delete it, type: "
+                f"{HOW} {self.root}"
+            ) from error
+
+    def _file(self, shard: str) -> BinaryIO:
+        """The open shard; the one that was opened first is closed when there are too many."""
+        if shard not in self._open:
+            while len(self._open) >= MOST_OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            self._open[shard] = (self.root / shard).open("rb")
+        return self._open[shard]

@@ -1,0 +1,93 @@
+"""A finished run in a few numbers, for programs and for people."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from preprocessing.estimate import format_time
+from preprocessing.executor import Failure
+
+SHOWN_REASONS = 10
+SHOWN_CLIPS = 3  # named per reason
+
+
+def summarise(rows: Sequence[dict], usable: Sequence[dict], refused: Sequence[Failure]) -> dict:
+    """`summary.json`: of the cache, not of the run, so that it is the same however often a run was cut off.
+
+    Args:
+        rows: the index.
+        usable: those of its rows that training may use.
+        refused: why the others may not be used.
+    """
+    ratios = [row["face_ratio"] for row in usable if row["face_ratio"] != ""]
+    return {
+        "clips": len(rows),
+        "usable": len(usable),
+        "splits": dict(Counter(row["split"] for row in usable)),
+        "unlabelled": sum(row["label"] == "" for row in usable),
+        "minutes": round(sum(row["duration_s"] or 0 for row in usable) / 60, 2),
+        "face_ratio": round(sum(ratios) / len(ratios), 4) if ratios else None,
+        "without_face": sum(row["faces"] != "ok" for row in usable),
+        "without_sound": sum(row["waveform"] != "ok" for row in usable),
+        "reasons": {reason: len(clips) for reason, clips in group_reasons(refused).items()},
+        "refused": [vars(failure) for failure in refused],
+    }
+
+
+def group_reasons(refused: Sequence[Failure]) -> dict[str, list[str]]:
+    """Clips by reason, the most frequent first: the sentence without what is the single clip's.
+
+    >>> group_reasons([Failure("x_1", "faces", "truncated or damaged: 0.40 s of 2.00 s can be decoded")])
+    {'truncated or damaged': ['x_1']}
+    """
+    groups: dict[str, list[str]] = {}
+    for failure in refused:
+        parts = re.split(r"[:;] ", failure.error)
+        # "OpenFace on x_1.mp4: no CSV was written": the second part is the reason.
+        about_clip = parts[0].startswith("OpenFace on ") and len(parts) > 1
+        reason = f"OpenFace: {parts[1]}" if about_clip else parts[0]
+        reason = re.sub(r"\S*[/\\]\S+", "…", reason).replace(failure.clip_id, "…")
+        clips = groups.setdefault(reason, [])
+        if failure.clip_id not in clips[-1:]:  # picture and sound may fail for one reason
+            clips.append(failure.clip_id)
+    return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
+
+
+def describe_summary(summary: dict, run: dict | None, out: str) -> str:
+    """The table at the end of a run.
+
+    Args:
+        summary: `summary.json`.
+        run: `last_run.json` of the run that has just ended; None where there was nothing to do.
+        out: the cache.
+    """
+    splits = ", ".join(f"{name} {count}" for name, count in summary["splits"].items())
+    ratio = summary["face_ratio"]
+    face = "-" if ratio is None else f"in {100 * ratio:.1f} % of the sampled frames"
+    refused = [Failure(**one) for one in summary["refused"]]
+    lines = [
+        ("cache", out),
+        ("clips", f"{summary['usable']} of {summary['clips']} usable ({splits or 'none'})"),
+        ("minutes", f"{summary['minutes']}"),
+        ("faces found", face),
+        ("without a face", f"{summary['without_face']}"),
+        ("without sound", f"{summary['without_sound']}"),
+        ("without a label", f"{summary['unlabelled']}"),
+        ("refused or failed", f"{summary['clips'] - summary['usable']}"),
+    ]
+    groups = group_reasons(refused)
+    for reason, clips in list(groups.items())[:SHOWN_REASONS]:
+        names = ", ".join(clips[:SHOWN_CLIPS]) + (", …" if len(clips) > SHOWN_CLIPS else "")
+        lines.append(("", f"{len(clips)} × {reason} ({names})"))
+    if len(groups) > SHOWN_REASONS:
+        lines.append(("", f"and {len(groups) - SHOWN_REASONS} further reasons"))
+    if run:
+        speed = f", {run['times_real_time']:g} times real time" if run["clip_s"] else ""
+        lines.append(("worked on", f"{run['clips']} in {format_time(run['wall_s'])}{speed}"))
+    table = [f"{name:<18}{text}" for name, text in lines]
+    if refused:
+        table.append(
+            f"each with its reason in {out}/failures.csv; the same command takes up clips whose file was "
+            "replaced, with --retry-failed all that failed"
+        )
+    return "\n".join(table)

@@ -16,8 +16,8 @@ from preprocessing.store import write_atomic
 
 LAST_RUN = "last_run.json"
 SAMPLED_CLIPS = 64  # whose headers are read to learn how long the clips are
-# Seconds of one process per second of clip where nothing has been measured yet: what docs/preprocessing_speed.md
-# found on one machine, rounded. OpenFace's is a guess, about real time; so is that of reading its CSVs.
+# Seconds of one process per second of clip where nothing has been measured yet: docs/preprocessing_speed.md
+# rounded, of one machine. OpenFace (about real time) and the reading of its CSVs are guesses.
 ASSUMED = {
     "faces by mediapipe": 0.13,
     "behaviour by mediapipe": 0.13,

@@ -61,8 +61,8 @@ def _connect() -> None:
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RunStopped(
-            f"no Ray cluster answers at {address or 'this machine'} ({reason}): type ray start --head there, "
-            "or unset RAY_ADDRESS"
+            f"no Ray cluster answers at {address or 'this machine'} ({reason}): type ray start --head there "
+            "and give this command the cluster's RAY_AUTH_TOKEN, or unset RAY_ADDRESS"
         ) from error
 
 

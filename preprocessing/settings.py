@@ -7,7 +7,7 @@ that names the nearest key; nothing is ignored. What comes back is a plain (froz
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +43,14 @@ def load_config(
         return OmegaConf.to_object(config)
     except OmegaConfBaseException as error:  # a reference ${...} to nothing
         raise UserError(f"bad value for '{error.full_key}': {str(error).splitlines()[0]}") from error
+
+
+def build_config(schema: type[Config], values: Mapping[str, Any], source: str) -> Config:
+    """A configuration from nested plain values, as strict as `load_config`; `source` is named in errors."""
+    config = OmegaConf.structured(schema)
+    return OmegaConf.to_object(
+        _merge(config, OmegaConf.create(dict(values)), source, list(_dotted_keys(config)))
+    )
 
 
 def dump_config(config: Any) -> str:

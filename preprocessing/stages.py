@@ -6,6 +6,7 @@ audio ─ waveform ─ acoustics
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
@@ -16,7 +17,7 @@ from preprocessing.behaviour import MEDIAPIPE_COLUMNS
 from preprocessing.config import PreprocessConfig
 from preprocessing.faces import TrackConfig, pack_crops
 from preprocessing.openface_columns import describe_columns
-from preprocessing.settings import digest
+from preprocessing.settings import build_config, digest
 from preprocessing.store import SAMPLE_RATE, STAGES, Arrays
 
 VERSIONS = {
@@ -118,6 +119,31 @@ def describe_stages(config: PreprocessConfig) -> dict[str, dict]:
         }
         for stage in STAGES
     }
+
+
+def recover_config(stages: Mapping[str, Mapping]) -> PreprocessConfig:
+    """The settings that a cache was made with: a new clip has to be treated alike.
+
+    Args:
+        stages: `meta.json`'s entry per stage, at least its `options`.
+
+    Raises:
+        UserError: the entries are those of another version of the program.
+    """
+    options = {stage: dict(entry["options"]) for stage, entry in stages.items() if stage in STAGES}
+    behaviour = options.get("behaviour", {})
+    backend = behaviour.pop("backend", "mediapipe")
+    looked_at = behaviour.pop(backend, {})
+    faces = options.get("faces", {})
+    by_openface = "openface" in faces
+    values = {
+        "decode": faces.get("decode") or behaviour.get("decode") or {},
+        "track": faces.get("track") or (looked_at if backend == "mediapipe" else {}),
+        "faces": faces.get("faces", {}) | ({"source": "openface"} if by_openface else {}),
+        "behaviour": {"backend": backend} | ({} if backend == "mediapipe" else {"openface": looked_at}),
+        "acoustics": options.get("acoustics", {}).get("acoustics", {}),
+    }
+    return build_config(PreprocessConfig, values, "the cache's options")
 
 
 def behaviour_columns(config: PreprocessConfig) -> list[str]:

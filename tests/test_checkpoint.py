@@ -62,6 +62,7 @@ def test_a_saved_model_predicts_the_same(tmp_path, store, name):
     assert not loaded.training and run.seed == 7
     assert facts.train_label == [0.5, -1.0] and facts.synthetic
     assert facts.columns["behaviour"] == store.columns("behaviour", "behaviour")
+    assert facts.stages["behaviour"]["options"] == store.meta["stages"]["behaviour"]["options"]
     wanted, found = model(batch), loaded(batch)
     assert torch.equal(wanted.score, found.score)
     assert all(torch.equal(wanted.by_stream[key], found.by_stream[key]) for key in wanted.by_stream)

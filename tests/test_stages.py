@@ -1,5 +1,6 @@
 """Stages: what each depends on, and what each makes of clips with and without face and sound."""
 
+import json
 from dataclasses import fields, is_dataclass
 
 import cv2
@@ -12,6 +13,7 @@ from preprocessing import stages
 from preprocessing.clip_stages import run_audio_stages, run_video_stages
 from preprocessing.config import PreprocessConfig
 from preprocessing.decode import DecodeConfig, MediaError
+from preprocessing.errors import UserError
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
 from preprocessing.settings import load_config
@@ -20,6 +22,7 @@ from preprocessing.stages import (
     describe_stages,
     empty_arrays,
     make_recipes,
+    recover_config,
 )
 from preprocessing.store import STAGES, ClipStore
 
@@ -289,3 +292,18 @@ def test_meta_describes_what_is_stored(sample_cache):
             assert len(facts.get("columns", arrays[key])) == (arrays[key].shape[1:] or arrays[key].shape)[0]
         assert all(version[0].isdigit() for version in entry["tools"].values())
     assert store.meta["stages"]["waveform"]["keys"]["waveform"]["rate_hz"] == 16_000
+
+
+@pytest.mark.parametrize("change", [*CHANGES, "behaviour.backend=openface_csv"])
+@pytest.mark.parametrize("base", [(), OPENFACE])
+def test_the_settings_of_a_cache_are_recovered_from_what_it_says_of_its_stages(base, change):
+    config = load_config(PreprocessConfig, None, [*base, change])
+    described = json.loads(json.dumps(describe_stages(config)))
+    assert make_recipes(recover_config(described)) == make_recipes(config)
+
+
+def test_settings_of_an_unknown_version_are_refused():
+    described = describe_stages(CONFIG)
+    described["faces"]["options"]["track"]["speed"] = 1
+    with pytest.raises(UserError, match=r"the cache's options: there is no key 'track\.speed'"):
+        recover_config(described)

@@ -28,11 +28,14 @@ class CacheFacts:
         columns: per token stream, the names of its columns.
         train_label: labels of the train split, which the floors are computed from.
         synthetic: whether the clips were generated.
+        stages: how each cache stage was made (`meta.json`'s entries without their keys), so that a new video
+            can be treated alike: `preprocessing.stages.recover_config`.
     """
 
     columns: dict[str, list[str]]
     train_label: list[float]
     synthetic: bool
+    stages: dict[str, dict] = dataclasses.field(default_factory=dict)
 
 
 def read_columns(store: ClipStore, streams: list[str]) -> dict[str, list[str]]:
@@ -141,7 +144,11 @@ def find_resume(folder: Path) -> Path | None:
 def cache_facts(store: ClipStore, config: ModelConfig, train_label) -> CacheFacts:
     """What is kept of the cache beside the weights."""
     columns = read_columns(store, list_streams(config))
-    return CacheFacts(columns, [float(value) for value in train_label], store.synthetic)
+    stages = {
+        name: {key: value for key, value in entry.items() if key != "keys"}
+        for name, entry in store.meta["stages"].items()
+    }
+    return CacheFacts(columns, [float(value) for value in train_label], store.synthetic, stages)
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

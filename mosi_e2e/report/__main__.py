@@ -1,0 +1,48 @@
+"""`python -m mosi_e2e.report`: what came out of some runs, on one page."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mosi_e2e.data.dataset import SPLITS
+from mosi_e2e.pages import write_page
+from mosi_e2e.report.gallery import Gallery
+from mosi_e2e.report.markdown import write_markdown
+from mosi_e2e.report.page import Wish, make_report
+from mosi_e2e.report.runs import read_runs
+from preprocessing.errors import UserError, command
+from preprocessing.store import write_atomic
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write `index.html`, `report.md` and `figures/`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mosi_e2e.report",
+        description="One page about runs: scores with intervals and floors, curves, errors, settings.",
+        epilog="example: python -m mosi_e2e.report runs/ --out report/",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, help="folder of runs, or single run folders")
+    parser.add_argument("--out", type=Path, default=Path("report"), help="where to; default: report/")
+    parser.add_argument("--split", default="test", choices=SPLITS, help="a run without it is shown on valid")
+    parser.add_argument("--reference", default="", help="system that the others are compared with")
+    parser.add_argument("--detail", type=int, default=4, help="systems of a table with pictures; default: 4")
+    parser.add_argument("--clips", type=int, default=4, help="best and worst clips shown, each; default: 4")
+    parser.add_argument("--cache", default="", help="where the clips are now, if their cache was moved")
+    args = parser.parse_args(argv)
+    for name, value in (("detail", args.detail), ("clips", args.clips)):
+        if value < 0:
+            raise UserError(f"--{name} must be 0 or more, but is {value}; type for example --{name} 4")
+    runs, strays = read_runs(args.runs)
+    wish = Wish(args.split, args.reference, args.detail, args.clips, args.cache)
+    report = make_report(runs, strays, wish, Gallery(args.out / "figures"))
+    path = write_page(args.out, "report.html", report.context())
+    write_atomic(args.out / "report.md", write_markdown(report).encode())
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {len(runs)} runs; open it in a browser")
+    print(f"written: {args.out / 'report.md'}, {args.out / 'figures'}/*.png and *.svg")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

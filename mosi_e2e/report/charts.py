@@ -1,0 +1,329 @@
+"""One system in pictures. Pure: a system comes in, drawings go out."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from scipy.stats import gaussian_kde
+from scipy.stats import t as student
+
+from mosi_e2e.explore.shift import clustered_error
+from mosi_e2e.metrics import ClassView, confusion, is_constant, split_classes
+from mosi_e2e.plots import BLUE, GREEN, GREY, ORANGE
+from mosi_e2e.report.boards import Board, System
+from mosi_e2e.report.gallery import Drawing
+
+WIDTH = 4.4  # inches: the width of a phone, or of a card beside another
+DPI = 220  # of what is drawn as pixels
+MANY_POINTS = 300  # more are drawn as pixels: as shapes they would fill the page's bytes
+DENSE_ENOUGH = 12  # clips below which a density is made up
+MOST_VIDEOS = 30
+CLASS_VIEWS: tuple[tuple[ClassView, str], ...] = (
+    ("non0", "2 classes"),
+    ("acc5", "5 classes"),
+    ("acc7", "7 classes"),
+)
+
+
+def draw_system(system: System, board: Board) -> dict[str, Drawing]:
+    """All pictures of one system, by name."""
+    drawings = {
+        "scatter": draw_scatter(system, board),
+        "calibration": draw_calibration(system, board),
+        "residuals": draw_residuals(system, board),
+        "videos": draw_videos(system, board),
+    }
+    views = CLASS_VIEWS if board.objective.task == "regression" else CLASS_VIEWS[:1]
+    return drawings | {
+        f"confusion_{name[0]}": draw_confusion(system, board, view, name) for view, name in views
+    }
+
+
+def draw_scatter(system: System, board: Board) -> Drawing:
+    """Prediction against label, a point per clip, with lines of equal density."""
+    clips, is_binary = system.clips, board.objective.task == "binary"
+    label, score = clips.label.to_numpy(), clips.score.to_numpy()
+    low, high = (-0.04, 1.04) if is_binary else (min(-3.2, score.min() - 0.2), max(3.2, score.max() + 0.2))
+    figure = Figure(figsize=(WIDTH, 4.1), layout="constrained", dpi=DPI)
+    ax = figure.subplots()
+    ax.set(xlim=(-3.2, 3.2), ylim=(low, high), xlabel="label", ylabel=name_score(board))
+    if is_binary:
+        ax.axhline(0.5, color=GREY, lw=1, ls="--")
+        ax.axvline(0, color=GREY, lw=1, ls="--")
+    else:
+        ax.plot([-3, 3], [-3, 3], color=GREY, lw=1, ls="--")
+        ax.axhline(0, color="#c6ccd4", lw=0.8)
+        ax.axvline(0, color="#c6ccd4", lw=0.8)
+    has_density = draw_density(ax, label, score)
+    ax.plot(
+        label,
+        score,
+        "o",
+        color=BLUE,
+        ms=5 if len(clips) < 100 else 3.5,
+        mew=0.5,
+        mec="white",
+        alpha=0.75,
+        rasterized=len(clips) > MANY_POINTS,
+    )
+    finish(ax, "both")
+    corr = system.row["seeds"]["auc" if is_binary else "corr"]["mean"]
+    measure = "AUC" if is_binary else "correlation"
+    told = f"{len(clips)} clips of {clips.video_id.nunique()} videos, {measure} {show(corr)}"
+    seeds = f" A clip's score is its mean over {len(system.runs)} seeds." if len(system.runs) > 1 else ""
+    lines = (
+        " Shaded: 25, 50, 75 and 90 % of the clips lie inside by estimated density." if has_density else ""
+    )
+    guide = "Dashed: the decision." if is_binary else "Dashed: a perfect prediction."
+    points = [
+        (clip.label, clip.score, clip.clip_id, tell_clip(clip, board, len(system.runs)))
+        for clip in clips.itertuples()
+    ]
+    text = f"Prediction against label: {told}."
+    return Drawing(figure, text, f"{text} {guide}{lines}{seeds}", ax, points)
+
+
+def draw_density(ax: Axes, label: np.ndarray, score: np.ndarray) -> bool:
+    """Areas that hold a share of the clips; nothing where there are too few, or all alike."""
+    if len(label) < DENSE_ENOUGH or is_constant(label) or is_constant(score):
+        return False
+    if abs(np.corrcoef(label, score)[0, 1]) > 0.9999:
+        return False
+    estimate = gaussian_kde(np.stack([label, score]))
+    across, up = np.linspace(*ax.get_xlim(), 80), np.linspace(*ax.get_ylim(), 80)
+    grid = np.meshgrid(across, up)
+    height = estimate(np.stack([g.ravel() for g in grid])).reshape(grid[0].shape)
+    levels = np.quantile(estimate(np.stack([label, score])), [0.1, 0.25, 0.5, 0.75])
+    levels = np.unique(levels)
+    if len(levels) < 2:
+        return False
+    shades = ["#e8f1f8", "#d3e4f1", "#b9d5ea", "#9dc4e0"][-len(levels) :]
+    ax.contourf(across, up, height, [*levels, np.inf], colors=shades)
+    ax.contour(across, up, height, levels, colors="#7fa9c9", linewidths=0.6)
+    return True
+
+
+def draw_calibration(system: System, board: Board) -> Drawing:
+    """Mean truth in bins of the score; on the diagonal a score can be taken at its word."""
+    pooled, is_binary = system.pooled, board.objective.task == "binary"
+    bins = bin_scores(pooled, len(system.runs))
+    figure = Figure(figsize=(WIDTH, 4.1), layout="constrained", dpi=DPI)
+    ax = figure.subplots()
+    limits = (-0.03, 1.03) if is_binary else (-3.2, 3.2)
+    ax.plot(limits, limits, color=GREY, lw=1, ls="--")
+    ax.errorbar(bins.score, bins.truth, bins.reach, fmt="none", ecolor=BLUE, elinewidth=1.4, capsize=2.5)
+    size = 25 + 90 * bins["count"] / bins["count"].max()
+    ax.scatter(bins.score, bins.truth, size, color=BLUE, edgecolor="white", linewidth=0.6, zorder=3)
+    ax.hist(
+        pooled.score,
+        np.linspace(*limits, 41),
+        bottom=limits[0],
+        color="#c6ccd4",
+        weights=np.full(len(pooled), 0.16 * (limits[1] - limits[0]) / max(peak(pooled.score, limits), 1)),
+    )
+    truth = "share of positive clips" if is_binary else "mean label"
+    ax.set(xlim=limits, ylim=limits, xlabel=name_score(board), ylabel=truth)
+    finish(ax, "both")
+    kind = "Reliability" if is_binary else "Calibration"
+    far = float(np.average((bins.score - bins.truth).abs(), weights=bins["count"]))
+    text = f"{kind}: {truth} in {len(bins)} bins of the score, on average {far:.2f} from the diagonal."
+    caption = f"{text} Bars: 95 % interval with clips clustered by video. Grey: how often each score occurs."
+    return Drawing(figure, text, caption)
+
+
+def bin_scores(pooled: pd.DataFrame, seeds: int) -> pd.DataFrame:
+    """Bins of about equally many clips: mean score, mean truth, half its 95 % interval, count of clips."""
+    number = int(np.clip(len(pooled) / seeds // 8, 2, 10))
+    place = pd.qcut(pooled.score, number, labels=False, duplicates="drop").fillna(0)
+    rows = []
+    for _, part in pooled.groupby(place):
+        videos = part.video_id.nunique()
+        error = clustered_error(part.assign(label=part.truth))
+        reach = error * student.ppf(0.975, videos - 1) if videos > 1 else 0.0
+        rows.append((part.score.mean(), part.truth.mean(), reach, len(part)))
+    return pd.DataFrame(rows, columns=["score", "truth", "reach", "count"])
+
+
+def peak(score: pd.Series, limits: tuple[float, float]) -> int:
+    return int(np.histogram(score, np.linspace(*limits, 41))[0].max())
+
+
+def draw_residuals(system: System, board: Board) -> Drawing:
+    """Score minus truth by class of the label; the slope of a predictor that shrinks to the mean is seen."""
+    pooled, is_binary = system.pooled, board.objective.task == "binary"
+    residual = (pooled.score - pooled.truth).to_numpy()
+    place = np.round(np.clip(pooled.label.to_numpy(), -3, 3)).astype(int)
+    present = sorted(set(place))
+    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained", dpi=DPI)
+    ax = figure.subplots()
+    ax.axhline(0, color=GREY, lw=1)
+    ax.boxplot(
+        [residual[place == one] for one in present],
+        positions=present,
+        widths=0.55,
+        patch_artist=True,
+        boxprops={"facecolor": "#d3e4f1", "edgecolor": BLUE},
+        medianprops={"color": ORANGE, "linewidth": 2},
+        whiskerprops={"color": BLUE},
+        capprops={"color": BLUE},
+        flierprops={
+            "marker": "o",
+            "markersize": 2.5,
+            "markerfacecolor": BLUE,
+            "markeredgecolor": "none",
+            "alpha": 0.5,
+        },
+        manage_ticks=False,
+    )
+    centre = mean_of_train(board)
+    if centre is not None:
+        truth = pooled.truth.groupby(place).mean()
+        ax.plot(truth.index, centre - truth, color="black", lw=1.1, ls=":", marker="_", ms=7)
+    counts = [int((place == one).sum() / len(system.runs)) for one in present]
+    ax.set_xticks(
+        present, [f"{one:+d}\nn={n}" if one else f"0\nn={n}" for one, n in zip(present, counts, strict=True)]
+    )
+    right = "class (0 or 1)" if is_binary else "label"
+    ax.set(xlim=(-3.6, 3.6), xlabel="label, rounded", ylabel=f"score − {right}")
+    finish(ax, "y")
+    means = ", ".join(f"{one:+d}: {np.median(residual[place == one]):+.2f}" for one in present)
+    line = " Dotted: a predictor that always says the train mean." if centre is not None else ""
+    return Drawing(
+        figure,
+        f"Residuals by rounded label; medians {means}.",
+        f"Residuals by label. Boxes: quartiles and median; whiskers: 1.5 times the box.{line}",
+    )
+
+
+def mean_of_train(board: Board) -> float | None:
+    """What the floor `train_mean` (or `train_rate`) predicts."""
+    label = board.objective.train_label
+    if not label.size:
+        return None
+    if board.objective.task == "regression":
+        return float(label.mean())
+    kind: ClassView = "non0" if board.objective.zero_label == "drop" else "has0"
+    truth, _ = split_classes(label, label, kind)
+    return float(truth.mean()) if truth.size else None
+
+
+def draw_videos(system: System, board: Board) -> Drawing:
+    """Absolute error of each clip and its mean, video by video, from the best to the worst."""
+    clips = system.clips.assign(error=(system.clips.score - system.clips.truth).abs())
+    means = clips.groupby("video_id").error.mean().sort_values()
+    count = len(means)
+    if count > MOST_VIDEOS:
+        means = pd.concat([means.iloc[: MOST_VIDEOS // 2], means.iloc[-MOST_VIDEOS // 2 :]])
+    place = pd.Series(np.arange(len(means)), means.index)
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.21 * max(len(means), 10)), layout="constrained", dpi=DPI)
+    ax = figure.subplots()
+    shown = clips[clips.video_id.isin(place.index)]
+    ax.hlines(place, 0, means, color="#d3e4f1", lw=5)
+    ax.plot(
+        shown.error,
+        place[shown.video_id],
+        "o",
+        color=BLUE,
+        ms=3.5,
+        alpha=0.45,
+        mew=0,
+        label="a clip",
+        rasterized=len(shown) > MANY_POINTS,
+    )
+    ax.plot(means, place, "D", color=ORANGE, ms=5, mec="white", mew=0.5, label="mean of the video")
+    ax.axvline(clips.error.mean(), color=GREY, ls="--", lw=1, label="mean of all clips")
+    sizes = clips.groupby("video_id").size()
+    ax.set_yticks(place, [f"{shorten(name)} ({sizes[name]})" for name in place.index], fontsize=7)
+    ax.set(xlabel="|score − class|" if board.objective.task == "binary" else "|score − label|")
+    ax.set_xlim(left=0)
+    ax.set_ylim(-0.7, len(means) - 0.3)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=7.5, handletextpad=0.2)
+    finish(ax, "x", ticks=False)
+    part = f" The {MOST_VIDEOS // 2} best and worst of {count} videos." if len(means) < count else ""
+    told = f"from {means.iloc[0]:.2f} ({means.index[0]}) to {means.iloc[-1]:.2f} ({means.index[-1]})"
+    return Drawing(
+        figure,
+        f"Mean absolute error per video, {told}.",
+        f"Errors per video (number of clips), {told}.{part}",
+    )
+
+
+def draw_confusion(system: System, board: Board, view: ClassView, name: str) -> Drawing:
+    """Counts of clips; the shade is the share of the true class."""
+    pooled = system.pooled
+    if board.objective.task == "binary":  # the rule for zeros was applied to `truth`
+        label, score = pooled.truth - 0.5, pooled.score - 0.5
+    else:
+        label, score = pooled.label, pooled.score
+    counts, classes = confusion(label, score, view)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = len(classes)
+    figure = Figure(figsize=(3.3, 3.3), layout="constrained", dpi=DPI)
+    ax = figure.subplots()
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    for row in range(size):
+        for column in range(size):
+            percent = f"\n{100 * share[row, column]:.0f} %" if size < 5 and counts[row].any() else ""
+            ax.text(
+                column,
+                row,
+                f"{counts[row, column]}{percent}",
+                ha="center",
+                va="center",
+                fontsize=12 if size < 5 else 8.5,
+                color="white" if share[row, column] > 0.55 else "#1d2530",
+            )
+    frame_diagonal(ax, size)
+    ax.set_xticks(range(size), classes, fontsize=8.5)
+    ax.set_yticks(range(size), classes, fontsize=8.5, rotation=90 if size < 5 else 0, va="center")
+    ax.set(xlabel="predicted", ylabel="true")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    correct = np.trace(counts) / max(counts.sum(), 1)
+    seeds = f", counted over {len(system.runs)} seeds" if len(system.runs) > 1 else ""
+    zeros = (
+        ", label 0 left out"
+        if (view == "non0" and board.objective.drops_zero)
+        or (view == "non0" and board.objective.task == "regression")
+        else ""
+    )
+    text = f"{name}{zeros}{seeds}: {100 * correct:.0f} % on the diagonal."
+    return Drawing(figure, f"Confusion matrix, {text}", text)
+
+
+def frame_diagonal(ax: Axes, size: int) -> None:
+    """Frames around the right answers, so that they are found without colours."""
+    for i in range(size):
+        ax.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, facecolor="none", edgecolor=GREEN, linewidth=1.2))
+
+
+def tell_clip(clip, board: Board, seeds: int) -> str:
+    """One line about a clip."""
+    if board.objective.task == "binary":
+        text = f"label {clip.label:+.2f}, probability {clip.score:.2f}"
+    else:
+        text = f"label {clip.label:+.2f}, score {clip.score:+.2f}, off by {clip.score - clip.label:+.2f}"
+    return f"{text} (seeds {clip.low:+.2f} to {clip.high:+.2f})" if seeds > 1 else text
+
+
+def name_score(board: Board) -> str:
+    return (
+        "predicted probability of “positive”" if board.objective.task == "binary" else "predicted sentiment"
+    )
+
+
+def shorten(name: str, most: int = 14) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def show(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"
+
+
+def finish(ax: Axes, grid: str, ticks: bool = True) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis=grid, alpha=0.25)
+    ax.set_axisbelow(True)
+    if ticks:
+        ax.tick_params(labelsize=8.5)

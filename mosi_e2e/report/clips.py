@@ -1,0 +1,161 @@
+"""The best and the worst clips of a board, with pictures out of the cache where it is still there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from mosi_e2e.explore.strips import CROP_SIDE, QUALITY, shrink
+from mosi_e2e.pages import embed
+from mosi_e2e.report.boards import Board, System
+from preprocessing.crops import split_crops
+from preprocessing.errors import UserError
+from preprocessing.packed import open_store
+from preprocessing.store import ClipStore
+
+PICTURES = 3  # of each clip: early, middle, late
+MARKS = "●■▲◆▼✚★"
+COLOURS = ("blue", "orange", "green", "purple")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One system's score on a clip's scale."""
+
+    name: str
+    sign: str
+    colour: str
+    place: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A clip on the page.
+
+    Attributes:
+        clip_id, video_id: of it.
+        label: text; `place` is that of the truth on the scale, in percent.
+        error: mean absolute error over the systems.
+        marks: the systems' scores.
+        pictures: `data:` addresses.
+        lacking: why there is none.
+    """
+
+    clip_id: str
+    video_id: str
+    label: str
+    place: float
+    error: float
+    marks: Sequence[Mark]
+    pictures: Sequence[str]
+    lacking: str
+
+
+class Thumbnails:
+    """Face crops by clip, from the caches that the runs were trained on.
+
+    Args:
+        cache: another folder to look in; empty: where the run says.
+    """
+
+    def __init__(self, cache: str = ""):
+        self.cache = cache
+        self._stores: dict[str, ClipStore | str] = {}
+
+    def find(self, board: Board) -> ClipStore | str:
+        """The board's cache, or why there is none."""
+        said = [
+            str((run.environment.get("cache") or {}).get("path", "")) for s in board.systems for run in s.runs
+        ]
+        path = self.cache or next((one for one in said if one), "")
+        if not path:
+            return "no run says where its cache was; type --cache FOLDER"
+        if path not in self._stores:
+            self._stores[path] = open_cache(path)
+        return self._stores[path]
+
+    def pick(self, store: ClipStore | str, clip_id: str, label: float) -> tuple[list[str], str]:
+        """At most `PICTURES` crops, and why there are none."""
+        if isinstance(store, str):
+            return [], store
+        row = store.index[store.index.clip_id == clip_id]
+        if row.empty:
+            return [], f"not in the cache {store.root}"
+        if not np.isclose(row.label.iloc[0], label):
+            return [], f"the cache {store.root} has another label for it: it was made anew since"
+        if "faces" not in row or row.faces.iloc[0] != "ok":
+            return [], "no face in this clip" if "faces" in row else "the cache has no pictures"
+        try:
+            arrays = store.read(clip_id, "faces")
+        except UserError as error:
+            return [], str(error)
+        return draw_crops(arrays["face_jpeg"], arrays["face_offset"], arrays["face_valid"]), ""
+
+
+def open_cache(path: str) -> ClipStore | str:
+    try:
+        return open_store(path)
+    except (UserError, OSError) as error:
+        return f"the cache is not there any more ({error}); if it was moved, type --cache FOLDER"
+
+
+def draw_crops(jpeg: np.ndarray, offset: np.ndarray, valid: np.ndarray) -> list[str]:
+    crops = split_crops(jpeg, offset)
+    rows = np.flatnonzero(valid)
+    chosen = (
+        rows[np.unique(np.linspace(0, len(rows) - 1, PICTURES + 2).round().astype(int)[1:-1])]
+        if len(rows)
+        else []
+    )
+    pictures = [shrink(cv2.imdecode(crops[row], cv2.IMREAD_COLOR), CROP_SIDE) for row in chosen]
+    coded = [cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes() for one in pictures]
+    return [embed(one, "image/jpeg") for one in coded]
+
+
+def rank_clips(board: Board, systems: Sequence[System]) -> pd.DataFrame:
+    """Clips by the mean absolute error over the systems, worst first."""
+    each = [system.clips.assign(error=(system.clips.score - system.clips.truth).abs()) for system in systems]
+    ranked = each[0].assign(error=np.mean([one.error for one in each], axis=0))
+    return ranked.sort_values(["error", "clip_id"], ascending=[False, True]).reset_index(drop=True)
+
+
+def show_clips(
+    board: Board, systems: Sequence[System], count: int, thumbnails: Thumbnails
+) -> Mapping[str, list[Sight]]:
+    """The `count` worst and best clips."""
+    ranked = rank_clips(board, systems)
+    count = min(count, len(ranked) // 2)
+    store = thumbnails.find(board)
+    scores = [dict(zip(system.clips.clip_id, system.clips.score, strict=True)) for system in systems]
+    chosen = {"worst": ranked.head(count), "best": ranked.tail(count)[::-1]}
+    return {
+        name: [make_sight(clip, board, systems, scores, store, thumbnails) for clip in part.itertuples()]
+        for name, part in chosen.items()
+    }
+
+
+def make_sight(clip, board: Board, systems, scores, store, thumbnails: Thumbnails) -> Sight:
+    is_binary = board.objective.task == "binary"
+    pictures, lacking = thumbnails.pick(store, clip.clip_id, clip.label)
+    marks = [
+        Mark(
+            system.name,
+            MARKS[number % len(MARKS)],
+            COLOURS[number % len(COLOURS)],
+            find_place(found[clip.clip_id], is_binary),
+            f"{found[clip.clip_id]:.2f}" if is_binary else f"{found[clip.clip_id]:+.2f}",
+        )
+        for number, (system, found) in enumerate(zip(systems, scores, strict=True))
+    ]
+    label = f"{clip.label:+.2f}"
+    place = find_place(clip.truth, is_binary)
+    return Sight(clip.clip_id, clip.video_id, label, place, clip.error, marks, pictures, lacking)
+
+
+def find_place(value: float, is_binary: bool) -> float:
+    """In percent of the scale, which ends at -3 and 3, or at 0 and 1."""
+    share = value if is_binary else (min(max(value, -3), 3) + 3) / 6
+    return round(100 * share, 2)

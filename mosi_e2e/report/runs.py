@@ -1,0 +1,231 @@
+"""Run folders, found and read. What cannot be read is kept as a remark: a report drops nothing in silence."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from mosi_e2e.data.dataset import SPLITS
+from mosi_e2e.engine.losses import TASKS
+from preprocessing.errors import UserError
+
+SEED_FOLDER = re.compile(r"seed\d+")
+NEEDED = ("clip_id", "video_id", "label", "score")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder.
+
+    Attributes:
+        folder: of the run.
+        name: its path below the folder that was given.
+        config: `config.yaml` as nested plain values; not checked against today's schema, so that old runs
+            can be shown.
+        environment: `environment.json`, or nothing.
+        facts: of `best/facts.json`: labels of the train split, whether the clips are synthetic; or nothing.
+        history: one row per epoch; None before the first has ended.
+        tables: predictions by split: labelled clips, sorted by clip.
+        written: `metrics_<split>.json` by split.
+        faults: what is there and cannot be read.
+    """
+
+    folder: Path
+    name: str
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    history: pd.DataFrame | None
+    tables: Mapping[str, pd.DataFrame]
+    written: Mapping[str, dict]
+    faults: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def task(self) -> str:
+        return self.config["task"]
+
+    @property
+    def zero_label(self) -> str:
+        return self.config.get("zero_label", "drop")
+
+    @property
+    def seed(self) -> int | None:
+        return self.config.get("seed")
+
+    @property
+    def model(self) -> str:
+        return (self.config.get("model") or {}).get("name", "unknown")
+
+    @property
+    def variant(self) -> str | None:
+        """Where the run lies in `<ablation>/<variant>/seed<k>`, its variant."""
+        is_seed = SEED_FOLDER.fullmatch(self.folder.name) and "/" in self.name
+        return self.folder.parent.name if is_seed else None
+
+    @property
+    def place(self) -> Path:
+        """The folder of the runs that it is compared with."""
+        return self.folder.parent.parent if self.variant else self.folder.parent
+
+    @property
+    def is_synthetic(self) -> bool:
+        return bool((self.environment.get("cache") or {}).get("synthetic") or self.facts.get("synthetic"))
+
+    @property
+    def train_label(self) -> np.ndarray | None:
+        label = self.facts.get("train_label")
+        return np.array(label, dtype=np.float64) if label else None
+
+    @property
+    def epochs(self) -> int:
+        return 0 if self.history is None else len(self.history)
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of its epochs, training and validation."""
+        has = self.history is not None and "seconds" in self.history
+        return float(self.history.seconds.sum()) if has else None
+
+    def choose_split(self, wanted: str) -> str | None:
+        """The split that is shown: the wanted one, otherwise valid, otherwise none."""
+        return next((split for split in (wanted, "valid") if split in self.tables), None)
+
+
+def read_runs(roots: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """All runs at or below `roots`, by name, and remarks on folders that hold none.
+
+    Raises:
+        UserError: a root is no folder, or there is no run at all.
+    """
+    runs, strays = [], []
+    for root in roots:
+        if not root.is_dir():
+            raise UserError(f"a report needs a folder of runs, but {root} is none; type the folder of runs")
+        folders = list(find_folders(root))
+        strays += [f"{path}: no config.yaml in it or below" for path in find_strays(root, folders)]
+        alone = len(roots) == 1
+        for folder in folders:
+            name = folder.relative_to(root).as_posix() if alone and folder != root else folder.as_posix()
+            name = root.resolve().name if alone and folder == root else name
+            run, fault = read_run(folder, name)
+            runs += [run] if run else []
+            strays += [fault] if fault else []
+    if not runs:
+        why = f" ({'; '.join(strays)})" if strays else ""
+        raise UserError(
+            f"no run in {', '.join(str(root) for root in roots)}: a run is a folder with a config.yaml{why}; "
+            "train one: accelerate launch -m mosi_e2e.train --config configs/sample_late_fusion.yaml"
+        )
+    return runs, strays
+
+
+def find_folders(root: Path) -> Iterator[Path]:
+    """Folders with a `config.yaml`, outermost ones: `best/config.yaml` belongs to its run."""
+    for here, below, files in os.walk(root):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if "config.yaml" in files:
+            below.clear()
+            yield Path(here)
+
+
+def find_strays(root: Path, folders: Sequence[Path]) -> list[Path]:
+    """Folders just below `root` that hold no run."""
+    inside = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    is_run = root in folders
+    return [] if is_run else [path for path in inside if not any(f.is_relative_to(path) for f in folders)]
+
+
+def read_run(folder: Path, name: str) -> tuple[Run | None, str]:
+    """The run, or None and why its config is none."""
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        return None, f"{folder}: config.yaml cannot be read ({first_line(error)})"
+    if not isinstance(config, dict) or config.get("task") not in TASKS:
+        return None, f"{folder}: config.yaml is not that of a run (no task)"
+    faults: list[str] = []
+    history = read_history(folder / "history.csv", faults)
+    tables = {
+        split: read_predictions(folder / f"predictions_{split}.csv", config, faults) for split in SPLITS
+    }
+    written = {split: read_json(folder / f"metrics_{split}.json", faults) for split in SPLITS}
+    run = Run(
+        folder,
+        name,
+        config,
+        read_json(folder / "environment.json", faults),
+        read_json(folder / "best" / "facts.json", faults),
+        history,
+        {split: table for split, table in tables.items() if table is not None},
+        {split: content for split, content in written.items() if content},
+        tuple(faults),
+    )
+    return run, ""
+
+
+def read_json(path: Path, faults: list[str]) -> dict:
+    """Its content, or nothing; a damaged file becomes a fault."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        faults.append(f"{path.name} cannot be read ({first_line(error)})")
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_history(path: Path, faults: list[str]) -> pd.DataFrame | None:
+    if not path.is_file():
+        return None
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        faults.append(f"history.csv cannot be read ({first_line(error)})")
+        return None
+    if not {"epoch", "train_loss", "valid_loss"} <= set(table):
+        faults.append("history.csv has no columns epoch, train_loss, valid_loss")
+        return None
+    return table if len(table) else None
+
+
+def read_predictions(path: Path, config: Mapping[str, Any], faults: list[str]) -> pd.DataFrame | None:
+    """Labelled clips sorted by clip; None where there are none or the table is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        table = pd.read_csv(
+            path, dtype={"clip_id": str, "video_id": str}, keep_default_na=False, na_values=[""]
+        )
+    except (OSError, ValueError) as error:
+        faults.append(f"{path.name} cannot be read ({first_line(error)})")
+        return None
+    lacking = [name for name in NEEDED if name not in table]
+    if lacking:
+        faults.append(f"{path.name} has no column {', '.join(lacking)}")
+        return None
+    numbers = table[["label", "score"]].apply(pd.to_numeric, errors="coerce")
+    table[["label", "score"]] = numbers
+    known = table[table.label.notna()].sort_values("clip_id").reset_index(drop=True)
+    bounds = (0, 1) if config["task"] == "binary" else (-np.inf, np.inf)
+    good = np.isfinite(known.score) & known.score.between(*bounds)
+    if known.empty or not good.all() or known.clip_id.duplicated().any():
+        why = (
+            "no clip has a label"
+            if known.empty
+            else "a score is no number in range, or a clip is twice in it"
+        )
+        faults.append(f"{path.name} is not shown: {why}")
+        return None
+    return known
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

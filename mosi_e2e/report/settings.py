@@ -1,0 +1,189 @@
+"""How the runs differ, on what they ran and how long they took, as tables."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from mosi_e2e.engine.repeat import describe_code
+from mosi_e2e.pages import Table
+from mosi_e2e.report.runs import Run
+
+ABSENT = "–"
+IGNORED = ("name", "out", "seed")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "torchaudio",
+    "transformers",
+    "timm",
+    "accelerate",
+    "numpy",
+    "mediapipe",
+    "opensmile",
+)
+
+
+def tabulate_runs(runs: Sequence[Run], split: str) -> Table:
+    """One row per run: what it is, how far it came, how long it took."""
+    rows = []
+    for run in runs:
+        history = run.history
+        rate = history.clips_per_s.median() if history is not None and "clips_per_s" in history else None
+        planned = (run.config.get("optim") or {}).get("epochs")
+        best = find_best_epoch(run)
+        rows.append(
+            [
+                run.name,
+                run.model,
+                run.task,
+                ABSENT if run.seed is None else f"{run.seed}",
+                describe_state(run, split),
+                f"{run.epochs} of {planned}" if planned else f"{run.epochs}",
+                ABSENT if best is None else f"{best}",
+                show_time(run.seconds),
+                ABSENT if rate is None else f"{rate:.0f}",
+                describe_machine(run.environment),
+            ]
+        )
+    names = ["run", "model", "task", "seed", "state", "epochs", "best", "wall time", "clips/s", "machine"]
+    caption = (
+        "Runs. Wall time: of all epochs, training and validation; best: the epoch whose weights were kept."
+    )
+    return Table(caption, names, rows)
+
+
+def describe_state(run: Run, split: str) -> str:
+    shown = run.choose_split(split)
+    if shown == split:
+        return f"scored on {split}"
+    if shown:
+        return f"only {shown}, not {split}"
+    return "started" if run.epochs else "no epoch yet"
+
+
+def find_best_epoch(run: Run) -> int | None:
+    column = {"regression": "valid_mae", "binary": "valid_nll"}[run.task]
+    if run.history is None or column not in run.history or run.history[column].isna().all():
+        return None
+    return int(run.history.epoch[run.history[column].idxmin()])
+
+
+def describe_machine(environment: Mapping[str, Any]) -> str:
+    gpus = environment.get("gpus") or []
+    if gpus:
+        return f"{len(gpus)} × {gpus[0]}"
+    return f"{environment['cpus']} CPU cores" if environment.get("cpus") else ABSENT
+
+
+def show_time(seconds: float | None) -> str:
+    if seconds is None:
+        return ABSENT
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def tabulate_differences(groups: Mapping[str, Sequence[Run]]) -> Table | None:
+    """Settings that are not the same in all systems; None where there is one system, or no difference.
+
+    Settings of a model that a system does not use are left out of its column.
+    """
+    flat = {name: flatten_used(runs[0]) for name, runs in groups.items()}
+    keys = dict.fromkeys(key for values in flat.values() for key in values)
+    rows = []
+    for key in keys:
+        found = [values.get(key, ABSENT) for values in flat.values()]
+        if len({value for value in found if value != ABSENT}) > 1:
+            rows.append([key, *found])
+    if len(flat) < 2 or not rows:
+        return None
+    caption = "Settings that are not the same in all systems, seeds and names aside. –: not of its model."
+    return Table(caption, ["setting", *flat], rows)
+
+
+def flatten_used(run: Run) -> dict[str, str]:
+    """Dotted settings of a run, without the sections of models that it does not use."""
+    others = {f"model.{name}." for name in run.config.get("model") or {} if name not in ("name", run.model)}
+    return {
+        key: value
+        for key, value in flatten(run.config)
+        if key not in IGNORED and not any(key.startswith(other) for other in others)
+    }
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", show_value(value)
+
+
+def show_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(show_value(one) for one in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else f"{value}" or "empty"
+
+
+def tabulate_environments(runs: Sequence[Run]) -> Table | None:
+    """What runs ran on; runs with the same environment share a column."""
+    columns: dict[tuple, list[str]] = {}
+    for run in runs:
+        columns.setdefault(tuple(list_environment(run.environment)), []).append(run.name)
+    known = {content: names for content, names in columns.items() if content}
+    if not known:
+        return None
+    keys = dict.fromkeys(key for content in known for key, _ in content)
+    rows = [[key, *(dict(content).get(key, ABSENT) for content in known)] for key in keys]
+    heads = ["all runs"] if len(columns) == 1 else [name_column(names) for names in known.values()]
+    return Table("Environment: what the runs ran on.", ["", *heads], rows)
+
+
+def list_environment(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if not environment:
+        return
+    yield "code", describe_code(environment.get("git"))
+    yield "Python", f"{environment.get('python', ABSENT)}"
+    yield "system", f"{environment.get('platform', ABSENT)}"
+    yield "machine", describe_machine(environment)
+    precision = environment.get("mixed_precision")
+    yield (
+        "processes",
+        f"{environment.get('processes', ABSENT)}, {'no' if precision == 'no' else precision} mixed precision",
+    )
+    cache = environment.get("cache") or {}
+    yield "cache", f"{cache.get('path', ABSENT)}{', synthetic' if cache.get('synthetic') else ''}"
+    for stage, recipe in (cache.get("recipes") or {}).items():
+        yield f"cache stage {stage}", f"{recipe}"
+    packages = environment.get("packages") or {}
+    for name in PACKAGES:
+        if name in packages:
+            yield name, packages[name]
+
+
+def name_column(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def tabulate_commands(runs: Sequence[Run]) -> Table | None:
+    """The command behind each run."""
+    rows = [
+        [run.name, show_command(run.environment["command"])] for run in runs if run.environment.get("command")
+    ]
+    return (
+        Table("Commands. `python -m mosi_e2e.train --repeat RUN` repeats a run.", ["run", "command"], rows)
+        if rows
+        else None
+    )
+
+
+def show_command(words: Sequence[str]) -> str:
+    """As one would type it: the interpreter's folder and the module's file are of no interest."""
+    program, *others = words
+    if others and PurePath(others[0]).parts[-2:] == ("mosi_e2e", "train.py"):
+        others = ["-m", "mosi_e2e.train", *others[1:]]
+    return shlex.join([PurePath(program).name, *others])

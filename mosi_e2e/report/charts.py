@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from scipy.stats import gaussian_kde
 from scipy.stats import t as student
 
 from mosi_e2e.explore.shift import clustered_error
-from mosi_e2e.metrics import ClassView, confusion, is_constant, split_classes
-from mosi_e2e.plots import BLUE, GREEN, GREY, ORANGE
+from mosi_e2e.metrics import ClassView, is_constant, split_classes
+from mosi_e2e.plots import BLUE, GREY, ORANGE
 from mosi_e2e.report.boards import Board, System
 from mosi_e2e.report.gallery import Drawing
 
@@ -19,24 +18,16 @@ DPI = 220  # of what is drawn as pixels
 MANY_POINTS = 300  # more are drawn as pixels: as shapes they would fill the page's bytes
 DENSE_ENOUGH = 12  # clips below which a density is made up
 MOST_VIDEOS = 30
-CLASS_VIEWS: tuple[tuple[ClassView, str], ...] = (
-    ("non0", "2 classes"),
-    ("acc5", "5 classes"),
-    ("acc7", "7 classes"),
-)
+SHADES = ("#e8f1f8", "#d3e4f1", "#b9d5ea", "#9dc4e0")  # from the sparsest to the densest
 
 
 def draw_system(system: System, board: Board) -> dict[str, Drawing]:
-    """All pictures of one system, by name."""
-    drawings = {
+    """How scores and truth go together, by name."""
+    return {
         "scatter": draw_scatter(system, board),
         "calibration": draw_calibration(system, board),
         "residuals": draw_residuals(system, board),
         "videos": draw_videos(system, board),
-    }
-    views = CLASS_VIEWS if board.objective.task == "regression" else CLASS_VIEWS[:1]
-    return drawings | {
-        f"confusion_{name[0]}": draw_confusion(system, board, view, name) for view, name in views
     }
 
 
@@ -91,17 +82,19 @@ def draw_density(ax: Axes, label: np.ndarray, score: np.ndarray) -> bool:
     if abs(np.corrcoef(label, score)[0, 1]) > 0.9999:
         return False
     estimate = gaussian_kde(np.stack([label, score]))
-    across, up = np.linspace(*ax.get_xlim(), 80), np.linspace(*ax.get_ylim(), 80)
+    levels = np.unique(np.quantile(estimate(np.stack([label, score])), [0.1, 0.25, 0.5, 0.75]))
+    # Beyond the axes on all sides, so that every area is closed there.
+    across, up = (np.linspace(low - reach, high + reach, 56) for low, high, reach in stretch(ax))
     grid = np.meshgrid(across, up)
-    height = estimate(np.stack([g.ravel() for g in grid])).reshape(grid[0].shape)
-    levels = np.quantile(estimate(np.stack([label, score])), [0.1, 0.25, 0.5, 0.75])
-    levels = np.unique(levels)
-    if len(levels) < 2:
-        return False
-    shades = ["#e8f1f8", "#d3e4f1", "#b9d5ea", "#9dc4e0"][-len(levels) :]
-    ax.contourf(across, up, height, [*levels, np.inf], colors=shades)
-    ax.contour(across, up, height, levels, colors="#7fa9c9", linewidths=0.6)
+    height = estimate(np.stack([axis.ravel() for axis in grid])).reshape(grid[0].shape)
+    areas = ax.contour(across, up, height, levels, colors="#7fa9c9", linewidths=0.6)
+    areas.set_facecolor(SHADES[-len(levels) :])
     return True
+
+
+def stretch(ax: Axes) -> list[tuple[float, float, float]]:
+    """Per axis: its limits, and how far around them."""
+    return [(low, high, 0.35 * (high - low)) for low, high in (ax.get_xlim(), ax.get_ylim())]
 
 
 def draw_calibration(system: System, board: Board) -> Drawing:
@@ -134,7 +127,7 @@ def draw_calibration(system: System, board: Board) -> Drawing:
 
 def bin_scores(pooled: pd.DataFrame, seeds: int) -> pd.DataFrame:
     """Bins of about equally many clips: mean score, mean truth, half its 95 % interval, count of clips."""
-    number = int(np.clip(len(pooled) / seeds // 8, 2, 10))
+    number = int(np.clip(len(pooled) / seeds // 6, 2, 10))
     place = pd.qcut(pooled.score, number, labels=False, duplicates="drop").fillna(0)
     rows = []
     for _, part in pooled.groupby(place):
@@ -249,55 +242,6 @@ def draw_videos(system: System, board: Board) -> Drawing:
     )
 
 
-def draw_confusion(system: System, board: Board, view: ClassView, name: str) -> Drawing:
-    """Counts of clips; the shade is the share of the true class."""
-    pooled = system.pooled
-    if board.objective.task == "binary":  # the rule for zeros was applied to `truth`
-        label, score = pooled.truth - 0.5, pooled.score - 0.5
-    else:
-        label, score = pooled.label, pooled.score
-    counts, classes = confusion(label, score, view)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = len(classes)
-    figure = Figure(figsize=(3.3, 3.3), layout="constrained", dpi=DPI)
-    ax = figure.subplots()
-    ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    for row in range(size):
-        for column in range(size):
-            percent = f"\n{100 * share[row, column]:.0f} %" if size < 5 and counts[row].any() else ""
-            ax.text(
-                column,
-                row,
-                f"{counts[row, column]}{percent}",
-                ha="center",
-                va="center",
-                fontsize=12 if size < 5 else 8.5,
-                color="white" if share[row, column] > 0.55 else "#1d2530",
-            )
-    frame_diagonal(ax, size)
-    ax.set_xticks(range(size), classes, fontsize=8.5)
-    ax.set_yticks(range(size), classes, fontsize=8.5, rotation=90 if size < 5 else 0, va="center")
-    ax.set(xlabel="predicted", ylabel="true")
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    correct = np.trace(counts) / max(counts.sum(), 1)
-    seeds = f", counted over {len(system.runs)} seeds" if len(system.runs) > 1 else ""
-    zeros = (
-        ", label 0 left out"
-        if (view == "non0" and board.objective.drops_zero)
-        or (view == "non0" and board.objective.task == "regression")
-        else ""
-    )
-    text = f"{name}{zeros}{seeds}: {100 * correct:.0f} % on the diagonal."
-    return Drawing(figure, f"Confusion matrix, {text}", text)
-
-
-def frame_diagonal(ax: Axes, size: int) -> None:
-    """Frames around the right answers, so that they are found without colours."""
-    for i in range(size):
-        ax.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, facecolor="none", edgecolor=GREEN, linewidth=1.2))
-
-
 def tell_clip(clip, board: Board, seeds: int) -> str:
     """One line about a clip."""
     if board.objective.task == "binary":
@@ -325,5 +269,7 @@ def finish(ax: Axes, grid: str, ticks: bool = True) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25)
     ax.set_axisbelow(True)
+    ax.xaxis.label.set_size(9)
+    ax.yaxis.label.set_size(9)
     if ticks:
         ax.tick_params(labelsize=8.5)

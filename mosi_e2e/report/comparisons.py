@@ -31,6 +31,7 @@ TITLES = {
     "auc": "AUC",
     "nll": "NLL",
 }
+SEEN_AS_LINE = 5  # epochs; fewer get dots, since one alone has no line
 FLOOR_LINES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 3)))
 
 
@@ -156,11 +157,12 @@ def draw_curves(name: str, runs: Sequence[Run]) -> Drawing | None:
     for number, run in enumerate(shown):
         history = run.history.apply(pd.to_numeric, errors="coerce")
         first = number == 0
+        dots = "." if len(history) < SEEN_AS_LINE else None
         loss.plot(
             history.epoch,
             history.train_loss,
             color=BLUE,
-            marker=".",
+            marker=dots,
             ms=4,
             lw=1.2,
             alpha=0.85,
@@ -171,14 +173,14 @@ def draw_curves(name: str, runs: Sequence[Run]) -> Drawing | None:
             history.valid_loss,
             color=ORANGE,
             ls="--",
-            marker=".",
+            marker=dots,
             ms=4,
             lw=1.2,
             alpha=0.85,
             label="valid" if first else None,
         )
         column = history.get(f"valid_{metric}", pd.Series(np.nan, history.index))
-        score.plot(history.epoch, column, color=ORANGE, ls="--", marker=".", ms=4, lw=1.2, alpha=0.85)
+        score.plot(history.epoch, column, color=ORANGE, ls="--", marker=dots, ms=4, lw=1.2, alpha=0.85)
         if column.notna().any():
             best = int(column.idxmin())
             score.plot(

@@ -27,13 +27,14 @@ def list_parts(report: Report) -> Iterator[str]:
     yield "## Training"
     yield from (embed(one) for one in report.curves)
     yield "## Runs and settings"
-    for table in (report.runs, report.differences, report.environments, report.commands):
+    for table in (report.runs, report.differences, *report.environments, report.commands):
         if table:
             yield lay_table(table)
 
 
 def list_board(board: BoardView) -> Iterator[str]:
     yield f"## {board.title}"
+    yield quote(board.verdict)
     yield lay_table(board.scores.flatten())
     yield "\n".join(f"- {note}" for note in board.scores.notes)
     yield board.missing

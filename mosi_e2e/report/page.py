@@ -10,7 +10,8 @@ from mosi_e2e.report.boards import Board, System, check_written, group_runs, mak
 from mosi_e2e.report.charts import draw_system
 from mosi_e2e.report.clips import Sight, Thumbnails, show_clips
 from mosi_e2e.report.comparisons import TITLES, draw_bars, draw_curves, draw_differences
-from mosi_e2e.report.gallery import Exhibit, Gallery
+from mosi_e2e.report.confusions import draw_confusions
+from mosi_e2e.report.gallery import Drawing, Exhibit, Gallery
 from mosi_e2e.report.runs import Run
 from mosi_e2e.report.scores import ScoreTable, judge, tabulate_scores
 from mosi_e2e.tables import SYNTHETIC_NOTE
@@ -52,6 +53,7 @@ class BoardView:
     Attributes:
         anchor: its id in the page.
         title: heading.
+        verdict: whether anything was learned.
         scores: the table.
         charts: bars and differences.
         details: systems in pictures; `omitted` says which have none.
@@ -62,6 +64,7 @@ class BoardView:
 
     anchor: str
     title: str
+    verdict: Notice
     scores: ScoreTable
     charts: Sequence[Exhibit]
     details: Sequence[SystemView]
@@ -83,7 +86,7 @@ class Report:
     curves: Sequence[Exhibit]
     runs: Table
     differences: Table | None
-    environments: Table | None
+    environments: Sequence[Table]
     commands: Table | None
     synthetic: bool
 
@@ -115,7 +118,7 @@ def make_report(runs: Sequence[Run], strays: Sequence[str], wish: Wish, gallery:
         title="Results",
         lead=f"{count(len(runs), 'run')} of {len(groups)} {systems}. Every score on this page was recomputed "
         "from the predictions that the runs wrote.",
-        notices=[*list_notices(runs, strays, boards, wish.split), *(judge(board) for board in boards)],
+        notices=list_notices(runs, strays, boards, wish.split),
         facts=list_facts(runs, groups, boards),
         boards=views,
         curves=[gallery.hang(f"{name}_curves", drawn) for name, drawn in curves if drawn],
@@ -147,6 +150,7 @@ def view_board(
     return BoardView(
         anchor,
         title,
+        judge(board),
         tabulate_scores(board),
         [gallery.hang(f"{stem}_{name}", drawn) for name, drawn in charts.items() if drawn],
         [view_system(system, board, gallery) for system in shown],
@@ -158,11 +162,11 @@ def view_board(
 
 
 def view_system(system: System, board: Board, gallery: Gallery) -> SystemView:
-    drawn = draw_system(system, board)
-    hung = {name: gallery.hang(f"{system.name}_{board.split}_{name}", one) for name, one in drawn.items()}
-    confusions = [one for name, one in hung.items() if name.startswith("confusion")]
-    others = [hung[name] for name in ("calibration", "residuals", "videos")]
-    return SystemView(system.name, hung["scatter"], others, confusions)
+    def hang(drawings: Mapping[str, Drawing]) -> list[Exhibit]:
+        return [gallery.hang(f"{system.name}_{board.split}_{name}", one) for name, one in drawings.items()]
+
+    scatter, *others = hang(draw_system(system, board))
+    return SystemView(system.name, scatter, others, hang(draw_confusions(system, board)))
 
 
 def list_notices(

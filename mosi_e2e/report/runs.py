@@ -128,8 +128,11 @@ def read_runs(roots: Sequence[Path]) -> tuple[list[Run], list[str]]:
 
 def find_folders(root: Path) -> Iterator[Path]:
     """Folders with a `config.yaml`, outermost ones: `best/config.yaml` belongs to its run."""
-    for here, below, files in os.walk(root):
-        below[:] = sorted(name for name in below if not name.startswith("."))
+    seen = set()  # a link may lead back up
+    for here, below, files in os.walk(root, followlinks=True):
+        real = Path(here).resolve()
+        below[:] = [] if real in seen else sorted(name for name in below if not name.startswith("."))
+        seen.add(real)
         if "config.yaml" in files:
             below.clear()
             yield Path(here)

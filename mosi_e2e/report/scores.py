@@ -102,7 +102,7 @@ def list_rows(system: System, board: Board) -> Iterator[ScoreRow]:
     for key in board.keys:
         seeds, interval = system.row["seeds"][key], system.row["interval"][key]
         spread = "" if seeds["deviation"] is None else f" ± {seeds['deviation']:.3f}"
-        limits = "" if interval is None else f"{show_limit(interval[0])} to {show_limit(interval[1])}"
+        limits = "" if interval is None else f"{show_limit(interval[0])}..{show_limit(interval[1])}"
         cells.append(Cell(show(seeds["mean"]), spread, limits, board.is_beyond_floor(key, interval)))
     yield ScoreRow("system", system.name, f"{len(system.runs)}", cells)
     for stream in find_streams(system, board):
@@ -129,24 +129,21 @@ def judge(board: Board) -> Notice:
     """What the main metric says about systems and floors."""
     key = board.metric
     beyond = [s.name for s in board.systems if board.is_beyond_floor(key, s.row["interval"][key])]
-    where = f"{describe_board(board)}: "
     floor = board.best_floor(key)
     if floor is None:
-        return Notice(
-            "warning", f"{where}no floors, because no run here keeps the labels of its train split."
-        )
+        return Notice("warning", "No floors, because no run here keeps the labels of its train split.")
     count = len(board.systems)
-    told = f"the best floor has {TITLES[key]} {floor:.3f}; the 95 % interval of "
+    told = f"The best floor has {TITLES[key]} {floor:.3f}; the 95 % interval of "
     if not beyond:
         which = "the system" if count == 1 else f"none of the {count} systems"
         verb = "does not lie" if count == 1 else "lies"
         notice = Notice(
-            "warning", f"{where}{told}{which} {verb} wholly beyond it: nothing is shown to have been learned."
+            "warning", f"{told}{which} {verb} wholly beyond it: nothing is shown to have been learned."
         )
     else:
         which = "the system" if count == 1 else f"{len(beyond)} of {count} systems"
         names = f" ({', '.join(beyond)})" if count > 1 else ""
-        notice = Notice("good", f"{where}{told}{which}{names} lies wholly beyond it.")
+        notice = Notice("good", f"{told}{which}{names} lies wholly beyond it.")
     details = [*list_collapsed(board)]
     videos = board.table.video_id.nunique()
     if videos < FEW_VIDEOS:

@@ -128,18 +128,22 @@ def show_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else f"{value}" or "empty"
 
 
-def tabulate_environments(runs: Sequence[Run]) -> Table | None:
-    """What runs ran on; runs with the same environment share a column."""
+def tabulate_environments(runs: Sequence[Run]) -> list[Table]:
+    """What runs ran on: what they have in common, then what not; runs that are alike share a column."""
     columns: dict[tuple, list[str]] = {}
     for run in runs:
         columns.setdefault(tuple(list_environment(run.environment)), []).append(run.name)
     known = {content: names for content, names in columns.items() if content}
-    if not known:
-        return None
     keys = dict.fromkeys(key for content in known for key, _ in content)
     rows = [[key, *(dict(content).get(key, ABSENT) for content in known)] for key in keys]
-    heads = ["all runs"] if len(columns) == 1 else [name_column(names) for names in known.values()]
-    return Table("Environment: what the runs ran on.", ["", *heads], rows)
+    same = [row[:2] for row in rows if len(set(row[1:])) == 1]
+    odd = [row for row in rows if len(set(row[1:])) > 1]
+    silent = [name for content, names in columns.items() if not content for name in names]
+    caption = f"Environment of {'all' if not silent else 'the'} runs" if not odd else "Environment: in common"
+    caption += f"; not known for {', '.join(silent)}." if silent else "."
+    tables = [Table(caption, ["", "value"], same)] if same else []
+    heads = [name_column(names) for names in known.values()]
+    return [*tables, *([Table("Environment: what differs.", ["", *heads], odd)] if odd else [])]
 
 
 def list_environment(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

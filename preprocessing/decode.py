@@ -95,13 +95,17 @@ def _reason(error: OSError) -> str:
 
 def _read_header(path: Path, container) -> MediaInfo:
     video, audio = video_stream(container), next(iter(container.streams.audio), None)
-    if video is None and audio is None:
+    streams = [stream for stream in (video, audio) if stream is not None]
+    if not streams:
         raise MediaError("the file has neither a video nor an audio stream")
-    promised = _read_promises(container, [stream for stream in (video, audio) if stream is not None])
     start = clip_start_s(container)
+    duration = (container.duration or 0) / av.time_base
+    if not duration:  # what a browser records says nowhere how long it is
+        duration = max(_last_packet_s(container, streams) - start, 0.0)
+    promised = _read_promises(container, streams)
     return MediaInfo(
         path=path,
-        duration_s=(container.duration or 0) / av.time_base,
+        duration_s=duration,
         has_video=video is not None,
         has_audio=audio is not None,
         video_start_s=0.0 if video is None else _start_s(video) - start,

@@ -1,0 +1,128 @@
+"""`python -m mosi_e2e.demo`: a web page that scores one's own video."""
+
+import argparse
+import importlib.util
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from mosi_e2e.demo.limits import Limits, check_limits
+from mosi_e2e.demo.scoring import Scorer
+from mosi_e2e.demo.uploads import Uploads, open_folder
+from mosi_e2e.demo.worker import Opener
+from preprocessing.errors import UserError, command
+
+DEFAULT = Limits()
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve the page until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mosi_e2e.demo",
+        description="A web page: upload or record a video, see its score. It keeps nothing.",
+        epilog="example: python -m mosi_e2e.demo runs/sample_crossmodal --port 7860",
+    )
+    parser.add_argument("run", type=Path, help="run folder with a trained model")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; default: this machine only"
+    )
+    parser.add_argument("--port", type=int, default=7860, help="0 takes a free one; default: 7860")
+    parser.add_argument(
+        "--max-mb", type=float, default=DEFAULT.max_mb, help=f"size of a file; default: {DEFAULT.max_mb:g}"
+    )
+    parser.add_argument(
+        "--max-minutes",
+        type=float,
+        default=DEFAULT.max_minutes,
+        help=f"length of a video; default: {DEFAULT.max_minutes:g}",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=DEFAULT.timeout,
+        help=f"seconds of computing for one video; default: {DEFAULT.timeout:g}",
+    )
+    parser.add_argument(
+        "--max-waiting",
+        type=int,
+        default=DEFAULT.max_waiting,
+        help=f"videos that may wait behind the one at work; default: {DEFAULT.max_waiting}",
+    )
+    args = parser.parse_args(argv)
+    limits = Limits(args.max_mb, args.max_minutes, args.timeout, args.max_waiting)
+    check_limits(limits)
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError("the web page needs Gradio; type: pip install 'mosi-e2e[demo]'")
+    from mosi_e2e.predict.predictor import Predictor
+
+    run_page(args.run, Predictor.open, limits, args.host, args.port)
+    return 0
+
+
+def run_page(model: Path, open_model: Opener, limits: Limits, host: str, port: int) -> None:
+    """Open the model, listen, and clean up whatever happens.
+
+    Args:
+        model: run folder.
+        open_model: how to open it; importable, since another process calls it.
+        limits: what one request may cost.
+        host, port: where to listen.
+    """
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # so that what is below ends in order
+    with open_folder() as root, everything_within(root):
+        from mosi_e2e.demo.app import Page
+        from mosi_e2e.demo.server import build_server, open_port, serve
+
+        with closing(open_port(host, port)) as taken, closing(Scorer(model, open_model, limits)) as scorer:
+            print("opening the model ...", flush=True)
+            about = scorer.open()
+            uploads = Uploads(root)
+            app = build_server(Page(scorer, uploads, limits, about), uploads, limits, host)
+            announce(host, taken.getsockname()[1])
+            serve(app, taken)
+
+
+@contextmanager
+def everything_within(root: Path) -> Iterator[None]:
+    """Let whatever is temporary lie in one folder, and libraries call nobody.
+
+    Gradio reads these settings when it is imported, and the scoring process inherits them.
+    """
+    settings = {
+        "GRADIO_TEMP_DIR": str(root / "incoming"),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TMPDIR": str(root),
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    tempfile.tempdir = str(root)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = None
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def announce(host: str, port: int) -> None:
+    """Where to look, and who else can."""
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    print(f"open http://{shown}:{port} in a browser; Ctrl-C ends it", flush=True)
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        print(
+            f"note: --host {host} lets everybody who reaches this machine use the page; there is no password"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Serves the page: the port, who may come in, and the end."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from mosi_e2e.demo.app import Page, make_head, make_theme
+from mosi_e2e.demo.guard import Guard
+from mosi_e2e.demo.limits import Limits
+from mosi_e2e.demo.uploads import Uploads
+from preprocessing.errors import UserError
+
+SWEEP_EVERY_S = 60
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def build_server(page: Page, uploads: Uploads, limits: Limits, host: str) -> FastAPI:
+    """The page as an ASGI application."""
+
+    @contextlib.asynccontextmanager
+    async def sweep(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(_sweep_for_ever(uploads))
+        yield
+        task.cancel()
+
+    app = FastAPI(lifespan=sweep, docs_url=None, redoc_url=None, openapi_url=None)
+    if host in LOCAL:  # another name means that some web site leads its readers' browsers here
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, "[::1]"])
+    app.add_middleware(Guard, limits=limits, uploads=uploads)
+    return gr.mount_gradio_app(
+        app,
+        page.build(),
+        path="/",
+        server_name=host,
+        footer_links=[],
+        run_history=False,
+        max_file_size=limits.max_bytes,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        show_error=True,
+        theme=make_theme(),
+        head=make_head(),
+    )
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """Take the port before anything slow is done.
+
+    Raises:
+        UserError: somebody else has it, or the address is none of this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        taken = socket.socket(family, kind, protocol)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {host} port {port}: {error.strerror}; type another one: --port {port + 1}"
+        ) from error
+    return taken
+
+
+def serve(app: FastAPI, port: socket.socket) -> None:
+    """Until Ctrl-C or SIGTERM."""
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+    uvicorn.Server(config).run(sockets=[port])
+
+
+async def _sweep_for_ever(uploads: Uploads) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_S)
+        uploads.sweep()

@@ -1,5 +1,8 @@
 """What each stage makes of one clip."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 from preprocessing import acoustics
@@ -34,21 +37,54 @@ def run_video_stages(
     if todo & by_openface:
         results |= run_openface_stages(entry, media, config)
     if todo & {"faces", "behaviour"} - by_openface:
-        results = _look_at_frames(media, config) | results
+        results = _find_person(media, config) | results
     return {stage: result for stage, result in results.items() if stage in todo}
 
 
-def _look_at_frames(media: Media, config: PreprocessConfig) -> dict[str, StageResult]:
+@dataclass(frozen=True)
+class Glance:
+    """One sampled frame and the faces in it.
+
+    Attributes:
+        position: of the frame in `FrameReader.time`.
+        frame: [H, W, 3] uint8 RGB.
+        faces: cut out where `is_cropped`.
+        is_cropped: whether it belongs to the crops, which may come less often than behaviour tokens.
+    """
+
+    position: int
+    frame: np.ndarray
+    faces: list[Face]
+    is_cropped: bool
+
+
+def look_at_frames(media: Media, config: PreprocessConfig) -> Iterator[Glance]:
+    """The frames of a clip that are looked at, in order; those that do not decode are left out."""
     reader = media.frames
-    index = pick_frames(reader.time, config.track.rate)
+    index = sample_frames(reader.time, config)
     cropped = set(index[pick_frames(reader.time[index], config.faces.rate)].tolist())
     landmarker = load_landmarker(config.track)
+    for position, frame in reader.frames(index):
+        is_cropped = position in cropped
+        yield Glance(position, frame, landmarker(frame, config.faces if is_cropped else None), is_cropped)
+
+
+def sample_frames(time: np.ndarray, config: PreprocessConfig) -> np.ndarray:
+    """Positions of the frames that are looked at, of all whose times [N] are given."""
+    return pick_frames(time, config.track.rate)
+
+
+def _find_person(media: Media, config: PreprocessConfig) -> dict[str, StageResult]:
+    reader = media.frames
     positions: list[int] = []
     detections: list[list[Face]] = []
-    for position, frame in reader.frames(index):
-        positions.append(position)
-        detections.append(landmarker(frame, config.faces if position in cropped else None))
-    decoded_s = reader.span_s * len(positions) / len(index)
+    rows: list[int] = []  # of the crops
+    for glance in look_at_frames(media, config):
+        if glance.is_cropped:
+            rows.append(len(positions))
+        positions.append(glance.position)
+        detections.append(glance.faces)
+    decoded_s = reader.span_s * len(positions) / len(sample_frames(reader.time, config))
     remark = check_duration("picture", media.info.video_duration_s, decoded_s, config.decode.max_missing)
     if not detections:
         raise MediaError("no frame of the video stream can be decoded")
@@ -67,7 +103,6 @@ def _look_at_frames(media: Media, config: PreprocessConfig) -> dict[str, StageRe
             stage: absent_result(stage, "no_face", media.info.duration_s, config, facts)
             for stage in ("faces", "behaviour")
         }
-    rows = [row for row, position in enumerate(positions) if position in cropped]
     crops = pack_crops(time[rows], [track[row] for row in rows])
     return {
         "faces": StageResult(crops, "ok" if crops["face_valid"].any() else "no_face", facts),

@@ -58,7 +58,7 @@ def _connect() -> None:
         if port.isdigit():  # Ray itself tries for minutes
             socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
         ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RunStopped(
             f"no Ray cluster answers at {address or 'this machine'} ({reason}): type ray start --head there "

@@ -18,6 +18,48 @@ MARGIN_S = 0.1  # sound before and after a step between two frames that counts t
 CLEARLY = 2.0  # times as much as the largest face must another one speak
 
 
+def list_tracks(
+    detections: list[list[Face]], loudness: np.ndarray | None, least: int
+) -> list[list[Face | None]]:
+    """Everybody who is in sight steadily: the person that `choose_track` chooses, then the others by size.
+
+    Args:
+        detections, loudness: as for `choose_track`.
+        least: sampled frames that a further person is in sight in; less is a passer-by or a false alarm.
+
+    Returns:
+        Per person the face per sampled frame, or None; no person at all where no face was found.
+    """
+    chosen = choose_track(detections, loudness)
+    taken = {id(face) for face in chosen if face}
+    others = [
+        track for track in _link_faces(detections) if not any(id(face) in taken for face in track.values())
+    ]
+    steady = [track for track in others if len(track) >= least]
+    steady.sort(key=lambda track: -sum(map(_height, track.values())))
+    people = [chosen] if taken else []
+    return people + [[track.get(number) for number in range(len(detections))] for track in steady]
+
+
+def choose_speaker(people: list[list[Face | None]], loudness: np.ndarray | None) -> int:
+    """Whose voice it is: the first person's, unless another one in sight with them clearly speaks instead.
+
+    Args:
+        people: per person the face per sampled frame, as from `list_tracks`, or a stretch of that.
+        loudness: [T] of the same frames.
+
+    Returns:
+        Number of the person.
+    """
+    tracks = [{number: face for number, face in enumerate(track) if face} for track in people]
+    if loudness is None or len(people) < 2:
+        return 0
+    seen = [track for track in tracks if track]
+    first = tracks[0] or max(seen, key=len, default=tracks[0])
+    speaker = _prefer_speaker(first, seen, loudness)
+    return next(number for number, track in enumerate(tracks) if track is speaker)
+
+
 def choose_track(detections: list[list[Face]], loudness: np.ndarray | None = None) -> list[Face | None]:
     """One person through the clip.
 

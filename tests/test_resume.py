@@ -68,9 +68,14 @@ def wait_for_files(out: Path, count: int, run: subprocess.Popen) -> None:
     assert run.poll() is None, "it ended before it could be killed"
 
 
-def list_workers(run: subprocess.Popen) -> list[psutil.Process]:
-    children = psutil.Process(run.pid).children(recursive=True)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+def find_worker(run: subprocess.Popen) -> psutil.Process:
+    """One of the run's workers, as soon as it has one."""
+    while run.poll() is None:
+        for child in psutil.Process(run.pid).children(recursive=True):
+            if "spawn_main" in " ".join(child.cmdline()):
+                return child
+        time.sleep(0.005)
+    raise AssertionError("it ended without a worker")
 
 
 def test_kill_9_of_a_run_and_of_a_worker(raw, reference, tmp_path, capsys):
@@ -83,13 +88,14 @@ def test_kill_9_of_a_run_and_of_a_worker(raw, reference, tmp_path, capsys):
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     assert not (out / "index.csv").exists()
+    done = len(list(out.rglob("*.safetensors")))
     left = out / "clips" / "faces-0" / ".x_1.safetensors.0123abcd.tmp"  # half a file, wherever the kill fell
     left.parent.mkdir()
     left.write_bytes(b"half")
 
     run = start(raw, out, log, workers=1)
-    wait_for_files(out, 12, run)
-    list_workers(run)[0].kill()
+    wait_for_files(out, min(FILES, done + 1), run)
+    find_worker(run).kill()
     assert run.wait() == 1, log.read_text()
     left.parent.rmdir()
     assert read_tree(out) == reference, log.read_text()

@@ -34,7 +34,7 @@ def _cluster():
 
 
 def start_cluster() -> None:
-    """A cluster of this module's own. On a machine where Ray itself does not start, the tests are left out."""
+    """A cluster of this module's own. Where Ray itself does not start, the tests are left out."""
     for attempt in range(2):
         try:
             ray.init("local", num_cpus=2, log_to_driver=False, include_dashboard=False, logging_level="ERROR")

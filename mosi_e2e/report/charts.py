@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from contourpy import contour_generator
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
@@ -14,10 +15,10 @@ from mosi_e2e.report.boards import Board, System
 from mosi_e2e.report.gallery import Drawing
 
 WIDTH = 4.4  # inches: the width of a phone, or of a card beside another
-DPI = 220  # of what is drawn as pixels
+DPI = 160  # of what is drawn as pixels
 MANY_POINTS = 300  # more are drawn as pixels: as shapes they would fill the page's bytes
 DENSE_ENOUGH = 12  # clips below which a density is made up
-MOST_VIDEOS = 30
+MOST_VIDEOS = 40
 SHADES = ("#e8f1f8", "#d3e4f1", "#b9d5ea", "#9dc4e0")  # from the sparsest to the densest
 
 
@@ -84,11 +85,13 @@ def draw_density(ax: Axes, label: np.ndarray, score: np.ndarray) -> bool:
     estimate = gaussian_kde(np.stack([label, score]))
     levels = np.unique(np.quantile(estimate(np.stack([label, score])), [0.1, 0.25, 0.5, 0.75]))
     # Beyond the axes on all sides, so that every area is closed there.
-    across, up = (np.linspace(low - reach, high + reach, 56) for low, high, reach in stretch(ax))
+    across, up = (np.linspace(low - reach, high + reach, 90) for low, high, reach in stretch(ax))
     grid = np.meshgrid(across, up)
     height = estimate(np.stack([axis.ravel() for axis in grid])).reshape(grid[0].shape)
-    areas = ax.contour(across, up, height, levels, colors="#7fa9c9", linewidths=0.6)
-    areas.set_facecolor(SHADES[-len(levels) :])
+    areas = contour_generator(across, up, height)
+    for level, shade in zip(levels, SHADES[-len(levels) :], strict=True):
+        for outline in areas.lines(level):
+            ax.fill(*outline.T, facecolor=shade, edgecolor="#7fa9c9", linewidth=0.6)
     return True
 
 
@@ -174,9 +177,7 @@ def draw_residuals(system: System, board: Board) -> Drawing:
         truth = pooled.truth.groupby(place).mean()
         ax.plot(truth.index, centre - truth, color="black", lw=1.1, ls=":", marker="_", ms=7)
     counts = [int((place == one).sum() / len(system.runs)) for one in present]
-    ax.set_xticks(
-        present, [f"{one:+d}\nn={n}" if one else f"0\nn={n}" for one, n in zip(present, counts, strict=True)]
-    )
+    ax.set_xticks(present, [f"{name_class(one)}\nn={n}" for one, n in zip(present, counts, strict=True)])
     right = "class (0 or 1)" if is_binary else "label"
     ax.set(xlim=(-3.6, 3.6), xlabel="label, rounded", ylabel=f"score − {right}")
     finish(ax, "y")
@@ -257,6 +258,10 @@ def name_score(board: Board) -> str:
     )
 
 
+def name_class(number: int) -> str:
+    return f"{number:+d}".replace("-", "−") if number else "0"
+
+
 def shorten(name: str, most: int = 14) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
@@ -271,5 +276,4 @@ def finish(ax: Axes, grid: str, ticks: bool = True) -> None:
     ax.set_axisbelow(True)
     ax.xaxis.label.set_size(9)
     ax.yaxis.label.set_size(9)
-    if ticks:
-        ax.tick_params(labelsize=8.5)
+    ax.tick_params(axis="both" if ticks else "x", labelsize=8.5)

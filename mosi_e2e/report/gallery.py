@@ -102,7 +102,7 @@ class Gallery:
 def slim(svg: str) -> str:
     """Without comments, metadata, indentation and digits below a hundredth of a point: half the bytes."""
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag.group()), svg)  # never in texts
     return re.sub(r"\s*\n\s*", "\n", svg)
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import gradio as gr
 
-from mosi_e2e.demo.limits import Limits, say_too_large
+from mosi_e2e.demo.limits import SAY_NOTHING, Limits, say_too_large
 from mosi_e2e.demo.scoring import Progress, Scorer
 from mosi_e2e.demo.uploads import KEEP_S, Uploads
 from mosi_e2e.demo.view import describe_result, format_time
+from mosi_e2e.demo.worker import Answer
 from mosi_e2e.pages import open_templates, render
 from preprocessing.errors import UserError
 
@@ -143,12 +144,22 @@ class Page:
                         if isinstance(step, Progress):
                             yield {fields.status: render_progress(step)}
                         else:
-                            shown = step
-            yield fields.show(
-                "done", result=render("demo_result.html", describe_result(shown, Path(clip).name))
-            )
+                            answer = check_answer(step)
+            shown = describe_result(answer.result, answer.timeline, Path(clip).name)
+            yield fields.show("done", result=render("demo_result.html", shown))
         except UserError as error:
             yield fields.show("asking", render_error(str(error)), result="")
+
+
+def check_answer(answer: Answer) -> Answer:
+    """An answer with a score.
+
+    Raises:
+        UserError: there is none, since nothing was seen or heard.
+    """
+    if answer.result["score"] is None:
+        raise UserError(SAY_NOTHING)
+    return answer
 
 
 def render_error(message: str) -> str:

@@ -78,6 +78,10 @@ def say_too_long(seconds: float, limits: Limits) -> str:
     )
 
 
+def say_unreadable(reason: str) -> str:
+    return f"This file cannot be scored: {reason}. Save it as MP4 (H.264 and AAC) and try that."
+
+
 def say_late(limits: Limits) -> str:
     return (
         f"Scoring took longer than the limit of {limits.timeout:g} seconds and was stopped: "
@@ -101,4 +105,8 @@ SAY_GONE = (
 SAY_BROKEN = (
     "Scoring this video failed for a reason that nobody foresaw; it is noted where the page runs. "
     "Try another video."
+)
+SAY_NOTHING = (
+    "Neither a face nor a sound was found that the model could go by: film one person from the front, near "
+    "enough and in good light, with the microphone on."
 )

@@ -62,13 +62,13 @@ class Scorer:
         self._pool.stop()
         self._pool.join()
 
-    async def score(self, video: Path) -> AsyncIterator[Progress | dict[str, Any]]:
+    async def score(self, video: Path) -> AsyncIterator[Progress | worker.Answer]:
         """Wait in the line, then score.
 
         Closing the iterator gives the place up, and ends the process if it is at work on this video.
 
         Yields:
-            The progress several times a second; at last `VideoResult.to_dict()`.
+            The progress several times a second; at last the answer.
 
         Raises:
             UserError: the line is full, the time is over, the process died, or the video is at fault.
@@ -88,7 +88,7 @@ class Scorer:
         finally:
             self._line.remove(place)
 
-    async def _run(self, job: worker.Job) -> AsyncIterator[Progress | dict[str, Any]]:
+    async def _run(self, job: worker.Job) -> AsyncIterator[Progress | worker.Answer]:
         future = self._pool.schedule(worker.score, args=(job,), timeout=self.limits.timeout)
         clock = asyncio.get_running_loop()
         start = clock.time()

@@ -92,25 +92,23 @@ class Uploads:
 
     def count_bytes(self) -> int:
         """Size of all uploads on the disk."""
-        files = [
-            Path(at) / name
-            for root in (self.incoming, self.requests)
-            for at, _, names in os.walk(root)
-            for name in names
-        ]
-        return sum(map(_size, files))
+        return sum(map(_size, [*_list_files(self.incoming), *_list_files(self.requests)]))
 
     def sweep(self) -> None:
         """Remove what is old: uploads that nobody scored, and parts of such that never ended."""
         latest = time.time() - KEEP_S
-        for path in self.incoming.rglob("*"):
-            if path.is_file() and path.stat().st_mtime < latest:
+        for path in _list_files(self.incoming):
+            if path.stat().st_mtime < latest:
                 self._remove(path)
 
     def _remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
         if path.parent != self.incoming and path.parent.is_dir() and not any(path.parent.iterdir()):
             path.parent.rmdir()
+
+
+def _list_files(root: Path) -> list[Path]:
+    return [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
 
 
 def _size(path: Path) -> int:

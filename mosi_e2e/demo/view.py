@@ -1,7 +1,5 @@
 """A result as what the page shows: words, places on scales, curves, downloads. Pure."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from mosi_e2e.pages import embed
+from mosi_e2e.tables import SYNTHETIC_NOTE
 
 REACH = 3.0  # of the score, either way
 # The seven marks that MOSI's annotators chose from.
@@ -28,18 +27,14 @@ STREAMS = {
     "behaviour": "Expression, head and gaze",
     "acoustics": "Voice (pitch, loudness, timbre over time)",
     "functionals": "Voice (statistics of the whole)",
-    "visual": "Everything visible",
-    "acoustic": "Everything audible",
 }
-NEEDS = {"face": "a visible face", "behaviour": "a visible face", "speech": "sound", "acoustics": "sound"}
-NEEDS |= {"functionals": "sound"}
 TICKS = 6  # of the time axis, at most
 GAP_S = 0.05  # windows further apart than this are not joined
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One stream: how far it moved the score, and what it says alone."""
+    """One stream: how far it moved the score, and what the score is from it alone."""
 
     name: str
     text: str
@@ -68,16 +63,18 @@ class Download:
     label: str
 
 
-def describe_result(result: Mapping[str, Any], name: str) -> dict[str, Any]:
+def describe_result(result: Mapping[str, Any], table: str, name: str) -> dict[str, Any]:
     """All that `templates/demo_result.html` asks for.
 
     Args:
-        result: `VideoResult.to_dict()`.
+        result: `VideoResult.to_dict()`, with a score.
+        table: its timeline as CSV.
         name: what the visitor called the video.
     """
-    timeline, interval = result["timeline"], result.get("interval")
+    timeline, interval = result["timeline"], result["interval"]
     duration = float(result["duration_s"])
     result = {**result, "video": name}
+    others = [one for one in result["people"] if one["number"] != 1]
     return {
         "name": name,
         "score": format_score(result["score"]),
@@ -88,14 +85,18 @@ def describe_result(result: Mapping[str, Any], name: str) -> dict[str, Any]:
         "interval": interval and {"left": place(interval["low"]), "right": place(interval["high"])},
         "duration_s": round(duration, 2),
         "curve": draw_curve(timeline, duration),
+        "effects": draw_effects(timeline, duration),
         "windows": [make_moment(one) for one in timeline],
         "scores_json": json.dumps([[one["start_s"], one["end_s"], one["score"]] for one in timeline]),
-        "peaks": find_peaks(timeline),
+        "moments": list_moments(timeline, result["deciding"]),
         "ticks": list_ticks(duration),
-        "bars": make_bars(result["contribution"], result["by_stream"]),
-        "missing": [name_missing(one) for one in result["streams_missing"]],
-        "remarks": list(result.get("remarks") or ()),
-        "downloads": make_downloads(result, PurePath(name).stem or "video"),
+        "bars": make_bars(result),
+        "score_absent": format_score(result["score_absent"]),
+        "others": [
+            (one["number"], "–" if one["score"] is None else format_score(one["score"])) for one in others
+        ],
+        "remarks": [f"{one[:1].upper()}{one[1:]}." for one in result["remarks"] if one != SYNTHETIC_NOTE],
+        "downloads": make_downloads(result, table, PurePath(name).stem or "video"),
     }
 
 
@@ -130,16 +131,17 @@ def format_time(seconds: float) -> str:
 
 
 def list_sentences(result: Mapping[str, Any]) -> list[str]:
-    """The number again, in words, with all that limits it."""
-    told = []
-    if result.get("probability") is not None:
-        told.append(
-            f"Class: {result['label_class']}, with a probability of {100 * result['probability']:.0f} %."
-        )
-    if interval := result.get("interval"):
+    """The number again, in words, with what limits it."""
+    chance, interval = result["probability"], result["interval"]
+    certain = "" if chance is None else f", with a probability of {100 * chance:.0f} % for positive"
+    told = [f"Class: {result['label_class']}{certain}."]
+    if (error := result["model"]["test_mae"]) is not None:
+        told.append(f"On its own test clips the model was off by {error:.2f} on average.")
+    if interval:
         told.append(
             f"{100 * interval['level']:.0f} % interval: {format_score(interval['low'])} to "
-            f"{format_score(interval['high'])} ({interval['method']})."
+            f"{format_score(interval['high'])} ({interval['method']}). It says how far the model disagrees "
+            "with itself, not how far it is from the truth."
         )
     return told
 
@@ -149,12 +151,20 @@ def make_moment(window: Mapping[str, float]) -> Moment:
     return Moment(window["start_s"], times, format_score(window["score"]), word_score(window["score"]))
 
 
-def find_peaks(timeline: Sequence[Mapping[str, float]]) -> list[tuple[str, Moment]]:
-    """The highest and the lowest window, where there is more than one."""
-    if len(timeline) < 2:
-        return []
-    ordered = sorted(timeline, key=lambda one: one["score"])
-    return [("Highest", make_moment(ordered[-1])), ("Lowest", make_moment(ordered[0]))]
+def list_moments(
+    timeline: Sequence[Mapping[str, float]], deciding: Mapping[str, float] | None
+) -> list[tuple[str, float]]:
+    """Places worth a look: what the button says, and where it leads."""
+    found = []
+    if len(timeline) > 1:
+        ordered = sorted(timeline, key=lambda one: one["score"])
+        for what, window in (("Highest", ordered[-1]), ("Lowest", ordered[0])):
+            moment = make_moment(window)
+            found.append((f"{what}: {moment.score} at {format_time(moment.at_s)}", moment.at_s))
+    if deciding:
+        at = deciding["start_s"]
+        found.append((f"Moved the score most: {format_score(deciding['effect'])} at {format_time(at)}", at))
+    return found
 
 
 def list_ticks(duration: float) -> list[tuple[float, str]]:
@@ -164,12 +174,12 @@ def list_ticks(duration: float) -> list[tuple[float, str]]:
     return [(round(100 * t / duration, 2), format_time(t)) for t in times] if duration > 0 else []
 
 
-def draw_curve(timeline: Sequence[Mapping[str, float]], duration: float) -> list[dict[str, str]]:
+def draw_curve(timeline: Sequence[Mapping[str, Any]], duration: float) -> list[dict[str, str]]:
     """The score over time as SVG paths in a field of 1000 x 100, one per run of windows without a gap.
 
-    A window's score stands at its middle; the first and the last are drawn on to their ends.
+    A window has one score, so the curve is a staircase: it says nothing about what lies within a step.
     """
-    runs: list[list[Mapping[str, float]]] = []
+    runs: list[list[Mapping[str, Any]]] = []
     for window in timeline:
         if runs and window["start_s"] <= runs[-1][-1]["end_s"] + GAP_S:
             runs[-1].append(window)
@@ -178,47 +188,65 @@ def draw_curve(timeline: Sequence[Mapping[str, float]], duration: float) -> list
     return [_draw_run(run, duration) for run in runs]
 
 
-def _draw_run(run: Sequence[Mapping[str, float]], duration: float) -> dict[str, str]:
-    points = [((one["start_s"] + one["end_s"]) / 2, one["score"]) for one in run]
-    points = [(run[0]["start_s"], run[0]["score"]), *points, (run[-1]["end_s"], run[-1]["score"])]
-    drawn = [(round(1000 * t / duration, 1), round(100 - place(score), 1)) for t, score in points]
-    line = "L".join(f"{x} {y}" for x, y in drawn)
-    return {"line": f"M{line}", "area": f"M{drawn[0][0]} 50L{line}L{drawn[-1][0]} 50Z"}
+def _draw_run(run: Sequence[Mapping[str, Any]], duration: float) -> dict[str, str]:
+    line = _draw_stairs(run, [one["score"] for one in run], duration)
+    first, last = (f"{_across(t, duration)} 50" for t in (run[0]["start_s"], run[-1]["end_s"]))
+    drawn = {"line": f"M{line}", "area": f"M{first}L{line}L{last}Z", "band": ""}
+    if all(one["low"] is not None for one in run):
+        up = _draw_stairs(run, [one["high"] for one in run], duration)
+        down = _draw_stairs(run, [one["low"] for one in run], duration)
+        drawn["band"] = f"M{up}L{'L'.join(reversed(down.split('L')))}Z"
+    return drawn
 
 
-def make_bars(contribution: Mapping[str, float], by_stream: Mapping[str, float]) -> list[Bar]:
+def _draw_stairs(run: Sequence[Mapping[str, Any]], scores: Sequence[float], duration: float) -> str:
+    points = []
+    for window, score in zip(run, scores, strict=True):
+        height = round(100 - place(score), 1)
+        points += [f"{_across(window[edge], duration)} {height}" for edge in ("start_s", "end_s")]
+    return "L".join(points)
+
+
+def draw_effects(timeline: Sequence[Mapping[str, Any]], duration: float) -> str:
+    """What each second did to the score of its window, as one SVG path of bars in a field of 1000 x 100."""
+    seconds = [one for window in timeline for one in window["seconds"]]
+    highest = max((abs(one["effect"]) for one in seconds), default=0.0) or 1.0
+    bars = []
+    for one in seconds:
+        left, right = (_across(one[edge], duration) for edge in ("start_s", "end_s"))
+        bars.append(f"M{left} 50H{right}V{round(50 - 50 * one['effect'] / highest, 1)}H{left}Z")
+    return "".join(bars)
+
+
+def _across(time: float, duration: float) -> float:
+    return round(1000 * time / duration, 1)
+
+
+def make_bars(result: Mapping[str, Any]) -> list[Bar]:
     """One bar per stream, the strongest first; the longest fills its half."""
+    contribution, alone = result["contribution"], result["alone"]
     longest = max((abs(value) for value in contribution.values()), default=0.0) or 1.0
     bars = []
     for stream, value in sorted(contribution.items(), key=lambda pair: -abs(pair[1])):
         width = round(50 * abs(value) / longest, 2)
-        alone = by_stream.get(stream)
+        is_missing = stream in result["streams_missing"]
         bars.append(
             Bar(
                 name=STREAMS.get(stream, stream),
-                text=format_score(value),
+                text="missing" if is_missing else format_score(value),
                 left=50.0 if value >= 0 else 50.0 - width,
                 width=width,
                 is_positive=value >= 0,
-                alone="–" if alone is None else format_score(alone),
+                alone=format_score(alone[stream]) if stream in alone else "–",
             )
         )
     return bars
 
 
-def name_missing(stream: str) -> str:
-    what, needs = STREAMS.get(stream, stream), NEEDS.get(stream)
-    return f"{what}: needs {needs}, and none was found" if needs else what
-
-
-def make_downloads(result: Mapping[str, Any], stem: str) -> list[Download]:
+def make_downloads(result: Mapping[str, Any], table: str, stem: str) -> list[Download]:
     """The whole result, and the timeline as a table."""
     whole = json.dumps(result, indent=1, ensure_ascii=False).encode()
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["start_s", "end_s", "score"])
-    writer.writerows([one["start_s"], one["end_s"], one["score"]] for one in result["timeline"])
     return [
         Download(f"{stem}.json", embed(whole, "application/json"), "Result (JSON)"),
-        Download(f"{stem}.timeline.csv", embed(table.getvalue().encode(), "text/csv"), "Timeline (CSV)"),
+        Download(f"{stem}.csv", embed(table.encode(), "text/csv"), "Timeline (CSV)"),
     ]

@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from mosi_e2e.demo.limits import Limits, say_too_long
+from mosi_e2e.demo.limits import Limits, say_too_long, say_unreadable
+from mosi_e2e.predict.files import write_csv
+from mosi_e2e.predict.result import VideoResult
 from preprocessing.decode import MediaError, probe
 from preprocessing.errors import UserError
 from preprocessing.store import write_atomic
@@ -22,7 +24,7 @@ class Model(Protocol):
 
     facts: Any
 
-    def predict(self, video: Path, on_progress: Callable[[float, str], None] | None) -> Any: ...
+    def predict(self, video: Path, on_progress: Callable[[float, str], None] | None) -> VideoResult: ...
 
 
 Opener = Callable[[Path], Model]  # importable: it is sent to the process by name
@@ -62,37 +64,50 @@ def describe_model(open_model: Opener, model: Path) -> dict[str, Any]:
     return {"synthetic": bool(open_once(open_model, model).facts.synthetic)}
 
 
-def score(job: Job) -> dict[str, Any]:
-    """Score one video.
+@dataclass(frozen=True)
+class Answer:
+    """What comes back from the process.
 
-    Returns:
-        `VideoResult.to_dict()`.
+    Attributes:
+        result: `VideoResult.to_dict()`.
+        timeline: its windows as CSV, the same as `python -m mosi_e2e.predict` writes.
+    """
+
+    result: dict[str, Any]
+    timeline: str
+
+
+def score(job: Job) -> Answer:
+    """Score one video.
 
     Raises:
         UserError: the video is too long, or nothing can be read in it.
     """
     tempfile.tempdir = str(job.video.parent)  # goes with the request, even if this process is ended
+    report = Reporter(job.progress)
     try:
-        info = probe(job.video)
-        if info.duration_s > 60 * job.limits.max_minutes:
-            raise UserError(say_too_long(info.duration_s, job.limits))
-        report = Reporter(job.progress)
+        seconds = probe(job.video).duration_s
+        if seconds > 60 * job.limits.max_minutes:
+            raise UserError(say_too_long(seconds, job.limits))
         report(0.0, "opening the model")
-        return open_once(job.open_model, job.model).predict(job.video, report).to_dict()
+        result = open_once(job.open_model, job.model).predict(job.video, report)
     except MediaError as error:
-        raise UserError(
-            f"This file cannot be scored: {error}. Save it as MP4 (H.264 and AAC) and try that."
-        ) from error
+        raise UserError(say_unreadable(str(error))) from error
+    except UserError as error:  # without the name that the file has on this machine
+        raise UserError(str(error).replace(str(job.video), "The video")) from error
+    table = job.video.with_name("timeline.csv")
+    write_csv(result, table)
+    return Answer(result.to_dict(), table.read_text())
 
 
 class Reporter:
-    """Writes the progress down, not more often than somebody reads it."""
+    """Writes the progress down: each new step, and not much more often than somebody reads it."""
 
     def __init__(self, path: Path):
-        self.path, self._last = path, 0.0
+        self.path, self._last, self._what = path, 0.0, ""
 
     def __call__(self, share: float, what: str) -> None:
         now = time.monotonic()
-        if now - self._last >= REPORT_EVERY_S:
-            self._last = now
+        if what != self._what or now - self._last >= REPORT_EVERY_S:
+            self._last, self._what = now, what
             write_atomic(self.path, json.dumps({"share": share, "what": what}).encode())

@@ -11,6 +11,8 @@ from filelock import FileLock
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 SAMPLE_CLIPS, SAMPLE_VIDEOS = 12, 6
+# Ray reads its token once a process and keeps it: clusters of the tests, on this machine alone, go without.
+os.environ["RAY_AUTH_MODE"] = "disabled"
 
 
 @pytest.fixture(scope="session")

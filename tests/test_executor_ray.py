@@ -1,7 +1,6 @@
 """The same jobs on a Ray cluster: a small one, started on this machine."""
 
 import os
-import secrets
 import signal
 import threading
 import time
@@ -25,7 +24,6 @@ def _cluster():
     """Two workers. The runs find a cluster, and leave it standing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # its workers import this file
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # whatever the user's file holds
         patch.setenv("RAY_raylet_start_wait_time_s", "120")
         patch.delenv("RAY_ADDRESS", raising=False)
         start_cluster()

@@ -126,7 +126,18 @@ def _run_on_ray(jobs: dict[Run, list[str]], config: AblationConfig) -> Iterator[
     while waiting:
         ready, _ = ray.wait(list(waiting))
         run = waiting.pop(ready[0])
-        yield run, ray.get(ready[0])
+        try:
+            yield run, ray.get(ready[0])
+        except ray.exceptions.RayError as error:  # its machine was lost again and again, or lacks the folder
+            note_loss(run.folder / LOG, error)
+            yield run, 1
+
+
+def note_loss(log: Path, error: Exception) -> None:
+    """Write down why there is no exit status, where the run's own last words would be."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        file.write(f"the Ray cluster lost the run: {str(error).strip().splitlines()[-1]}\n")
 
 
 def run_again(words: list[str], here: str, folder: str, split: str) -> int:
@@ -139,6 +150,7 @@ def run_again(words: list[str], here: str, folder: str, split: str) -> int:
 
 
 def last_line(log: Path) -> str:
-    """What a run said last."""
+    """What a run said last: its own error, if it gave one, for the launcher adds a traceback of its own."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
-    return lines[-1] if lines else "it printed nothing"
+    errors = [line for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["it printed nothing"])[-1]

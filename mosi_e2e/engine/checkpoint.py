@@ -30,12 +30,15 @@ class CacheFacts:
         synthetic: whether the clips were generated.
         stages: how each cache stage was made (`meta.json`'s entries without their keys), so that a new video
             can be treated alike: `preprocessing.stages.recover_config`.
+        train_seconds: the 5th, 50th and 95th percentile of the train clips' durations: a long video is
+            looked at in pieces of that kind. Empty where it is not known.
     """
 
     columns: dict[str, list[str]]
     train_label: list[float]
     synthetic: bool
     stages: dict[str, dict] = dataclasses.field(default_factory=dict)
+    train_seconds: list[float] = dataclasses.field(default_factory=list)
 
 
 def read_columns(store: ClipStore, streams: list[str]) -> dict[str, list[str]]:
@@ -148,7 +151,10 @@ def cache_facts(store: ClipStore, config: ModelConfig, train_label) -> CacheFact
         name: {key: value for key, value in entry.items() if key != "keys"}
         for name, entry in store.meta["stages"].items()
     }
-    return CacheFacts(columns, [float(value) for value in train_label], store.synthetic, stages)
+    seconds = store.index[store.index.split == "train"].duration_s.dropna()
+    lengths = [round(float(length), 3) for length in seconds.quantile([0.05, 0.5, 0.95]).dropna()]
+    labels = [float(value) for value in train_label]
+    return CacheFacts(columns, labels, store.synthetic, stages, lengths)
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

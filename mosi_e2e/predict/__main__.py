@@ -1,0 +1,131 @@
+"""`python -m mosi_e2e.predict`: score videos that have no label."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mosi_e2e.predict.inputs import list_videos, name_outputs
+from preprocessing.errors import UserError, command
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score every video and write its files; 1 if one of them failed."""
+    args = parse(argv)
+    runs = [path for path in args.paths if is_run(path)]
+    videos = list_videos([path for path in args.paths if path not in runs])
+    check_arguments(runs, videos, args)
+
+    # Here, since torch takes seconds to import, and a wrong path should not.
+    from mosi_e2e.predict.predictor import PredictOptions, Predictor
+
+    options = PredictOptions(
+        draws=args.draws, level=args.level, window_s=args.window, max_minutes=args.max_minutes
+    )
+    predictor = Predictor.open_many(runs)
+    failures = []
+    for video, stem in name_outputs(videos).items():
+        try:
+            with progress_bar(video.name) as report:
+                result = predictor.predict(video, report, options)
+            write_results(result, video, args.out / stem, args)
+        except UserError as error:
+            failures.append(str(error))
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        print(describe(result))
+    if failures:
+        print(f"{len(failures)} of {len(videos)} videos failed, see above", file=sys.stderr)
+    if len(failures) < len(videos):
+        print(f"written to {args.out}/")
+    return 1 if failures else 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m mosi_e2e.predict",
+        description="Score the sentiment of videos: over time, with what the score rests on.",
+        epilog="examples: python -m mosi_e2e.predict runs/crossmodal clip.mp4 --out out/   |   "
+        "python -m mosi_e2e.predict runs/seed_0 runs/seed_1 runs/seed_2 videos/ --out out/",
+    )
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="RUN VIDEO",
+        help="run folders (several: their mean, and an interval from their spread), then videos or folders "
+        "of videos",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results; default: out/")
+    parser.add_argument("--overlay", action="store_true", help="write the video with the running score, too")
+    parser.add_argument("--draws", type=int, default=30, help="of MC dropout, for the interval; default: 30")
+    parser.add_argument("--level", type=float, default=0.9, help="of the interval; default: 0.9")
+    parser.add_argument(
+        "--window", type=float, default=0.0, help="usual seconds of a window; default: as training clips are"
+    )
+    parser.add_argument("--max-minutes", type=float, default=120.0, help="longest video; default: 120")
+    return parser.parse_args(argv)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run, or a run's `best/`."""
+    return (path / "model.safetensors").is_file() or (path / "best" / "model.safetensors").is_file()
+
+
+def check_arguments(runs: Sequence[Path], videos: Sequence[Path], args: argparse.Namespace) -> None:
+    """Refuse what cannot be meant, before anything is loaded."""
+    if not runs:
+        raise UserError(
+            f"no trained model in {args.paths[0]}; give a run folder first: "
+            "python -m mosi_e2e.predict runs/NAME video.mp4 --out out/"
+        )
+    if not videos:
+        raise UserError(
+            "give at least one video after the run: python -m mosi_e2e.predict runs/NAME video.mp4"
+        )
+    if not 0 < args.level < 1:
+        raise UserError(f"--level must lie between 0 and 1, but is {args.level}; type --level 0.9")
+    if args.draws < 0 or args.window < 0 or args.max_minutes <= 0:
+        raise UserError("--draws and --window must be 0 or more, --max-minutes above 0; see --help")
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar over the share of one video that is done."""
+    layout = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
+    with tqdm(total=100, desc=name, bar_format=layout, mininterval=0.5) as bar:
+
+        def report(share: float, what: str) -> None:
+            bar.set_postfix_str(what, refresh=False)
+            bar.update(100 * share - bar.n)
+
+        yield report
+
+
+def write_results(result, video: Path, stem: Path, args: argparse.Namespace) -> None:
+    """All files of one video."""
+    from mosi_e2e.predict.files import write_csv, write_json
+
+    write_json(result, stem.with_name(f"{stem.name}.json"))
+    write_csv(result, stem.with_name(f"{stem.name}.csv"))
+
+
+def describe(result) -> str:
+    """The result in a line or two."""
+    lines = []
+    for person in result.people:
+        who = f"person {person.number}: " if len(result.people) > 1 else ""
+        if person.score is None:
+            lines.append(f"{who}no score")
+            continue
+        interval = person.interval
+        spread = f" [{interval.low:+.2f}, {interval.high:+.2f}]" if interval else ""
+        parts = ", ".join(f"{name} {value:+.2f}" for name, value in person.contribution.items())
+        lines.append(f"{who}{person.score:+.2f}{spread} {person.label_class}; contributions: {parts}")
+    lines += [f"note: {remark}" for remark in result.remarks]
+    return "\n".join([f"{result.video}, {result.duration_s:.1f} s", *(f"  {line}" for line in lines)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

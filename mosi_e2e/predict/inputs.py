@@ -1,0 +1,47 @@
+"""Which files the command line means."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from preprocessing.errors import UserError
+
+VIDEO_ENDINGS = frozenset(
+    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
+)
+
+
+def list_videos(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are named, of folders the video files in them, without what lies deeper.
+
+    Raises:
+        UserError: no such file or folder, a folder without a video, or one file named twice.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in VIDEO_ENDINGS)
+            if not inside:
+                known = ", ".join(sorted(VIDEO_ENDINGS))
+                raise UserError(f"{path} holds no video file ({known}); name the files themselves")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise UserError(f"there is no file or folder {path}; give a video, or a folder of videos")
+    return list(dict.fromkeys(found))
+
+
+def name_outputs(videos: Sequence[Path]) -> dict[Path, str]:
+    """A stem for the files of each video: its own, with its ending where two share it, then a number.
+
+    >>> list(name_outputs([Path("a/x.mp4"), Path("a/x.mov"), Path("b/x.mp4"), Path("y.mp4")]).values())
+    ['x', 'x_mov', 'x_mp4', 'y']
+    """
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for video in videos:
+        tries = [video.stem, f"{video.stem}_{video.suffix[1:].lower()}"]
+        tries += [f"{tries[-1]}_{number}" for number in range(2, len(videos) + 2)]
+        names[video] = next(name for name in tries if name not in taken)
+        taken.add(names[video])
+    return names

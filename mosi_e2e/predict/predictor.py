@@ -1,0 +1,339 @@
+"""A trained model that scores any video.
+
+predictor = Predictor.open("runs/crossmodal")
+result = predictor.predict("clip.mp4")
+result.score, result.contribution, result.timeline
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.data.streams import SOURCES, find_source
+from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, load_model
+from mosi_e2e.models import list_streams
+from mosi_e2e.predict.recording import Recording, read_recording
+from mosi_e2e.predict.result import PersonResult, VideoResult
+from mosi_e2e.predict.scoring import Reading, Scorer, cut_seconds, join_readings
+from mosi_e2e.predict.segments import TYPICAL, choose_cuts
+from mosi_e2e.predict.summary import Summary
+from mosi_e2e.predict.windows import Stretch, StretchStore
+from mosi_e2e.tables import SYNTHETIC_NOTE
+from preprocessing.config import PreprocessConfig
+from preprocessing.decode import MediaError
+from preprocessing.errors import UserError
+from preprocessing.stages import recover_config
+
+GROUP = 8  # windows that are encoded before they are fused together: bounds memory
+SHORTEST_S = 0.5  # of a stretch, whatever the training clips were
+LONGEST_S = 15.0  # bounds memory and the time of attention
+FACE_ENOUGH = 0.5  # of the frames; with fewer it is said
+LOOKING = 0.5  # share of the progress that is done when the frames are
+
+OnProgress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How a video is scored.
+
+    Attributes:
+        draws: of MC dropout for the interval; 0 gives none. Not used with several runs.
+        level: of the interval.
+        window_s: usual length of a window; 0 = the training clips' median.
+        max_minutes: longer videos are refused: memory grows with what is kept of them.
+        seed: of the draws.
+    """
+
+    draws: int = 30
+    level: float = 0.9
+    window_s: float = 0.0
+    max_minutes: float = 120.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run's model."""
+
+    scorer: Scorer
+    config: RunConfig
+    facts: CacheFacts
+    name: str
+    test: dict[str, Any] | None  # its `metrics_test.json`
+
+
+class Predictor:
+    """One run, or several runs of one recipe whose scores are averaged.
+
+    Args:
+        members: their models; all were trained on the same kind of cache.
+
+    Attributes:
+        facts: of the first member's cache.
+        streams: that the model reads.
+    """
+
+    def __init__(self, members: Sequence[Member]):
+        self.members = list(members)
+        first = members[0]
+        self.facts, self.streams = first.facts, first.scorer.streams
+        self.task = first.config.task
+        self.config = find_settings(first.facts, self.streams)
+        for other in members[1:]:
+            check_alike(first, other)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Predictor":
+        """A run folder, or a folder such as its `best/`.
+
+        Raises:
+            UserError: there is no model, or none that can read a new video.
+        """
+        return cls.open_many([path])
+
+    @classmethod
+    def open_many(cls, paths: Sequence[str | Path]) -> "Predictor":
+        """Several runs of one recipe with other seeds: their mean, and an interval from their spread."""
+        return cls([open_member(Path(path)) for path in paths])
+
+    def predict(
+        self,
+        video: str | Path,
+        on_progress: OnProgress | None = None,
+        options: PredictOptions = PredictOptions(),
+    ) -> VideoResult:
+        """Score a video of any length.
+
+        Args:
+            video: any file that FFmpeg reads.
+            on_progress: told the share that is done and what is being done.
+            options: of the windows and the interval.
+
+        Raises:
+            UserError: the file cannot be used; the message says why.
+        """
+        report = on_progress or (lambda share, what: None)
+        report(0.0, "reading the file")
+        recording = self._read(Path(video), report, options)
+        people, remarks = [], list(recording.remarks)
+        stretches = self._cut(recording, options)
+        work = sum(map(len, stretches))
+        done = 0
+        for number, mine in enumerate(stretches):
+            for person in self._score_person(recording, number, mine, options):
+                if isinstance(person, PersonResult):
+                    people.append(person)
+                    continue
+                done += person
+                report(LOOKING + (1 - LOOKING) * done / max(work, 1), "scoring")
+        report(1.0, "done")
+        return VideoResult(
+            video=Path(video).name,
+            duration_s=recording.duration_s,
+            people=people,
+            score_absent=float(np.mean([one.scorer.absent for one in self.members])),
+            remarks=remarks + self._remark(recording, people),
+            model=self.describe(),
+            waveform=recording.waveform,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What the results say of the model."""
+        first = self.members[0]
+        errors = [one.test["metrics"].get("mae") for one in self.members if one.test]
+        known = [error for error in errors if error is not None]
+        return {
+            "name": ", ".join(one.name for one in self.members),
+            "kind": first.config.model.name,
+            "task": self.task,
+            "streams": self.streams,
+            "synthetic": self.facts.synthetic,
+            "test_mae": float(np.mean(known)) if known else None,
+        }
+
+    def _read(self, video: Path, report: OnProgress, options: PredictOptions) -> Recording:
+        decode = replace(self.config.decode, max_missing=1.0, max_minutes=options.max_minutes)
+        stages = frozenset(find_source(name).stage for name in self.streams)
+        try:
+            return read_recording(
+                video,
+                replace(self.config, decode=decode),
+                stages,
+                lambda share: report(LOOKING * share, "looking at the picture"),
+            )
+        except MediaError as error:
+            reason = str(error).replace("decode.max_minutes=", "--max-minutes ")
+            raise UserError(f"{video} cannot be scored: {reason}") from error
+
+    def _cut(self, recording: Recording, options: PredictOptions) -> list[list[Stretch]]:
+        """The stretches of each person."""
+        cuts = choose_cuts(recording.waveform, recording.duration_s, self._choose_lengths(options))
+        speaker = [recording.find_speaker(*cut) for cut in cuts]
+        return [
+            [Stretch(number, *cut, speaker[row] == number) for row, cut in enumerate(cuts)]
+            for number in range(len(recording.people))
+        ]
+
+    def _choose_lengths(self, options: PredictOptions) -> tuple[float, float, float]:
+        shortest, usual, longest = self.facts.train_seconds or TYPICAL
+        if options.window_s:
+            shortest, usual, longest = 0.5 * options.window_s, options.window_s, 2 * options.window_s
+        longest = float(np.clip(longest, 2 * SHORTEST_S, LONGEST_S))
+        usual = min(usual, longest)
+        return float(np.clip(shortest, SHORTEST_S, usual)), usual, longest
+
+    def _score_person(
+        self, recording: Recording, number: int, stretches: list[Stretch], options: PredictOptions
+    ) -> Iterator[int | PersonResult]:
+        """Yield how many windows were dealt with, time and again; at last the result."""
+        store = StretchStore(recording, self.config)
+        kept: list[Stretch] = []
+        missing: list[list[str]] = []
+        readings: list[list[Reading]] = [[] for _ in self.members]
+        for first in range(0, len(stretches), GROUP):
+            group = stretches[first : first + GROUP]
+            examples = [(one, store.read_example(one, self.streams)) for one in group]
+            examples = [(one, example) for one, example in examples if any_rows(example)]
+            for reading, member in zip(readings, self.members, strict=True) if examples else ():
+                reading.append(self._ask(member, examples, first, options))
+            kept += [one for one, _ in examples]
+            missing += [list_missing(example) for _, example in examples]
+            yield len(group)
+        face_ratio = measure_faces(recording, number)
+        total = sum(one.seconds for one in stretches)
+        voice = sum(one.seconds for one in stretches if one.has_voice) if len(recording.waveform) else 0.0
+        portrait = recording.draw_portrait(number)
+        if not kept:
+            yield PersonResult(
+                number + 1, None, None, None, None, {}, {}, dict.fromkeys(self.streams, 0.0), [], None,
+                list(self.streams), face_ratio, voice / total, portrait,
+            )  # fmt: skip
+            return
+        summary = Summary(
+            kept,
+            missing,
+            [cut_seconds(one.seconds) for one in kept],
+            [join_readings(one) for one in readings],
+            self.members[0].scorer.heads,
+            options.level,
+            self.task,
+        )
+        yield summary.describe(number + 1, portrait, face_ratio, voice / total)
+
+    def _ask(
+        self,
+        member: Member,
+        examples: list[tuple[Stretch, dict]],
+        first: int,
+        options: PredictOptions,
+    ) -> Reading:
+        encoded = [member.scorer.encode(example) for _, example in examples]
+        seconds = [cut_seconds(one.seconds) for one, _ in examples]
+        draws = options.draws if len(self.members) == 1 else 0
+        return member.scorer.read(encoded, seconds, draws, options.seed + first)
+
+    def _remark(self, recording: Recording, people: list[PersonResult]) -> list[str]:
+        """What whoever reads the score should know."""
+        remarks = [SYNTHETIC_NOTE] if self.facts.synthetic else []
+        needs_sound = [name for name in self.streams if find_source(name).stage in ("waveform", "acoustics")]
+        needs_face = [name for name in self.streams if name not in needs_sound]
+        if needs_sound and not len(recording.waveform):
+            remarks.append(f"there is no sound: scored without {' and '.join(needs_sound)}")
+        elif needs_sound and not recording.waveform.any():
+            remarks.append("the sound is silent throughout")
+        if needs_face and not recording.people[0].stages:
+            what = "no face was found" if recording.has_video else "there is no picture"
+            remarks.append(f"{what}: scored without {' and '.join(needs_face)}")
+        ratio = people[0].face_ratio
+        if needs_face and ratio and ratio < FACE_ENOUGH:
+            remarks.append(f"the face was found in only {100 * ratio:.0f} % of the frames looked at")
+        if people[0].score is None:
+            remarks.append("nothing that the model reads is in this video, so there is no score")
+        if len(people) > 1:
+            remarks.append(
+                f"{len(people)} people are told apart, each has a result of their own; the first is the one "
+                "whom training would have chosen. In each window the voice counts as the first person's, "
+                "unless another one in sight clearly speaks instead"
+            )
+        if self.task == "binary":
+            remarks.append(
+                "the model tells positive from negative only: its score is its probability of "
+                "positive, spread over -3 to 3"
+            )
+        return remarks
+
+
+def open_member(path: Path) -> Member:
+    """The model of a run folder, or of a folder such as its `best/`."""
+    folder = path if (path / WEIGHTS).is_file() else path / "best"
+    model, config, facts = load_model(folder)
+    run = folder.parent if folder.name == "best" else folder
+    metrics = run / "metrics_test.json"
+    test = json.loads(metrics.read_text()) if metrics.is_file() else None
+    return Member(Scorer(model, config.task, list_streams(config.model)), config, facts, run.name, test)
+
+
+def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig:
+    """The settings by which a new video is treated as the training clips were.
+
+    Raises:
+        UserError: nothing in this program makes such a stream out of a video.
+    """
+    foreign = [name for name in streams if name not in SOURCES]
+    lacking = {find_source(name).stage for name in streams} - facts.stages.keys()
+    if foreign or any(
+        "options" not in facts.stages[find_source(name).stage] for name in streams if not lacking
+    ):
+        raise UserError(
+            f"the model reads imported features ({', '.join(foreign or streams)}), and how they were made of "
+            "a video is not known here; train one on a cache that python -m preprocessing made of raw clips"
+        )
+    if lacking:
+        raise UserError(
+            f"the model does not say how its cache's {', '.join(sorted(lacking))} were made; train it again "
+            "with this version: accelerate launch -m mosi_e2e.train"
+        )
+    config = recover_config(facts.stages)
+    if "behaviour" in streams and config.behaviour.backend == "openface_csv":
+        raise UserError(
+            "the model reads OpenFace CSVs (behaviour.backend=openface_csv), and a new video has none; train "
+            "one on a cache with behaviour.backend=mediapipe or openface"
+        )
+    return config
+
+
+def check_alike(one: Member, other: Member) -> None:
+    """Refuse runs whose scores cannot be averaged."""
+    same = (
+        one.scorer.streams == other.scorer.streams
+        and one.config.task == other.config.task
+        and one.facts.stages == other.facts.stages
+    )
+    if not same:
+        raise UserError(
+            f"several runs must read the same streams of the same cache for the same task, but {one.name} "
+            f"and {other.name} do not; give runs of one recipe with other seeds"
+        )
+
+
+def any_rows(example: dict) -> bool:
+    return any(len(rows["values"]) for rows in example["streams"].values())
+
+
+def list_missing(example: dict) -> list[str]:
+    return [name for name, rows in example["streams"].items() if not len(rows["values"])]
+
+
+def measure_faces(recording: Recording, number: int) -> float | None:
+    """Share of the sampled frames with the person's face."""
+    stages = recording.people[number].stages
+    for stage, key in (("behaviour", "behaviour_valid"), ("faces", "face_valid")):
+        if stage in stages and len(stages[stage][key]):
+            return float(stages[stage][key].mean())
+    return None if not len(recording.time) else 0.0

@@ -1,0 +1,180 @@
+"""One video, decoded once: its sound, and per person what the stages of the cache hold of them.
+
+Frames and sound go through the functions that preprocessing uses for a clip of the cache.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mosi_e2e.predict.pictures import Album, Portrait
+from preprocessing.behaviour import pack_behaviour
+from preprocessing.clip_stages import look_at_frames, run_video_stages, sample_frames
+from preprocessing.config import PreprocessConfig
+from preprocessing.decode import MediaError, check_duration
+from preprocessing.faces import Face, pack_crops
+from preprocessing.labels import ClipEntry
+from preprocessing.media import Media
+from preprocessing.stages import behaviour_columns
+from preprocessing.store import SAMPLE_RATE, Arrays
+from preprocessing.tracks import choose_speaker, list_tracks, measure_loudness
+
+LEAST_SHARE, LEAST_S = 0.1, 1.0  # of the sampled frames and in sight: less is nobody who is told apart
+MOST_PEOPLE = 6
+
+Progress = Callable[[float], None]  # share of the work that is done
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One person's arrays over the whole video, as the cache has them of a clip.
+
+    Attributes:
+        stages: {"faces": ..., "behaviour": ...}; empty where no face was found.
+        track: face per sampled frame; empty where another program looked at the frames.
+    """
+
+    stages: dict[str, Arrays]
+    track: list[Face | None]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a video holds.
+
+    Attributes:
+        path: the file.
+        duration_s: up to the end of what could be decoded.
+        waveform: [S] int16, 16 kHz; empty without sound.
+        has_video: whether there is a picture.
+        people: at least one; the first is the person whom training would have chosen.
+        time: [T] seconds of the sampled frames.
+        loudness: [T], see `tracks.measure_loudness`; None without sound, or with a single person.
+        album: pictures for the page.
+        columns: of the behaviour tokens.
+        remarks: what is odd about the file.
+    """
+
+    path: Path
+    duration_s: float
+    waveform: np.ndarray
+    has_video: bool
+    people: list[Seen]
+    time: np.ndarray
+    loudness: np.ndarray | None
+    album: Album
+    columns: list[str]
+    remarks: list[str]
+
+    def find_speaker(self, start_s: float, end_s: float) -> int:
+        """Number of the person whose voice is heard in a stretch."""
+        if len(self.people) < 2 or self.loudness is None:
+            return 0
+        rows = slice(*np.searchsorted(self.time, (start_s, end_s)))
+        loudness = self.loudness[rows]
+        return choose_speaker([one.track[rows] for one in self.people], loudness) if len(loudness) else 0
+
+    def draw_portrait(self, number: int) -> Portrait:
+        """What the page shows of a person."""
+        stages = self.people[number].stages
+        faces, behaviour = stages.get("faces"), stages.get("behaviour")
+        portrait = Portrait(stills=self.album.stills, columns=self.columns)
+        if faces is not None:
+            box = np.where(faces["face_valid"][:, None], faces["face_box"], np.nan)
+            portrait = replace(portrait, box=box, box_time=faces["face_time"])
+        if behaviour is not None:
+            rows = np.where(behaviour["behaviour_valid"][:, None], behaviour["behaviour"], np.nan)
+            portrait = replace(portrait, behaviour=rows, behaviour_time=behaviour["behaviour_time"])
+        return portrait
+
+
+def read_recording(
+    path: Path, config: PreprocessConfig, stages: frozenset[str], on_progress: Progress
+) -> Recording:
+    """Decode a video and look at its faces.
+
+    Args:
+        path: the file.
+        config: the settings of the model's cache; what fails to decode is told, not refused.
+        stages: those that the model reads.
+        on_progress: told about the frames.
+
+    Raises:
+        MediaError: there is nothing in the file that can be used.
+    """
+    media = Media(path, config.decode)
+    sound = media.sound
+    remarks = [check_duration("sound", media.info.audio_duration_s, sound.decoded_s, 1.0)]
+    end_s = len(sound.waveform) / SAMPLE_RATE
+    people, time, album = [Seen({}, [])], np.zeros(0), Album()
+    wants_faces = bool(stages & {"faces", "behaviour"}) and media.info.has_video
+    if wants_faces:
+        if config.behaviour.backend == "mediapipe":
+            people, time, remark = _look(media, config, album, on_progress)
+        else:
+            people, remark = _run_openface(media, config, stages)
+        remarks.append(remark)
+        end_s = max(end_s, float(media.frames.time[0]) + media.frames.span_s)
+    if end_s <= 0:
+        raise MediaError("neither a picture nor a sound that this model reads can be decoded")
+    loudness = measure_loudness(sound.waveform, time) if len(people) > 1 else None
+    return Recording(
+        path=path,
+        duration_s=end_s,
+        waveform=sound.waveform,
+        has_video=media.info.has_video,
+        people=people,
+        time=time,
+        loudness=loudness,
+        album=album,
+        columns=behaviour_columns(config),
+        remarks=[remark for remark in remarks if remark],
+    )
+
+
+def _look(
+    media: Media, config: PreprocessConfig, album: Album, on_progress: Progress
+) -> tuple[list[Seen], np.ndarray, str]:
+    """Everybody who is in sight steadily, the times of the frames, and what is missing of the picture."""
+    reader = media.frames
+    count = len(sample_frames(reader.time, config))
+    positions: list[int] = []
+    detections: list[list[Face]] = []
+    crop_rows: list[int] = []
+    for glance in look_at_frames(media, config):
+        if glance.is_cropped:
+            crop_rows.append(len(positions))
+            album.offer(float(reader.time[glance.position]), glance.frame)
+        positions.append(glance.position)
+        detections.append(glance.faces)
+        on_progress(len(positions) / count)
+    if not positions:
+        return [Seen({}, [])], np.zeros(0), "no frame of the picture can be decoded"
+    remark = check_duration(
+        "picture", media.info.video_duration_s, reader.span_s * len(positions) / count, 1.0
+    )
+    time = reader.time[positions]
+    speaking = config.track.choose == "speaking" and max(map(len, detections)) > 1
+    loudness = measure_loudness(media.sound.waveform, time) if speaking else None
+    least = max(round(LEAST_S * config.track.rate), round(LEAST_SHARE * len(positions)))
+    tracks = list_tracks(detections, loudness, least)[:MOST_PEOPLE]
+    people = [Seen(_pack(track, time, crop_rows), track) for track in tracks]
+    return people or [Seen({}, [])], time, remark
+
+
+def _pack(track: list[Face | None], time: np.ndarray, crop_rows: list[int]) -> dict[str, Arrays]:
+    return {
+        "faces": pack_crops(time[crop_rows], [track[row] for row in crop_rows]),
+        "behaviour": pack_behaviour(time, track),
+    }
+
+
+def _run_openface(media: Media, config: PreprocessConfig, stages: frozenset[str]) -> tuple[list[Seen], str]:
+    """The person whom OpenFace follows: it tells nobody apart."""
+    entry = ClipEntry(media.info.path.stem, media.info.path.stem, "", None, media.info.path, "")
+    results = run_video_stages(entry, media, config, stages & {"faces", "behaviour"})
+    found = {stage: result.arrays for stage, result in results.items() if result.state == "ok"}
+    remark = next((str(result.facts.get("remark") or "") for result in results.values()), "")
+    return [Seen(found, [])], remark

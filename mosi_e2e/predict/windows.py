@@ -1,0 +1,85 @@
+"""A stretch of a recording as one example, read by the function that reads a clip of the cache."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mosi_e2e.data.dataset import read_stream
+from mosi_e2e.data.streams import find_source
+from mosi_e2e.predict.recording import Recording
+from preprocessing.acoustics import extract_acoustics
+from preprocessing.config import PreprocessConfig
+from preprocessing.stages import empty_arrays
+from preprocessing.store import SAMPLE_RATE, Arrays
+
+HEARD = ("waveform", "acoustics")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Part of one person's recording.
+
+    Attributes:
+        person: number of the person.
+        start_s, end_s: on the video's clock.
+        has_voice: whether the sound is theirs.
+    """
+
+    person: int
+    start_s: float
+    end_s: float
+    has_voice: bool
+
+    @property
+    def seconds(self) -> float:
+        return self.end_s - self.start_s
+
+
+class StretchStore:
+    """A recording as `data.dataset.read_stream` wants a cache: stretches for clips. Nothing is kept.
+
+    Times count from the stretch's start, as those of a training clip do.
+    """
+
+    def __init__(self, recording: Recording, config: PreprocessConfig):
+        self.recording, self.config = recording, config
+
+    def read_example(self, stretch: Stretch, streams: list[str]) -> dict:
+        """The stretch for `data.batch.collate`."""
+        rows = {name: read_stream(self, stretch, find_source(name)) for name in streams}
+        return {"index": 0, "clip_id": "", "label": np.nan, "weight": 1.0, "streams": rows}
+
+    def read(self, stretch: Stretch, stage: str) -> Arrays:
+        """The arrays of a stage, as the cache would have them of the stretch."""
+        if stage in HEARD:
+            found = self._hear(stretch, stage) if stretch.has_voice else None
+        else:
+            found = self._see(stretch, stage)
+        return empty_arrays(stage, self.config) if found is None else found
+
+    def _hear(self, stretch: Stretch, stage: str) -> Arrays | None:
+        first, last = (round(edge * SAMPLE_RATE) for edge in (stretch.start_s, stretch.end_s))
+        piece = self.recording.waveform[first:last]
+        if not len(piece):
+            return None
+        if stage == "acoustics":
+            return extract_acoustics(piece, self.config.acoustics)
+        return {"waveform": piece, "waveform_time": np.zeros(1)}
+
+    def _see(self, stretch: Stretch, stage: str) -> Arrays | None:
+        arrays = self.recording.people[stretch.person].stages.get(stage)
+        if arrays is None:
+            return None
+        key = {"faces": "face"}.get(stage, stage)
+        is_last = stretch.end_s >= self.recording.duration_s  # a frame may stand at the very end
+        edges = (stretch.start_s, np.inf if is_last else stretch.end_s)
+        rows = slice(*np.searchsorted(arrays[f"{key}_time"], edges))
+        cut = {name: values[rows] for name, values in arrays.items() if not name.startswith("face_")}
+        if stage == "faces":
+            cut = {name: arrays[name][rows] for name in ("face_time", "face_valid", "face_box")}
+            offset = arrays["face_offset"][rows.start : rows.stop + 1]
+            cut |= {
+                "face_jpeg": arrays["face_jpeg"][offset[0] : offset[-1]],
+                "face_offset": offset - offset[0],
+            }
+        return cut | {f"{key}_time": cut[f"{key}_time"] - stretch.start_s}

@@ -1,4 +1,4 @@
-"""Run folders written on the spot, without a training: what a run leaves on disk, with scores that are drawn."""
+"""Run folders written on the spot, without a training: what a run leaves on disk, with drawn scores."""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ import pandas as pd
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import DataConfig
 from mosi_e2e.engine.losses import Objective
+from mosi_e2e.engine.optim import OptimConfig
 from mosi_e2e.engine.runlog import score_table, write_split
 from mosi_e2e.models import ModelConfig
 from preprocessing.settings import dump_config
@@ -29,6 +30,7 @@ class MadeRun:
         skill: weight of the truth in the scores; 0 is noise.
         splits: that have predictions.
         epochs: with a history; 0 writes none.
+        lr: a setting, to tell systems apart.
     """
 
     name: str
@@ -38,6 +40,7 @@ class MadeRun:
     skill: float = 0.8
     splits: tuple[str, ...] = ("valid", "test")
     epochs: int = 4
+    lr: float = 1e-4
 
 
 def make_clips(videos: int, clips: int, seed: int = 0) -> dict[str, pd.DataFrame]:
@@ -67,7 +70,8 @@ def write_run(
     folder.mkdir(parents=True)
     data = DataConfig(cache=cache or "cache/none")
     base = RunConfig(name=folder.name, out=str(folder.parent), seed=made.seed, task=made.task, data=data)
-    (folder / "config.yaml").write_text(dump_config(replace(base, model=ModelConfig(made.model))))
+    base = replace(base, model=ModelConfig(made.model), optim=OptimConfig(lr=made.lr))
+    (folder / "config.yaml").write_text(dump_config(base))
     (folder / "environment.json").write_text(json.dumps(make_environment(cache, synthetic)))
     label = clips["train"].label.dropna().to_numpy()
     objective = Objective(made.task, "drop", base.loss, label)

@@ -114,7 +114,8 @@ def name_system(runs: Sequence[Run]) -> str:
     first, last = min(run.name for run in runs), max(run.name for run in runs)
     shared = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
     shared = shared.rstrip("0123456789")
-    return shared.rstrip("_-./ ").removesuffix("seed").rstrip("_-./ ") or runs[0].name
+    shared = shared.rstrip("_-./ ").removesuffix("seed").rstrip("_-./ ")
+    return shared or " + ".join([runs[0].name, runs[1].name if len(runs) == 2 else f"{len(runs) - 1} more"])
 
 
 def make_boards(groups: Mapping[str, Sequence[Run]], split: str, reference: str = "") -> list[Board]:

@@ -66,13 +66,15 @@ class Thumbnails:
         self._stores: dict[str, ClipStore | str] = {}
 
     def find(self, board: Board) -> ClipStore | str:
-        """The board's cache, or why there is none."""
-        said = [
-            str((run.environment.get("cache") or {}).get("path", "")) for s in board.systems for run in s.runs
-        ]
-        path = self.cache or next((one for one in said if one), "")
-        if not path:
-            return "no run says where its cache was; type --cache FOLDER"
+        """The first cache of the board's runs that is still there, or why there is none."""
+        runs = [run for system in board.systems for run in system.runs]
+        said = [str((run.environment.get("cache") or {}).get("path", "")) for run in runs]
+        paths = [self.cache] if self.cache else list(dict.fromkeys(path for path in said if path))
+        found = [self._open(path) for path in paths]
+        reason = found[0] if found else "no run says where its cache was; type --cache FOLDER"
+        return next((one for one in found if isinstance(one, ClipStore)), reason)
+
+    def _open(self, path: str) -> ClipStore | str:
         if path not in self._stores:
             self._stores[path] = open_cache(path)
         return self._stores[path]
@@ -146,11 +148,11 @@ def make_sight(clip, board: Board, systems, scores, store, thumbnails: Thumbnail
             MARKS[number % len(MARKS)],
             COLOURS[number % len(COLOURS)],
             find_place(found[clip.clip_id], is_binary),
-            f"{found[clip.clip_id]:.2f}" if is_binary else f"{found[clip.clip_id]:+.2f}",
+            f"{found[clip.clip_id]:.2f}" if is_binary else show_signed(found[clip.clip_id]),
         )
         for number, (system, found) in enumerate(zip(systems, scores, strict=True))
     ]
-    label = f"{clip.label:+.2f}"
+    label = show_signed(clip.label)
     place = find_place(clip.truth, is_binary)
     return Sight(clip.clip_id, clip.video_id, label, place, clip.error, marks, pictures, lacking)
 
@@ -159,3 +161,7 @@ def find_place(value: float, is_binary: bool) -> float:
     """In percent of the scale, which ends at -3 and 3, or at 0 and 1."""
     share = value if is_binary else (min(max(value, -3), 3) + 3) / 6
     return round(100 * share, 2)
+
+
+def show_signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"  # no -0.00

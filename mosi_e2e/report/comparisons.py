@@ -31,6 +31,7 @@ TITLES = {
     "auc": "AUC",
     "nll": "NLL",
 }
+PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}  # behind texts on lines
 SEEN_AS_LINE = 5  # epochs; fewer get dots, since one alone has no line
 FLOOR_LINES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 3)))
 
@@ -113,7 +114,13 @@ def draw_differences(board: Board) -> Drawing | None:
         p = system.row["p_holm"]
         text = "p undefined" if p is None else f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
         ax.annotate(
-            text, (found["difference"], place), (0, 9), textcoords="offset points", fontsize=7.5, ha="center"
+            text,
+            (found["difference"], place),
+            (0, 9),
+            textcoords="offset points",
+            fontsize=7.5,
+            ha="center",
+            bbox=PLATE,
         )
         told.append(f"{system.name} {found['difference']:+.3f}, {text}")
     reach = max(abs(limit) for limit in ax.get_xlim())

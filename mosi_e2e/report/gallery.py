@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mosi_e2e.pages import Picture, draw_svg, embed
@@ -85,7 +86,8 @@ class Gallery:
         spots = find_spots(drawing)
         svg = slim(base64.b64decode(picture.source.partition(",")[2]).decode()).encode()
         png = io.BytesIO()
-        drawing.figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
+        drawing.figure.set_dpi(PNG_DPI)
+        FigureCanvasAgg(drawing.figure).print_png(png, metadata={"Software": None})  # savefig draws it twice
         write_atomic(self.folder / f"{stem}.svg", svg)
         write_atomic(self.folder / f"{stem}.png", png.getvalue())
         return Exhibit(replace(picture, source=embed(svg, "image/svg+xml")), stem, spots)

@@ -14,7 +14,7 @@ WORDS = {"warning": "Warning", "note": "Note", "good": "Checked"}
 
 def write_markdown(report: Report) -> str:
     """The whole report; figures are those in `figures/` beside it."""
-    return "\n\n".join(part.strip() for part in list_parts(report)) + "\n"
+    return "\n\n".join(part.strip() for part in list_parts(report) if part) + "\n"
 
 
 def list_parts(report: Report) -> Iterator[str]:

@@ -57,7 +57,7 @@ class BoardView:
         scores: the table.
         charts: bars and differences.
         details: systems in pictures; `omitted` says which have none.
-        sights: best and worst clips, by name.
+        sights: best and worst clips, by name; `blind` says why none of them has pictures.
         ends: captions of the scale's ends.
         missing: a remark on variants without a finished run, or nothing.
     """
@@ -70,6 +70,7 @@ class BoardView:
     details: Sequence[SystemView]
     omitted: str
     sights: Mapping[str, Sequence[Sight]]
+    blind: str
     ends: tuple[str, str]
     missing: str
 
@@ -143,10 +144,11 @@ def view_board(
         if board.is_ablation
         else f"{word}, {board.split} split"
     )
-    omitted = (
-        f"No pictures of {', '.join(s.name for s in left)}; --detail {len(board.systems)} draws them, too."
-    )
+    omitted = f"No pictures of {', '.join(s.name for s in left)}; to draw them, too, type "
+    omitted += f"python -m mosi_e2e.report {board.place} --detail {len(board.systems)}."
     is_binary = board.objective.task == "binary"
+    sights = show_clips(board, shown, wish.clips, thumbnails) if shown else {}
+    reasons = {one.lacking for part in sights.values() for one in part}
     return BoardView(
         anchor,
         title,
@@ -155,7 +157,8 @@ def view_board(
         [gallery.hang(f"{stem}_{name}", drawn) for name, drawn in charts.items() if drawn],
         [view_system(system, board, gallery) for system in shown],
         omitted if left else "",
-        show_clips(board, shown, wish.clips, thumbnails) if shown else {},
+        sights,
+        f"No pictures of the clips: {reasons.pop()}." if len(reasons) == 1 and "" not in reasons else "",
         ("0: negative", "1: positive") if is_binary else ("−3", "+3"),
         f"Variants without a finished run: {', '.join(board.missing)}." if board.missing else "",
     )

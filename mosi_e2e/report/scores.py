@@ -105,7 +105,7 @@ def list_rows(system: System, board: Board) -> Iterator[ScoreRow]:
         limits = "" if interval is None else f"{show_limit(interval[0])}..{show_limit(interval[1])}"
         cells.append(Cell(show(seeds["mean"]), spread, limits, board.is_beyond_floor(key, interval)))
     yield ScoreRow("system", system.name, f"{len(system.runs)}", cells)
-    for stream in find_streams(system, board):
+    for stream in () if board.is_ablation else find_streams(system, board):
         scored = [
             board.objective.score(table.assign(score=table[stream]))
             for table in (run.tables[board.split] for run in system.runs)
@@ -147,7 +147,8 @@ def judge(board: Board) -> Notice:
     details = [*list_collapsed(board)]
     videos = board.table.video_id.nunique()
     if videos < FEW_VIDEOS:
-        details.append(f"Only {videos} videos were scored: intervals by video are rough then.")
+        told = "One video was" if videos == 1 else f"Only {videos} videos were"
+        details.append(f"{told} scored: intervals by video are rough or not defined then.")
     return Notice(notice.kind, notice.text, details)
 
 

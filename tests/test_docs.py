@@ -1,0 +1,238 @@
+"""The documentation: every command is understood, what is cheap is run, and the site is whole."""
+
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+import yaml
+from made_cache import make_cache
+from typed_commands import (
+    ROOT,
+    list_commands,
+    list_scripts,
+    run_command,
+    stand_in_project,
+    understand,
+)
+
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+TEXTS = {str(page.relative_to(ROOT / "docs")): page.read_text() for page in PAGES}
+TEXTS["CONTRIBUTING.md"] = (ROOT / "CONTRIBUTING.md").read_text()
+COMMANDS = [(page, command) for page, text in TEXTS.items() for command in list_commands(text)]
+OURS = [(page, command) for page, command in COMMANDS if command.module]
+# Commands of other programs, and why they are not run: each is here because somebody decided so.
+NOT_RUN = {
+    "source .venv/bin/activate": "changes the shell that it is typed into",
+    "tensorboard --logdir runs": "serves until it is stopped",
+    "ray start --head --port=6379": "needs a cluster; test_executor_ray.py starts one of its own",
+    "ray start --address=10.0.0.1:6379": "needs a cluster of several machines",
+}
+# Fetch what is not there, or need files of others: understood, not run.
+PARSED_ONLY = (
+    "checkpoints/",
+    "microsoft/wavlm",
+    "unaligned_50.pkl",
+    "mmmo_seq",
+    "COVAREP",
+    "configs/crossmodal",
+)
+
+
+def describe(value: object) -> str:
+    return value if isinstance(value, str) else value.line[:70]
+
+
+@pytest.mark.parametrize(("page", "command"), OURS, ids=describe)
+def test_every_command_is_understood(page, command):
+    """By its own parser and configuration loader: options, recipes, keys and values are right."""
+    understand(command)
+
+
+def test_commands_of_other_programs_are_known():
+    others = [command for _, command in COMMANDS if not command.module]
+    for command in others:
+        if command.words[0] == "make":
+            subprocess.run(["make", "--dry-run", command.words[1]], cwd=ROOT, check=True, capture_output=True)
+        else:
+            assert " ".join(command.words) in NOT_RUN, command.line
+    typed = {" ".join(command.words) for command in others}
+    assert [line for line in NOT_RUN if line not in typed] == []
+
+
+@pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if list_scripts(text)])
+def test_every_script_compiles(page):
+    for script in list_scripts(TEXTS[page]):
+        compile(script, page, "exec")
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    """A working directory with the recipes and small caches where the pages expect them."""
+    cache = make_cache(tmp_path / "made")
+    for name in ("sample", "mosi"):
+        shutil.copytree(cache, tmp_path / "cache" / name)
+    with stand_in_project(tmp_path):
+        yield tmp_path
+
+
+def run_page(page: str) -> None:
+    """Run what a page says, in its order."""
+    for command in list_commands(TEXTS[page]):
+        if not any(text in command.line for text in PARSED_ONLY):
+            assert run_command(command) == 0, command.line
+
+
+def run_scripts(page: str) -> dict:
+    """Run a page's scripts one after another, as in one session."""
+    names: dict = {}
+    for script in list_scripts(TEXTS[page]):
+        exec(compile(script, page, "exec"), names)
+    return names
+
+
+def test_the_page_about_the_cache_is_right(workplace, capsys):
+    names = run_scripts("cache.md")
+    assert names["picture"].shape == (32, 32, 3)
+    assert "'speech_is_pad': (2, " in capsys.readouterr().out
+    run_page("cache.md")
+    assert (workplace / "mosi.pack.pkl").is_file() and (workplace / "shards" / "mosi" / "index.csv").is_file()
+
+
+def test_the_page_about_the_pack_is_right(workplace):
+    run_page("notebook.md")
+    names = run_scripts("notebook.md")
+    assert names["arrays"]["behaviour"].shape[1] == 62
+    assert (workplace / "runs" / "late_fusion" / "metrics_valid.json").is_file()
+
+
+def test_the_page_about_metrics_is_right(capsys):
+    names = run_scripts("metrics.md")
+    assert names["scores"]["acc2_has0"] == pytest.approx(4 / 6)  # -0.5 and 0.0 are on the wrong side
+    assert names["scores"]["acc2_non0"] == pytest.approx(4 / 5)
+    assert "p_value" in capsys.readouterr().out
+
+
+def test_a_stream_and_an_encoder_of_ones_own_work_as_the_page_says(workplace, monkeypatch, capsys):
+    loudness, encoder = list_scripts(TEXTS["own_stream.md"])
+    exec(compile(loudness, "loudness.py", "exec"), {})
+    assert "loudness: " in capsys.readouterr().out
+    module = ModuleType("mosi_e2e.models.encoders.recurrent")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(encoder, "recurrent.py", "exec"), module.__dict__)
+    line = re.search(r'\+    "behaviour": "(.+)"', TEXTS["own_stream.md"]).group(1)
+    monkeypatch.setitem(import_module("mosi_e2e.models.encoders").ENCODERS, "behaviour", line)
+    run_page("own_stream.md")
+    weights = workplace / "runs" / "with_loudness" / "best" / "model.safetensors"
+    assert weights.is_file()
+    table = (workplace / "runs" / "with_loudness" / "predictions_test.csv").read_text()
+    assert "loudness" in table.splitlines()[0]
+    assert "recurrent" in (workplace / "runs" / "recurrent" / "config.yaml").read_text()
+    check_encoder(module.RecurrentEncoder)
+
+
+def check_encoder(encoder_class: type) -> None:
+    """A clip gives the same tokens alone and in a padded batch, and none where there is padding."""
+    torch.manual_seed(0)
+    encoder = encoder_class(encoder_class.config_class(width=8), 3).eval()
+    values, time = torch.randn(2, 6, 3), torch.arange(6.0).expand(2, 6)
+    is_pad = torch.arange(6) >= torch.tensor([6, 4])[:, None]
+    both = encoder(values, time, is_pad)
+    alone = encoder(values[1:, :4], time[1:, :4], is_pad[1:, :4])
+    torch.testing.assert_close(both.values[1, :4], alone.values[0])
+    assert not both.values[1, 4:].any()
+    assert encoder(values, time, torch.ones_like(is_pad)).values.isfinite().all()
+
+
+@pytest.mark.slow
+def test_the_pages_about_first_steps_and_experiments_run(workplace, sample_cache, capsys):
+    """On a raw set that is made already: the generator has tests of its own."""
+    shutil.rmtree(workplace / "cache" / "sample")
+    shutil.copytree(sample_cache.parent / "raw", workplace / "data" / "sample")
+    for page in ("getting_started.md", "experiments.md"):
+        for command in list_commands(TEXTS[page]):
+            if command.module in ("", "preprocessing.sample", "mosi_e2e.doctor", "mosi_e2e.search"):
+                continue
+            if "ablations" in command.line or "data/timing" in command.line:
+                continue  # hours; test_ablate.py runs small ones
+            assert run_command(command) == 0, command.line + capsys.readouterr().err
+    assert (workplace / "report" / "report.html").is_file()
+    assert (workplace / "runs" / "sample_late_fusion_repeat").is_dir()
+
+
+@pytest.mark.slow
+def test_the_page_about_own_data_runs(workplace, sample_cache, capsys):
+    raw = sample_cache.parent / "raw"
+    clips = sorted((raw / "clips").glob("*.mp4"))[:6]
+    rows = [f"{clip},v{n},1,{n - 2}.5,{('train', 'valid', 'test')[n % 3]}" for n, clip in enumerate(clips)]
+    folder = workplace / "data" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "labels.csv").write_text("path,video_id,clip_id,label,split\n" + "\n".join(rows) + "\n")
+    table = "label,score,video_id\n1,0.5,a\n-1,-0.2,a\n0,0.1,b\n2,1.5,c\n-2,-1,d\n"
+    for name in ("mine.csv", "train.csv"):
+        (workplace / name).write_text(table)
+    first = next(c for c in list_commands(TEXTS["getting_started.md"]) if "sample_crossmodal" in c.line)
+    assert run_command(first) == 0
+    run_page("own_data.md")
+    assert (workplace / "out" / "mine" / "predictions_test.csv").is_file()
+    assert (workplace / "metrics.json").is_file()
+
+
+def test_every_page_is_in_the_navigation():
+    text = (ROOT / "mkdocs.yml").read_text()
+    missing = [
+        page for page in TEXTS if page != "CONTRIBUTING.md" and not re.search(rf"\b{page}$", text, re.M)
+    ]
+    assert missing == []
+
+
+def test_the_settings_page_has_every_key(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    text = import_module("docs_hooks").list_settings()
+    for key, default in (
+        ("data.batch_size", "16"),
+        ("model.crossmodal.acoustics.stride", "4"),  # the section's own default, not its class's
+        ("model.crossmodal.tokens.NAME.width", "128"),
+        ("behaviour.openface.csv_dir", "empty"),
+        ("space.NAME.choices", "[]"),
+    ):
+        shown = default if default == "empty" else f"`{default}`"
+        assert f"| `{key}` | {shown} |" in text
+    described = re.findall(r"^\| `[\w.]+` \| [^|]+ \| (.*) \|$", text, re.M)
+    assert sum(map(bool, described)) > 0.7 * len(described)
+
+
+def test_the_citation_is_valid():
+    """The parts that the format (version 1.2.0) asks for, here and in each reference."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["version"] == version("mosi-e2e")
+    assert citation["authors"] == [{"name": "The mosi_e2e authors"}]
+    works = citation["references"]
+    assert all({"type", "title", "authors"} <= work.keys() for work in works)
+    assert all(re.fullmatch(r"10\.\d{4,}/\S+", work["doi"]) for work in works if "doi" in work)
+    named = " ".join(work["title"] for work in works).lower()
+    for name in ("multimodal transformer", "wav2vec 2.0", "openface 2.0", "opensmile", "sentiment intensity"):
+        assert name in named
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path):
+    mkdocs = str(Path(sys.executable).with_name("mkdocs"))
+    subprocess.run([mkdocs, "build", "--strict", "--quiet", "--site-dir", tmp_path], cwd=ROOT, check=True)
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > len(TEXTS)
+    fetching = (
+        r"""<(?:script|img|iframe)[^>]*src=["']?(https?:[^"' >]+)""",
+        r"""<link[^>]*rel=["']?stylesheet[^>]*href=["']?(https?:[^"' >]+)""",
+    )
+    for page in pages:
+        assert [found for what in fetching for found in re.findall(what, page.read_text())] == [], page.name
+    settings = (tmp_path / "settings.html").read_text()
+    assert "model.crossmodal.fusion.kind" in settings

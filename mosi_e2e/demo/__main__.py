@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from mosi_e2e.demo.limits import Limits, check_limits
 from mosi_e2e.demo.scoring import Scorer
 from mosi_e2e.demo.uploads import Uploads, open_folder
-from mosi_e2e.demo.worker import Opener
+from mosi_e2e.demo.worker import Opener, open_predictor
 from preprocessing.errors import UserError, command
 
 DEFAULT = Limits()
@@ -58,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_limits(limits)
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the web page needs Gradio; type: pip install 'mosi-e2e[demo]'")
-    from mosi_e2e.predict.predictor import Predictor
-
-    run_page(args.run, Predictor.open, limits, args.host, args.port)
+    run_page(args.run, open_predictor, limits, args.host, args.port)
     return 0
 
 
@@ -73,20 +72,41 @@ def run_page(model: Path, open_model: Opener, limits: Limits, host: str, port: i
         limits: what one request may cost.
         host, port: where to listen.
     """
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
-    )  # so that what is below ends in order
-    with open_folder() as root, everything_within(root):
-        from mosi_e2e.demo.app import Page
-        from mosi_e2e.demo.server import build_server, open_port, serve
+    # So that Ctrl-C and SIGTERM both leave through the doors below.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with (
+        open_folder() as root,
+        everything_within(root),
+        closing(open_port(host, port)) as taken,
+        closing(Scorer(model, open_model, limits)) as scorer,
+    ):
+        print("opening the model ...", flush=True)
+        opening = scorer.open()
+        from mosi_e2e.demo.app import Page  # takes seconds, while the other process opens the model
+        from mosi_e2e.demo.server import build_server, serve
 
-        with closing(open_port(host, port)) as taken, closing(Scorer(model, open_model, limits)) as scorer:
-            print("opening the model ...", flush=True)
-            about = scorer.open()
-            uploads = Uploads(root)
-            app = build_server(Page(scorer, uploads, limits, about), uploads, limits, host)
-            announce(host, taken.getsockname()[1])
-            serve(app, taken)
+        uploads = Uploads(root)
+        app = build_server(Page(scorer, uploads, limits, opening.result()), uploads, limits, host)
+        announce(host, taken.getsockname()[1])
+        serve(app, taken)
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """Take the port before anything slow is done.
+
+    Raises:
+        UserError: somebody else has it, or the address is none of this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        taken = socket.socket(family, kind, protocol)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {host} port {port}: {error.strerror}; type another one: --port {port + 1}"
+        ) from error
+    return taken
 
 
 @contextmanager

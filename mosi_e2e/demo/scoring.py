@@ -4,11 +4,11 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pebble import ProcessExpired
 
@@ -46,16 +46,13 @@ class Scorer:
         self._line: list[object] = []
         self._pool = open_pool(1)
 
-    def open(self) -> dict[str, Any]:
-        """Start the process and open the model in it.
+    def open(self) -> Future:
+        """Start the process, unless it runs, and open the model in it.
 
         Returns:
-            What `worker.describe_model` says of it.
-
-        Raises:
-            UserError: it cannot be opened.
+            What will be `worker.describe_model`'s answer, or the `UserError` that there is no model.
         """
-        return self._reopen().result()
+        return self._pool.schedule(worker.describe_model, args=(self.open_model, self.model))
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -101,7 +98,7 @@ class Scorer:
             yield future.result()
         finally:
             if future.cancel() or isinstance(future.exception(), Late | ProcessExpired):
-                self._reopen()
+                self.open()  # the process that takes its place has no model yet
 
     def _explain(self, error: BaseException) -> UserError:
         """What the visitor is told; what only the operator can mend goes to the log, too."""
@@ -111,10 +108,6 @@ class Scorer:
             return UserError(say_late(self.limits))
         LOG.error("scoring a video failed", exc_info=error)
         return UserError(SAY_DIED if isinstance(error, ProcessExpired) else SAY_BROKEN)
-
-    def _reopen(self):
-        """A process that has just started has no model yet: let it open one before it is asked."""
-        return self._pool.schedule(worker.describe_model, args=(self.open_model, self.model))
 
 
 def _read_progress(path: Path, seconds: float) -> Progress:

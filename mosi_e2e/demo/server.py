@@ -14,7 +14,6 @@ from mosi_e2e.demo.app import Page, make_head, make_theme
 from mosi_e2e.demo.guard import Guard
 from mosi_e2e.demo.limits import Limits
 from mosi_e2e.demo.uploads import Uploads
-from preprocessing.errors import UserError
 
 SWEEP_EVERY_S = 60
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -49,24 +48,6 @@ def build_server(page: Page, uploads: Uploads, limits: Limits, host: str) -> Fas
         theme=make_theme(),
         head=make_head(),
     )
-
-
-def open_port(host: str, port: int) -> socket.socket:
-    """Take the port before anything slow is done.
-
-    Raises:
-        UserError: somebody else has it, or the address is none of this machine's.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        taken = socket.socket(family, kind, protocol)
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(address)
-    except OSError as error:
-        raise UserError(
-            f"cannot listen on {host} port {port}: {error.strerror}; type another one: --port {port + 1}"
-        ) from error
-    return taken
 
 
 def serve(app: FastAPI, port: socket.socket) -> None:

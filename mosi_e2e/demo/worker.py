@@ -30,6 +30,15 @@ class Model(Protocol):
 Opener = Callable[[Path], Model]  # importable: it is sent to the process by name
 
 
+def open_predictor(model: Path) -> Model:
+    """A run folder's model."""
+    from mosi_e2e.predict.predictor import (
+        Predictor,
+    )  # torch comes with it, which the page itself does without
+
+    return Predictor.open(model)
+
+
 @dataclass(frozen=True)
 class Job:
     """One video to score.

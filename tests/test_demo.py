@@ -1,0 +1,354 @@
+"""The web page without a browser: limits, files that go, the scoring process, the words of a result."""
+
+import asyncio
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from demo_models import WINDOWS, make_result, open_obedient
+from made_clips import draw_number, make_tone, write_clip
+from pages_read import PageReader
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from mosi_e2e.demo import limits as says
+from mosi_e2e.demo.__main__ import main
+from mosi_e2e.demo.guard import FRAMING_BYTES, UPLOAD_ROUTE, Guard
+from mosi_e2e.demo.limits import Limits
+from mosi_e2e.demo.scoring import Progress, Scorer
+from mosi_e2e.demo.uploads import KEEP_S, PREFIX, Uploads, open_folder, remove_left_over
+from mosi_e2e.demo.view import describe_result, format_time, word_score
+from mosi_e2e.pages import render
+from mosi_e2e.tables import SYNTHETIC_NOTE
+from preprocessing.errors import UserError
+
+TIMEOUT_S = 2.5
+LIMITS = Limits(max_mb=1, max_minutes=0.1, timeout=TIMEOUT_S, max_waiting=1)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """The same clip under names that the model obeys, one of 7 seconds, and one that is no video."""
+    folder = tmp_path_factory.mktemp("clips")
+    clip = write_clip(folder / "good.mp4", map(draw_number, range(10)), sound=make_tone(0.4, 16_000, 150))
+    for name in ("hang", "slow", "die", "fail", "unfit"):
+        shutil.copyfile(clip, folder / f"{name}.mp4")
+    write_clip(folder / "long.mp4", map(draw_number, range(8)), times_ms=range(0, 8000, 1000))
+    (folder / "broken.mp4").write_bytes(b"no video at all" * 100)
+    return folder
+
+
+@pytest.fixture
+def clips(made, tmp_path) -> Path:
+    """In a folder of this test's own: the progress is written beside the clip."""
+    shutil.copytree(made, tmp_path / "clips")
+    return tmp_path / "clips"
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    scorer = Scorer(Path("runs/none"), open_obedient, LIMITS)
+    assert scorer.open().result() == {"synthetic": True}
+    yield scorer
+    scorer.close()
+
+
+def score(scorer: Scorer, video: Path) -> list:
+    """All that the page is told of one request."""
+
+    async def collect():
+        return [step async for step in scorer.score(video)]
+
+    steps = asyncio.run(collect())
+    video.with_name("progress.json").unlink()  # a request has a folder of its own
+    return steps
+
+
+def find_process(scorer: Scorer, clips: Path) -> int:
+    """Score a good clip, and return which process did."""
+    answer = score(scorer, clips / "good.mp4")[-1]
+    return int(answer.result["remarks"][0].removeprefix("process "))
+
+
+def refuse(scorer: Scorer, video: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        score(scorer, video)
+    return str(caught.value)
+
+
+def test_progress_comes_before_the_result(scorer, clips):
+    *steps, result = score(scorer, clips / "slow.mp4")
+    assert result.result["score"] == -1.26 and result.timeline.count("\n") == 1 + len(WINDOWS)
+    assert all(isinstance(step, Progress) for step in steps)
+    assert steps[-1].what == "opening the model" or steps[-1].share == 0.5
+    assert steps[-1].seconds > steps[0].seconds
+
+
+def test_a_hanging_video_is_ended_at_the_time_limit_and_the_next_is_scored(scorer, clips):
+    before = find_process(scorer, clips)
+    start = time.monotonic()
+    assert refuse(scorer, clips / "hang.mp4") == says.say_late(LIMITS)
+    assert TIMEOUT_S <= time.monotonic() - start < TIMEOUT_S + 2
+    after = find_process(scorer, clips)
+    assert after != before and not Path(f"/proc/{before}").exists()
+
+
+def test_a_dying_process_costs_its_own_video_only(scorer, clips):
+    assert refuse(scorer, clips / "die.mp4") == says.SAY_DIED
+    assert find_process(scorer, clips)
+
+
+def test_an_unforeseen_error_is_told_and_logged(scorer, clips, caplog):
+    assert refuse(scorer, clips / "fail.mp4") == says.SAY_BROKEN
+    assert "nobody foresaw this" in caplog.text
+    assert find_process(scorer, clips)
+
+
+def test_too_long_and_unreadable_videos_are_refused_with_what_to_do(scorer, clips):
+    assert "limit is 6 seconds: cut a shorter piece" in refuse(scorer, clips / "long.mp4")
+    assert "Save it as MP4" in refuse(scorer, clips / "broken.mp4")
+    assert refuse(scorer, clips / "unfit.mp4") == "The video cannot be scored: it is unfit"
+
+
+def test_one_is_scored_one_waits_and_the_third_is_sent_away(scorer, clips):
+    async def crowd():
+        first, second, third = (scorer.score(clips / "slow.mp4") for _ in range(3))
+        async with aclosing(first), aclosing(second), aclosing(third):
+            started, waiting = await anext(first), await anext(second)
+            with pytest.raises(UserError) as full:
+                await anext(third)
+            results = [[step async for step in line][-1] for line in (first, second)]
+            return started, waiting, str(full.value), results
+
+    started, waiting, full, results = asyncio.run(crowd())
+    assert (started.ahead, waiting.ahead) == (0, 1)
+    assert full == says.say_line_full(LIMITS) and "1 video waiting" in full
+    assert [one.result["score"] for one in results] == [-1.26, -1.26]
+
+
+def test_who_leaves_gives_the_place_up_and_the_process_ends(scorer, clips):
+    process = find_process(scorer, clips)
+
+    async def leave():
+        async with aclosing(scorer.score(clips / "hang.mp4")) as steps:
+            async for step in steps:
+                if step.share:
+                    return
+
+    start = time.monotonic()
+    asyncio.run(leave())
+    assert time.monotonic() - start < TIMEOUT_S
+    assert find_process(scorer, clips) != process
+
+
+def upload(uploads: Uploads, content: bytes = b"video", name: str = "my clip.MP4") -> Path:
+    """As Gradio does: in a folder that is named after the content."""
+    path = uploads.incoming / content.hex() / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def list_files(root: Path) -> list[str]:
+    return sorted(path.name for path in root.rglob("*") if path.parent != root)
+
+
+def test_a_claimed_upload_leaves_nothing_whatever_happens(tmp_path):
+    uploads = Uploads(tmp_path)
+    path = upload(uploads)
+    uploads.hold("a", path)
+
+    def fail(video: Path):
+        assert video.read_bytes() == b"video" and video.suffix == ".mp4" and not path.exists()
+        (video.parent / "left").mkdir()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), uploads.claim("a", path) as video:
+        fail(video)
+    assert list_files(tmp_path) == []
+    with pytest.raises(UserError, match="choose the file again"), uploads.claim("a", path):
+        pass
+    assert list_files(tmp_path) == []
+
+
+def test_an_upload_goes_when_another_takes_its_place_or_the_visitor_leaves(tmp_path):
+    uploads = Uploads(tmp_path)
+    first = upload(uploads, b"first")
+    uploads.hold("a", first)
+    second = upload(uploads, b"second")
+    uploads.hold("a", second)
+    assert not first.exists() and second.exists()
+    uploads.hold("a", None)
+    assert list_files(tmp_path) == []
+
+
+def test_equal_uploads_of_two_visitors_do_not_take_each_other_away(tmp_path):
+    uploads = Uploads(tmp_path)
+    for visitor in "ab":
+        path = upload(uploads)
+        uploads.hold(visitor, path)
+    with uploads.claim("a", path) as video:
+        assert video.read_bytes() == b"video"
+    assert path.exists()
+    with uploads.claim("b", path) as video:
+        assert video.read_bytes() == b"video"
+    assert list_files(tmp_path) == []
+
+
+def test_what_is_old_is_swept_and_what_is_new_stays(tmp_path):
+    uploads = Uploads(tmp_path)
+    old, new = upload(uploads, b"old"), upload(uploads, b"new")
+    part = uploads.incoming / "tmpabc"  # of an upload that was broken off
+    part.write_bytes(b"x" * 10)
+    past = time.time() - KEEP_S - 1
+    for path in (old, part):
+        os.utime(path, (past, past))
+    assert uploads.count_bytes() == 16
+    uploads.sweep()
+    assert list_files(tmp_path) == sorted([b"new".hex(), new.name])
+
+
+def test_the_folder_goes_at_the_end_and_after_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def fail(root: Path):
+        (root / "file").touch()
+        remove_left_over(tmp_path)
+        assert root.is_dir()  # its process lives
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), open_folder() as root:
+        fail(root)
+    assert not root.exists()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / f"{PREFIX}{gone.pid}-abc").mkdir()
+    remove_left_over(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_guard_refuses_by_length_before_it_reads(tmp_path):
+    uploads = Uploads(tmp_path)
+    reached = []
+
+    async def take(request):
+        reached.append(len(await request.body()))
+        return PlainTextResponse("ok")
+
+    routes = [Route(UPLOAD_ROUTE, take, methods=["POST"])]
+    client = TestClient(Guard(Starlette(routes=routes), LIMITS, uploads))
+    most = LIMITS.max_bytes + FRAMING_BYTES
+    assert client.post(UPLOAD_ROUTE, content=b"x" * most).status_code == 200
+    large = client.post(UPLOAD_ROUTE, content=b"x" * (most + 1))
+    assert large.status_code == 413 and "cut a shorter piece" in large.text
+    assert (
+        client.post(UPLOAD_ROUTE, content=iter([b"x"])).status_code == 411
+    )  # sent in chunks of no said length
+    (uploads.incoming / "full").write_bytes(b"x" * LIMITS.max_disk_bytes)
+    full = client.post(UPLOAD_ROUTE, content=b"x")
+    assert full.status_code == 507 and full.text == says.SAY_DISK_FULL
+    assert reached == [most]
+    assert "default-src 'self'" in full.headers["content-security-policy"]
+
+
+def show(name: str = "clip.mp4", **changes) -> dict:
+    """What the page shows of the made result."""
+    return describe_result(make_result(remarks=["one remark"]).to_dict() | changes, "a,b\n1,2\n", name)
+
+
+def test_the_score_is_told_in_words_and_on_the_scale():
+    shown = show()
+    assert (shown["score"], shown["word"], shown["kind"]) == ("−1.26", "slightly negative", "negative")
+    assert shown["place"] == 29.0 and shown["interval"] == {"left": 18.33, "right": 40.0}
+    sentences = " ".join(shown["sentences"])
+    assert "negative, with a probability of 17 % for positive" in sentences and "off by 0.85" in sentences
+    assert "90 % interval: −1.90 to −0.60 (MC dropout: 30 draws)" in sentences
+    assert [word_score(one) for one in (-9, 0.49, 2.6)] == [
+        "strongly negative",
+        "neutral",
+        "strongly positive",
+    ]
+    plain = show(interval=None, probability=None, model={"test_mae": None})
+    assert plain["sentences"] == ["Class: negative."] and plain["interval"] is None
+
+
+def points(path: str) -> np.ndarray:
+    return np.array(path.strip("MZ").replace("L", " ").split(), float).reshape(-1, 2)
+
+
+def test_the_curve_is_a_staircase_with_its_interval_and_breaks_where_there_is_no_score():
+    first, second = show()["curve"]
+    line = points(first["line"])
+    np.testing.assert_allclose(line[:, 0], [0, 250, 250, 375, 375, 500])
+    np.testing.assert_allclose(line[:, 1], [56.7, 56.7, 25, 25, 46.7, 46.7])
+    band = points(first["band"])
+    np.testing.assert_allclose(band[:6, 1] + 10, band[:5:-1, 1], atol=0.11)  # 0.6 of 6 between the two edges
+    assert (band[:6, 1] < line[:, 1]).all()
+    assert second["line"].startswith("M750.0 0.0")  # a score beyond the scale stays in sight
+    blind = [window | {"low": None, "high": None} for window in make_result().to_dict()["timeline"]]
+    assert show(timeline=blind)["curve"][0]["band"] == ""
+
+
+def test_seconds_moments_times_and_bars():
+    shown = show()
+    assert shown["effects"] == "M0.0 50H125.0V100.0H0.0ZM125.0 50H250.0V25.0H125.0Z"
+    assert shown["moments"][0] == ("Highest: +5.00 at 0:06", 6.0) and shown["moments"][2][1] == 0.0
+    assert show(timeline=make_result().to_dict()["timeline"][:1], deciding=None)["moments"] == []
+    assert [format_time(t) for t in (0, 7.04, 59.96, 61.5, 600)] == [
+        "0:00",
+        "0:07",
+        "1:00",
+        "1:01.5",
+        "10:00",
+    ]
+    face, speech, behaviour = shown["bars"]
+    assert (face.text, face.left, face.width, face.alone) == ("−1.10", 0.0, 50.0, "−0.20")
+    assert (speech.left, speech.width, speech.is_positive) == (50.0, 20.0, True)
+    assert (behaviour.text, behaviour.alone) == ("missing", "–") and shown["others"] == [(2, "–")]
+
+
+def test_the_downloads_hold_the_result_under_the_visitors_name():
+    whole, table = show("my clip.mp4")["downloads"]
+    content = json.loads(base64.b64decode(whole.address.partition(",")[2]))
+    assert content == make_result(remarks=["one remark"]).to_dict() | {"video": "my clip.mp4"}
+    assert (whole.name, table.name) == ("my clip.json", "my clip.csv")
+    assert base64.b64decode(table.address.partition(",")[2]) == b"a,b\n1,2\n"
+
+
+def test_a_result_is_well_formed_and_what_others_named_is_escaped():
+    name = '"><script>alert(1)</script>.mp4'
+    page = PageReader(render("demo_result.html", show(name, remarks=["<b>bold</b>", SYNTHETIC_NOTE])))
+    assert page.faults == [] and page.all("script") == [] and page.all("b") == []
+    assert name in page.text and "<b>bold</b>." in page.text and "SYNTHETIC" not in page.text
+    assert page.all("video")[0]["aria-label"]
+
+
+def test_wrong_options_say_what_to_type(capsys):
+    for words, told in (
+        (["--max-mb", "0"], "--max-mb 100"),
+        (["--max-waiting", "-1"], "--max-waiting 8"),
+        (["--timeout", "nan"], "--timeout 300"),
+    ):
+        assert main(["runs/none", *words]) == 2
+        error = capsys.readouterr().err
+        assert told in error and error.count("\n") == 1
+
+
+def test_a_taken_port_is_told_before_the_model_is_opened(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["runs/none", "--port", str(port)]) == 2
+    assert f"--port {port + 1}" in capsys.readouterr().err

@@ -1,0 +1,333 @@
+"""The web page in a real browser: a real video goes up, its score comes back, nothing stays."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import SHARED
+from launched import ROOT, free_port
+from made_cache import make_cache
+from made_clips import write_clip
+from made_set import write_face
+from tiny_models import MODELS, TINY_CROSS, tiny_model
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.data.dataset import DataConfig
+from mosi_e2e.engine.checkpoint import cache_facts, save_model
+from preprocessing.store import ClipStore
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs the extra dev (playwright)")
+pytest.importorskip("gradio", reason="needs the extra demo (Gradio)")
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
+    "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
+)
+REAL_CLIP = SHARED / "data/clips/real/openvna_no_re_asr_raw.mp4"
+PATIENCE_MS = 60_000
+LIMITS = ("--max-mb", "2", "--max-minutes", "0.5")
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs the browser /usr/bin/chromium")
+
+
+class Server:
+    """`python -m mosi_e2e.demo` in a process of its own."""
+
+    def __init__(self, run: Path, temporary: Path, *words: str):
+        self.temporary, self.port = temporary, free_port()
+        self.address = f"http://127.0.0.1:{self.port}/"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mosi_e2e.demo", str(run), "--port", str(self.port), *words],
+            cwd=ROOT,
+            env=os.environ | {"TMPDIR": str(temporary), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait(self) -> None:
+        for line in self.process.stdout:
+            if line.startswith("open http://127.0.0.1:"):
+                return
+        raise AssertionError("the page did not start")
+
+    def files(self) -> list[str]:
+        """All that lies in the temporary folder."""
+        return [str(path) for path in self.temporary.rglob("*") if path.is_file()]
+
+    def wait_until_empty(self) -> None:
+        deadline = time.monotonic() + 20
+        while self.files() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert self.files() == []
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run folder with a tiny model of random weights."""
+    root = tmp_path_factory.mktemp("demo")
+    store = ClipStore(make_cache(root / "made"))
+    fusion = replace(TINY_CROSS.fusion, dropout=0.1)  # for the interval
+    config = replace(MODELS["crossmodal"], crossmodal=replace(TINY_CROSS, fusion=fusion))
+    settings = RunConfig(data=DataConfig(cache=str(store.root)), model=config)
+    save_model(
+        root / "run" / "best", tiny_model(config, store), settings, cache_facts(store, config, [0.0, 1.0])
+    )
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def server(run, tmp_path_factory) -> Iterator[Server]:
+    server = Server(run, tmp_path_factory.mktemp("temporary"), *LIMITS)
+    server.wait()
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, server):
+    """Opens the page at a width; afterwards nothing must have been asked of any other address."""
+    asked, contexts = [], []
+
+    def open_at(width: int):
+        context = browser.new_context(viewport={"width": width, "height": 800})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(server.address)
+        page.wait_for_selector("#clip input[type=file]", state="attached")
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert len(asked) > 5
+    assert [url for url in asked if not url.startswith((server.address, "data:", "blob:"))] == []
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """A real clip of a speaking person where there is one, else a portrait and a tone."""
+    return REAL_CLIP if REAL_CLIP.exists() else write_face(tmp_path_factory.mktemp("c") / "face.mp4", 1, 3.0)
+
+
+def choose(page, path: Path) -> None:
+    page.set_input_files("#clip input[type=file]", str(path))
+
+
+def score(page, path: Path) -> None:
+    choose(page, path)
+    page.click("#start:not([disabled])")
+    page.wait_for_selector("#result-title")
+    page.wait_for_function("document.querySelector('#player').readyState > 0")
+
+
+def player(page, what: str):
+    return page.evaluate(f"document.querySelector('#player').{what}")
+
+
+def overflow(page) -> int:
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def download(page, name: str) -> str:
+    with page.expect_download() as caught:
+        page.click(f"a[download$='.{name}']")
+    return caught.value.path().read_text()
+
+
+def test_a_video_goes_up_and_its_score_comes_back_linked_with_the_player(open_page, server, clip):
+    page = open_page(1280)
+    assert "synthetic clips" in page.inner_text("#synthetic")
+    assert "2 MB and 30 seconds" in page.inner_text("#limits")
+    choose(page, clip)
+    page.wait_for_selector("#start:not([disabled])")
+    assert any(name.endswith(clip.name) for name in server.files())
+    page.click("#start")
+    page.wait_for_selector("#progress")
+    page.wait_for_selector("#result-title")
+    server.wait_until_empty()  # the page still shows all of it
+
+    shown = page.inner_text(".score .figure")
+    result = json.loads(download(page, "json"))
+    assert shown == f"{result['score']:+.2f}".replace("-", "−")
+    assert f"{result['interval']['high']:+.2f}".replace("-", "−") in page.inner_text(".score")
+    assert "disagrees with itself" in page.inner_text(".score") and result["video"] == clip.name
+    table = download(page, "csv").splitlines()
+    assert table[0].startswith("person,start_s,end_s,score") and len(table) == 1 + len(result["timeline"])
+    assert page.locator(".streams tbody tr").count() == len(result["contribution"])
+
+    page.wait_for_function("document.querySelector('#player').readyState > 0")
+    duration = result["duration_s"]
+    box = page.locator("#timeline").bounding_box()
+    page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 20)
+    assert player(page, "currentTime") == pytest.approx(0.75 * duration, abs=0.05 * duration)
+    before = page.evaluate("parseFloat(document.querySelector('#cursor').style.left)")
+    assert before == pytest.approx(75, abs=1)
+    page.evaluate(
+        "document.querySelector('#player').currentTime = 0; document.querySelector('#player').play()"
+    )
+    page.wait_for_function("document.querySelector('#player').currentTime > 0.3")
+    page.evaluate("document.querySelector('#player').pause()")
+    page.wait_for_function("parseFloat(document.querySelector('#cursor').style.left) < 70")
+    place = page.evaluate("parseFloat(document.querySelector('#cursor').style.left)")
+    assert 0 < place == pytest.approx(100 * player(page, "currentTime") / duration, abs=5)
+
+
+def test_on_a_phone_and_by_keyboard_alone(open_page, server, clip):
+    page = open_page(390)
+    assert overflow(page) <= 0
+    focus = "document.activeElement.getAttribute('aria-label') || document.activeElement.id"
+    page.keyboard.press("Tab")
+    assert "upload" in page.evaluate(focus)
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(str(clip))
+    page.wait_for_selector("#start:not([disabled])")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate(focus) == "start":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#result-title")
+    page.wait_for_function("document.querySelector('#player').readyState > 0")
+    assert page.evaluate(focus) == "result-title"
+    assert overflow(page) <= 0
+    page.focus("#player")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "timeline":
+            break
+    page.keyboard.press("ArrowRight")
+    first = player(page, "currentTime")
+    page.keyboard.press("ArrowRight")
+    assert 0 < first < player(page, "currentTime")
+    assert re.match(r"0:0\d\.\d, score [+−]\d", page.get_attribute("#timeline", "aria-valuetext"))
+    page.keyboard.press("Space")
+    page.wait_for_function("!document.querySelector('#player').paused")
+    page.keyboard.press("Space")
+    page.wait_for_function("document.querySelector('#player').paused")
+    page.keyboard.press("Home")
+    assert player(page, "currentTime") == 0
+    page.click("#again")
+    page.wait_for_selector("#clip input[type=file]", state="attached")
+    assert page.locator("#result-title").count() == 0
+    server.wait_until_empty()
+
+
+def test_what_is_refused_is_told_with_what_to_do_and_the_page_goes_on(open_page, server, tmp_path):
+    page = open_page(390)
+    large = tmp_path / "large.mp4"
+    large.write_bytes(b"x" * 2_100_000)
+    choose(page, large)
+    page.wait_for_selector("#hint.warning")
+    assert "The limit is 2 MB: cut a shorter piece" in page.inner_text("#hint")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video" * 100)
+    for path, told in (
+        (broken, "Save it as MP4"),
+        (write_long(tmp_path / "long.mp4"), "limit is 30 seconds"),
+    ):
+        choose(page, path)
+        page.click("#start:not([disabled])")
+        page.wait_for_selector(f"#problem:has-text('{told}')")
+        assert overflow(page) <= 0
+    server.wait_until_empty()
+    choose(page, write_long(tmp_path / "left.mp4", seconds=3))
+    page.wait_for_selector("#start:not([disabled])")
+    assert server.files() != []
+    page.context.close()  # the visitor leaves without a score
+    server.wait_until_empty()
+
+
+def write_long(path: Path, seconds: int = 40) -> Path:
+    """A grey picture, once a second."""
+    import numpy as np
+
+    return write_clip(
+        path, [np.full((96, 128, 3), 90, np.uint8)] * seconds, times_ms=range(0, 1000 * seconds, 1000)
+    )
+
+
+@pytest.mark.slow
+def test_a_recording_is_scored(open_page, server):
+    page = open_page(390)
+    page.click("button[aria-label='Capture from camera']")
+    page.click("text=Click to Access Webcam")
+    page.click("button[aria-label='start recording']:has-text('Record')")
+    page.wait_for_timeout(4000)
+    page.click("button[aria-label='start recording']:has-text('Stop')")
+    page.click("#start:not([disabled])")
+    page.wait_for_selector("#result-title")
+    assert json.loads(download(page, "json"))["duration_s"] > 1
+    server.wait_until_empty()
+
+
+@pytest.mark.slow
+def test_who_stops_gets_the_empty_page_back_and_the_next_video_is_scored(open_page, server, clip, tmp_path):
+    page = open_page(1280)
+    choose(page, write_face(tmp_path / "longer.mp4", 1, 25))
+    page.click("#start:not([disabled])")
+    page.wait_for_selector("#progress:has-text('picture')")
+    page.click("#stop")
+    page.wait_for_selector("#clip input[type=file]", state="attached")
+    server.wait_until_empty()
+    score(page, clip)
+
+
+@pytest.mark.slow
+def test_a_request_beyond_its_time_is_ended_and_told(browser, run, tmp_path, clip):
+    server = Server(run, tmp_path, "--timeout", "0.2")
+    server.wait()
+    page = browser.new_page()
+    page.goto(server.address)
+    page.wait_for_selector("#clip input[type=file]", state="attached")
+    choose(page, clip)
+    page.click("#start:not([disabled])")
+    page.wait_for_selector("#problem:has-text('limit of 0.2 seconds')", timeout=PATIENCE_MS)
+    page.close()
+    server.end()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_this_machine_is_listened_to_and_only_under_its_own_name(server):
+    import httpx
+
+    assert httpx.get(server.address).status_code == 200
+    assert httpx.get(server.address, headers={"Host": "elsewhere.example"}).status_code == 400
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing; says under which address others see this machine
+        outside = probe.getsockname()[0]
+    if outside.startswith("127."):
+        pytest.skip("this machine has no address but its own")
+    with socket.socket() as other:
+        assert other.connect_ex((outside, server.port)) != 0
+
+
+def test_the_folder_is_gone_when_the_page_ends(server):
+    assert server.files() == [] and len(list(server.temporary.iterdir())) == 1
+    server.end()
+    assert list(server.temporary.iterdir()) == []

@@ -32,7 +32,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(INSTALL) --no-deps -e .
 	@touch $@
 
-demo: $(INSTALLED) ## sample set → cache → both models trained → one table of the test split
+demo: $(INSTALLED) ## sample set → cache → both models trained → one table of the test split, and a report
 	@bash scripts/demo.sh
 
 test: $(INSTALLED) ## all tests but the slow ones
@@ -60,4 +60,4 @@ system: ## the two system libraries that MediaPipe needs
 	@bash scripts/system_libraries.sh
 
 clean: ## remove what the demo made; .venv stays
-	rm -rf data/sample cache/sample runs/sample_late_fusion runs/sample_crossmodal
+	rm -rf data/sample cache/sample runs/sample_late_fusion runs/sample_crossmodal report

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job on the sample set, from raw clips to one table. Each step is a command of the README.
+# The main job on the sample set, from raw clips to one table and a page. Each step is a command of the README.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin
@@ -20,4 +20,6 @@ step "4. train the cross-modal transformer: runs/sample_crossmodal"
 train sample_crossmodal
 step "5. the test split, scored once with the weights that were best on valid"
 "$bin/python" -m mosi_e2e.evaluate runs/sample_late_fusion runs/sample_crossmodal --split test
-printf '\ndone in %d s. Curves: runs/*/curves.png. Next: README.md, "Real MOSI".\n' $((SECONDS - started))
+step "6. a page about both: report/"
+"$bin/python" -m mosi_e2e.report runs/sample_late_fusion runs/sample_crossmodal --out report
+printf '\ndone in %d s. Open report/index.html. Next: README.md, "Real MOSI".\n' $((SECONDS - started))

@@ -131,6 +131,7 @@ def test_markdown_and_figures_say_the_same(runs, page):
     text = (out / "report.md").read_text()
     table = read(runs / "cross")
     assert f"{score_regression(table.label, table.score)['mae']:.3f} [" in text
+    assert "| late: visual alone |" in text and "| floor: train mean |" in text
     named = set(re.findall(r"\]\((figures/[^)]+)\)", text))
     assert named == {f"figures/{path.name}" for path in (out / "figures").glob("*.png")}
     assert {path.stem for path in out.glob("figures/*.png")} == {

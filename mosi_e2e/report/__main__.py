@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 from mosi_e2e.data.dataset import SPLITS
 from mosi_e2e.pages import write_page
 from mosi_e2e.report.gallery import Gallery
@@ -36,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"--{name} must be 0 or more, but is {value}; type for example --{name} 4")
     runs, strays = read_runs(args.runs)
     wish = Wish(args.split, args.reference, args.detail, args.clips, args.cache)
-    report = make_report(runs, strays, wish, Gallery(args.out / "figures"))
+    with tqdm(desc="drawing", unit=" figures", delay=0.5) as bar:
+        report = make_report(runs, strays, wish, Gallery(args.out / "figures", bar))
     path = write_page(args.out, "report.html", report.context())
     write_atomic(args.out / "report.md", write_markdown(report).encode())
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {len(runs)} runs; open it in a browser")

@@ -1,5 +1,7 @@
 """One system in pictures. Pure: a system comes in, drawings go out."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from contourpy import contour_generator
@@ -243,7 +245,7 @@ def draw_videos(system: System, board: Board) -> Drawing:
     )
 
 
-def tell_clip(clip, board: Board, seeds: int) -> str:
+def tell_clip(clip: Any, board: Board, seeds: int) -> str:
     """One line about a clip."""
     if board.objective.task == "binary":
         text = f"label {clip.label:+.2f}, probability {clip.score:.2f}"

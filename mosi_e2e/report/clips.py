@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -139,7 +140,15 @@ def show_clips(
     }
 
 
-def make_sight(clip, board: Board, systems, scores, store, thumbnails: Thumbnails) -> Sight:
+def make_sight(
+    clip: Any,
+    board: Board,
+    systems: Sequence[System],
+    scores: Sequence[Mapping[str, float]],
+    store: ClipStore | str,
+    thumbnails: Thumbnails,
+) -> Sight:
+    """One row of `rank_clips` with the systems' scores, by clip, on one scale."""
     is_binary = board.objective.task == "binary"
     pictures, lacking = thumbnails.pick(store, clip.clip_id, clip.label)
     marks = [

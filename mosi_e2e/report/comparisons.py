@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mosi_e2e.metrics import score_regression
@@ -140,13 +141,13 @@ def draw_differences(board: Board) -> Drawing | None:
     )
 
 
-def open_rows(count: int):
+def open_rows(count: int) -> tuple[Figure, Axes]:
     """A figure whose height goes with its rows."""
     figure = Figure(figsize=(WIDTH, 1.5 + 0.36 * max(count, 3)), layout="constrained")
     return figure, figure.subplots()
 
 
-def name_rows(ax, names: Sequence[str], room: float = 0.6) -> None:
+def name_rows(ax: Axes, names: Sequence[str], room: float = 0.6) -> None:
     ax.set_yticks(range(len(names)), [shorten(name, 22) for name in names], fontsize=8)
     ax.set_ylim(len(names) - 1 + room, -room)
     ax.tick_params(axis="y", length=0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from mosi_e2e.pages import Picture, draw_svg, embed
 from preprocessing.store import write_atomic
@@ -72,10 +73,15 @@ class Exhibit:
 
 
 class Gallery:
-    """Stores figures in `folder`, each under a name of its own."""
+    """Stores figures, each under a name of its own.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    Args:
+        folder: where to.
+        bar: counts them for those who wait.
+    """
+
+    def __init__(self, folder: Path, bar: tqdm):
+        self.folder, self._bar = folder, bar
         self._stems: set[str] = set()
 
     def hang(self, name: str, drawing: Drawing) -> Exhibit:
@@ -90,6 +96,7 @@ class Gallery:
         FigureCanvasAgg(drawing.figure).print_png(png, metadata={"Software": None})  # savefig draws it twice
         write_atomic(self.folder / f"{stem}.svg", svg)
         write_atomic(self.folder / f"{stem}.png", png.getvalue())
+        self._bar.update()
         return Exhibit(replace(picture, source=embed(svg, "image/svg+xml")), stem, spots)
 
     def _choose_stem(self, name: str) -> str:

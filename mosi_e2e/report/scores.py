@@ -67,11 +67,14 @@ class ScoreTable:
     notes: Sequence[str]
 
     def flatten(self) -> Table:
-        """For Markdown."""
-        rows = [
-            [f"floor: {r.name}" if r.kind == "floor" else r.name, r.seeds, *(c.text for c in r.cells)]
-            for r in self.rows
-        ]
+        """For Markdown, where a row must say by itself what it belongs to."""
+        rows, system = [], ""
+        for row in self.rows:
+            system = row.name if row.kind == "system" else system
+            name = {"system": system, "part": f"{system}: {row.name}", "floor": f"floor: {row.name}"}[
+                row.kind
+            ]
+            rows.append([name, row.seeds, *(cell.text for cell in row.cells)])
         return Table(self.caption, ["system", "seeds", *self.columns], rows)
 
 

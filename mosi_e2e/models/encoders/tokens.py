@@ -1,6 +1,5 @@
 """Streams that are tables already: behaviour tokens, low-level descriptors, functionals."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -122,7 +121,7 @@ class TokenEncoder(nn.Module):
 
 def _missing(n_rows: int, stride: int) -> int:
     """Rows that are missing from the last, incomplete token."""
-    return math.ceil(n_rows / stride) * stride - n_rows
+    return (n_rows + stride - 1) // stride * stride - n_rows  # whole numbers: a length may be a symbol
 
 
 def _join_times(

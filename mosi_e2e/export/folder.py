@@ -1,0 +1,165 @@
+"""The model folder: all that others need to use a trained model, and to judge it.
+
+model/
+├── README.md            model card: data, scores with intervals and floors, limits, licences, provenance
+├── model.safetensors    weights, and the train split's statistics
+├── config.yaml          settings of the run; encoders are rebuilt from it, without the hub
+├── facts.json           what the model must know of its cache: columns, how each stage was made, train labels
+├── preprocessing.yaml   settings that make such a cache of other clips: python -m preprocessing --config ...
+├── features.json        per token stream: name, mean and standard deviation of each column
+├── config.json          the model in a few words, for the hub
+├── environment.json     command, commit and packages of the run, recipes of the cache
+└── metrics_<split>.json scores of each split that was scored
+
+A run folder holds the same in other places, and is read alike. `model.onnx` and `model.pt2` may lie beside.
+"""
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.data.streams import find_source
+from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, load_model, save_model
+from mosi_e2e.export.card import write_card
+from mosi_e2e.models import list_streams
+from preprocessing.errors import UserError
+from preprocessing.settings import dump_config, load_config
+from preprocessing.stages import recover_config
+from preprocessing.store import STAGES, write_atomic
+
+FORMAT_VERSION = 1
+RECORDS = ("README.md", "environment.json", "metrics_train.json", "metrics_valid.json", "metrics_test.json")
+DERIVED = ("preprocessing.yaml", "features.json", "config.json")
+FILES = (WEIGHTS, "config.yaml", "facts.json", *RECORDS, *DERIVED)
+FOLDERS = re.compile(r"(?:~|\.\.|[A-Za-z]:)?[/\\](?:[^/\\=,\s]+[/\\])+")  # those of an absolute path
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model and what is known of it.
+
+    Attributes:
+        network: in eval mode.
+        config: of its run.
+        facts: what it knows of the cache that it was trained on.
+        records: the files of `RECORDS` that there are.
+    """
+
+    network: nn.Module
+    config: RunConfig
+    facts: CacheFacts
+    records: dict[str, bytes]
+
+
+def read_folder(path: Path) -> TrainedModel:
+    """Read a run folder, its `best/`, or a model folder.
+
+    Raises:
+        UserError: there is no model.
+    """
+    if (path / WEIGHTS).is_file() and path.name == "best" and (path.parent / "environment.json").is_file():
+        path = path.parent
+    if (path / WEIGHTS).is_file():
+        network, config, facts = load_model(path)
+        records = {name: (path / name).read_bytes() for name in RECORDS if (path / name).is_file()}
+        records.setdefault("README.md", write_card(config, config, facts, records).encode())
+        return TrainedModel(network, config, facts, records)
+    check_run(path)
+    network, config, facts = load_model(path / "best")
+    config = dataclasses.replace(
+        config,
+        out=hide_folders(config.out),
+        data=dataclasses.replace(config.data, cache=hide_folders(config.data.cache)),
+    )
+    records = {name: (path / name).read_bytes() for name in RECORDS[2:] if (path / name).is_file()}
+    if (path / "environment.json").is_file():
+        records["environment.json"] = clean_environment((path / "environment.json").read_bytes())
+    trained = load_config(RunConfig, path / "config.yaml") if (path / "config.yaml").is_file() else config
+    records["README.md"] = write_card(config, trained, facts, records).encode()
+    return TrainedModel(network, config, facts, records)
+
+
+def check_run(path: Path) -> None:
+    """Refuse what holds no trained model, and say what to type."""
+    if not path.is_dir():
+        near = sorted(str(run) for run in path.parent.glob("*") if (run / "best" / WEIGHTS).is_file())
+        raise UserError(
+            f"there is no run {path}; "
+            + (
+                f"type one of: {', '.join(near)}"
+                if near
+                else "train one: accelerate launch -m mosi_e2e.train --config configs/sample_late_fusion.yaml"
+            )
+        )
+    if not (path / "best" / WEIGHTS).is_file():
+        runs = sorted(str(run) for run in path.glob("*") if (run / "best" / WEIGHTS).is_file())
+        raise UserError(
+            f"{path} has no best/{WEIGHTS}, so there is no trained model in it; "
+            + (
+                f"type one of the runs in it: {', '.join(runs)}"
+                if runs
+                else "let the run end its first epoch: accelerate launch -m mosi_e2e.train --config "
+                f"{path}/config.yaml --resume"
+                if (path / "config.yaml").is_file()
+                else "name a run folder (runs/NAME) or a model folder"
+            )
+        )
+
+
+def write_folder(folder: Path, trained: TrainedModel) -> None:
+    """Write a model folder; files of it that are there are replaced."""
+    network, config, facts = trained.network, trained.config, trained.facts
+    for name, content in trained.records.items():
+        write_atomic(folder / name, content)
+    if facts.stages.keys() & set(STAGES):
+        settings = recover_config(facts.stages)
+        write_atomic(folder / "preprocessing.yaml", dump_config(settings).encode())
+    about = {
+        "library": "mosi_e2e",
+        "format": FORMAT_VERSION,
+        "architecture": config.model.name,
+        "task": config.task,
+        "streams": list_streams(config.model),
+    }
+    _write_json(folder / "config.json", about)
+    _write_json(folder / "features.json", list_features(network, facts))
+    save_model(folder, network, config, facts)
+
+
+def list_features(network: nn.Module, facts: CacheFacts) -> dict[str, list[dict]]:
+    """Per token stream its columns, in order, with the statistics by which the model standardises them."""
+    features = {}
+    for name, columns in facts.columns.items():
+        encoder = network.encoders[name]
+        statistics = zip(columns, encoder.mean.tolist(), encoder.std.tolist(), strict=True)
+        features[name] = [
+            {"name": column, "mean": mean, "std": deviation} for column, mean, deviation in statistics
+        ]
+        assert find_source(name).kind == "tokens"
+    return features
+
+
+def clean_environment(content: bytes) -> bytes:
+    """A run's environment without the folders of the machine it ran on, which are nobody's business."""
+    known = json.loads(content)
+    program, *words = known["command"]
+    words = [hide_folders(word) for word in words]
+    if words and words[0].endswith(".py"):  # `python -m` shows the module as its file
+        words[0] = words[0].removesuffix(".py").removesuffix("/__main__")
+    known["command"] = [Path(program).name, *words]
+    known["cache"]["path"] = hide_folders(known["cache"]["path"])
+    return (json.dumps(known, indent=1) + "\n").encode()
+
+
+def hide_folders(text: str) -> str:
+    """Absolute paths in a word of a command, without the folders they lie in."""
+    return FOLDERS.sub("", text)
+
+
+def _write_json(path: Path, content: object) -> None:
+    write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())

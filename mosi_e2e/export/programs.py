@@ -1,0 +1,174 @@
+"""A trained model as a program that runs without this package: ONNX, or a `torch.export` archive."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.fx.experimental._config as tracer_config
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.engine.checkpoint import CacheFacts
+from mosi_e2e.engine.losses import Objective
+from mosi_e2e.export.examples import make_batch, make_trials
+from mosi_e2e.export.traceable import TraceableModel, list_inputs
+from mosi_e2e.models import list_streams
+from preprocessing.errors import UserError
+
+TOLERANCE = 1e-4  # largest difference of a score that an exported form may have
+TRACED_S = (1.3, 0.6)  # seconds of the two clips that the model is traced with
+Run = Callable[[Mapping[str, Tensor]], Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced model beside the one it was traced from.
+
+    Attributes:
+        program: what `torch.export` made of it.
+        network: the trained model.
+        objective: of its task.
+        streams: that it reads.
+        crop_size: side of its face crops, pixels.
+        outputs: names of its scores, in order.
+    """
+
+    program: ExportedProgram
+    network: nn.Module
+    objective: Objective
+    streams: list[str]
+    crop_size: int
+    outputs: list[str]
+
+
+def trace(network: nn.Module, config: RunConfig, facts: CacheFacts) -> Traced:
+    """Trace a trained model with free batch size and lengths.
+
+    Two settings keep the tracer from asking about values that are free: `backed_size_oblivious` lets a size
+    be 1 without a trace of its own, and the plain form of attention does not look whether a size suits a
+    fused kernel. The traced program still holds attention as one operation.
+    """
+    streams = list_streams(config.model)
+    crop_size = read_crop_size(facts) if "face" in streams else 1
+    objective = Objective(config.task, config.zero_label, config.loss, np.array(facts.train_label))
+    network = network.cpu().float().eval()
+    example = make_batch(network, streams, crop_size, TRACED_S, functionals=2)
+    model = TraceableModel(network, objective, crop_size)
+    with (
+        torch.no_grad(),
+        warnings.catch_warnings(),
+        tracer_config.patch(backed_size_oblivious=True),
+        sdpa_kernel(SDPBackend.MATH),
+    ):
+        warnings.simplefilter("ignore")  # of libraries, about their own future
+        outputs = list(model(example))
+        program = torch.export.export(model, (example,), dynamic_shapes=({**free_sizes(streams)},))
+    return Traced(program, network, objective, streams, crop_size, outputs)
+
+
+def free_sizes(streams: list[str]) -> dict[str, dict[int, Dim]]:
+    """Which sizes of the inputs are free, and which of them are one and the same."""
+    clips = Dim("clips", min=1)
+    sizes = {}
+    for name in streams:
+        rows = Dim(f"{name}_rows", min=1)
+        whole = {0: clips, 1: rows}
+        sizes |= {name: whole, f"{name}_time": whole, f"{name}_is_pad": whole}
+        if name == "speech":
+            sizes[f"{name}_time"] = {0: clips}  # of the first sample alone
+    return sizes
+
+
+def read_crop_size(facts: CacheFacts) -> int:
+    """Side in pixels of the face crops that the model was trained on.
+
+    Raises:
+        UserError: the model was saved before that was kept.
+    """
+    try:
+        options = facts.stages["faces"]["options"]
+        return int(options["faces"]["size"])
+    except KeyError as error:
+        raise UserError(
+            "this model does not say how large its face crops were (facts.json lacks stages); it comes from "
+            "an earlier version: train it again"
+        ) from error
+
+
+def write_program(path: Path, traced: Traced) -> float:
+    """Write the `torch.export` archive, read it back, and hold it against the model.
+
+    Returns:
+        The largest difference of a score.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # reading warns about its own buffers
+        torch.export.save(traced.program, path)
+        module = torch.export.load(path).module()
+    return check_scores(path, traced, lambda batch: {n: s.numpy() for n, s in module(dict(batch)).items()})
+
+
+def write_onnx(path: Path, traced: Traced) -> float:
+    """Write the ONNX file, run it with onnxruntime, and hold it against the model.
+
+    Returns:
+        The largest difference of a score.
+
+    Raises:
+        UserError: the packages of the extra `export` are missing.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  what torch writes ONNX with
+    except ImportError as error:
+        raise UserError(
+            f'ONNX needs the extra "export", but {error.name} is missing; type: pip install "mosi-e2e[export]"'
+        ) from error
+    names = list_inputs(traced.streams)
+    with torch.no_grad(), warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+        warnings.simplefilter("ignore")
+        written = torch.onnx.export(
+            traced.program,
+            dynamo=True,
+            input_names=names,
+            output_names=traced.outputs,
+            verbose=False,
+        )
+    written.save(path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    inputs = {given.name for given in session.get_inputs()}
+
+    def run(batch: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        found = session.run(traced.outputs, {name: batch[name].numpy() for name in names if name in inputs})
+        return dict(zip(traced.outputs, found, strict=True))
+
+    return check_scores(path, traced, run)
+
+
+@torch.no_grad()
+def check_scores(path: Path, traced: Traced, run: Run) -> float:
+    """Largest difference between an exported form and the model, over batches of many shapes.
+
+    Raises:
+        UserError: it is more than `TOLERANCE`; the file is removed.
+    """
+    largest = 0.0
+    for batch in make_trials(traced.network, traced.streams, traced.crop_size):
+        prediction = traced.network(batch)
+        wanted = [prediction.score, *prediction.by_stream.values()]
+        found = run(batch)
+        for name, raw in zip(traced.outputs, wanted, strict=True):
+            difference = np.abs(found[name] - traced.objective.to_score(raw).numpy())
+            largest = max(largest, float(difference.max()))
+    if not largest <= TOLERANCE:
+        path.unlink()
+        raise UserError(
+            f"an exported model must give the same scores within {TOLERANCE:g}, but {path.name} differs by "
+            f"{largest:.2g}: it was removed; leave its option out, and report this with the run's config.yaml"
+        )
+    return largest

@@ -9,6 +9,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_source
@@ -104,6 +105,16 @@ def standalone_config(config: ModelConfig, model: nn.Module) -> ModelConfig:
     return dataclasses.replace(config, **{config.name: section})
 
 
+class SkipRandomFilling(TorchFunctionMode):
+    """Leaves out the drawing of random weights that the stored ones replace: seconds of large encoders."""
+
+    drawn = (Tensor.uniform_, Tensor.normal_, Tensor.erfinv_)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """A filled tensor stays as it is."""
+        return args[0] if func in self.drawn else func(*args, **(kwargs or {}))
+
+
 def load_model(folder: Path) -> tuple[nn.Module, RunConfig, CacheFacts]:
     """Rebuild a saved model, in eval mode.
 
@@ -116,7 +127,8 @@ def load_model(folder: Path) -> tuple[nn.Module, RunConfig, CacheFacts]:
         )
     config = load_config(RunConfig, folder / "config.yaml")
     facts = CacheFacts(**json.loads((folder / "facts.json").read_text()))
-    model = build_model(config.model, facts.columns)
+    with SkipRandomFilling():
+        model = build_model(config.model, facts.columns)
     model.load_state_dict(load_file(folder / WEIGHTS))
     return model.eval(), config, facts
 

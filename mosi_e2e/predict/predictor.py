@@ -50,7 +50,7 @@ class PredictOptions:
         seed: of the draws.
     """
 
-    draws: int = 30
+    draws: int = 20
     level: float = 0.9
     window_s: float = 0.0
     max_minutes: float = 120.0
@@ -101,6 +101,11 @@ class Predictor:
     def open_many(cls, paths: Sequence[str | Path]) -> "Predictor":
         """Several runs of one recipe with other seeds: their mean, and an interval from their spread."""
         return cls([open_member(Path(path)) for path in paths])
+
+    def use_int8(self) -> None:
+        """Let the encoders multiply 8-bit numbers: faster on a processor, with slightly other scores."""
+        for member in self.members:
+            member.scorer.use_int8()
 
     def predict(
         self,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.ao.quantization import quantize_dynamic
 
 from mosi_e2e.data.batch import Batch, collate, drop_stream, pad_stream
 from mosi_e2e.data.streams import encoded_name
@@ -66,6 +67,13 @@ class Scorer:
     def key(self, stream: str) -> str:
         """Under which name a stream is in the batch."""
         return encoded_name(stream) if self.encodes else stream
+
+    def use_int8(self) -> None:
+        """Weights and, on the fly, inputs of the encoders' linear layers as 8-bit numbers."""
+        for name in ("face", "speech"):
+            if name in self.model.encoders:
+                quantize_dynamic(self.model.encoders[name].backbone, {nn.Linear}, torch.qint8, inplace=True)
+        self._absent = None
 
     @torch.inference_mode()
     def encode(self, example: dict) -> dict:

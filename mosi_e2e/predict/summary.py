@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from mosi_e2e.predict.pictures import Portrait
 from mosi_e2e.predict.result import REACH, Interval, PersonResult, Window, name_class
@@ -158,7 +158,7 @@ def spread_of_draws(draws: np.ndarray, score: np.ndarray, level: float) -> tuple
 def spread_of_runs(scores: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Where one more run's score would lie, given those of R runs [R, W] (Student's prediction interval)."""
     count = len(scores)
-    reach = student.ppf((1 + level) / 2, count - 1) * scores.std(axis=0, ddof=1) * np.sqrt(1 + 1 / count)
+    reach = stdtrit(count - 1, (1 + level) / 2) * scores.std(axis=0, ddof=1) * np.sqrt(1 + 1 / count)
     mean = scores.mean(axis=0)
     return clip(mean - reach), clip(mean + reach)
 

@@ -1,0 +1,173 @@
+"""What a prediction costs: start-up, each part per second of video, and peak memory.
+
+    python benchmarks/predict.py --minutes 1 10                # a small ViT and wav2vec 2.0 base, random weights
+    python benchmarks/predict.py --minutes 1 --int8
+
+Every length is a process of its own. Processor time tells what the work costs whatever else the machine does; wall
+time, and with it "of real time", means something on an idle machine only.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from preprocess import LOOP_S, repeat_clip, write_loop
+
+from preprocessing.errors import UserError, command
+
+MIB = 1 << 20
+
+
+class Clock:
+    """Processor and wall seconds by name; what is measured inside something else is taken off that."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = {}
+        self._inside: list[list[float]] = []
+
+    def watch(self, owner: object, name: str, label: str) -> None:
+        """Measure every call of `owner.name`."""
+        work = getattr(owner, name)
+
+        def run(*args: object, **named: object) -> object:
+            return self.measure(label, lambda: work(*args, **named))
+
+        setattr(owner, name, run)
+
+    def measure(self, label: str, work: Callable[[], object]) -> object:
+        """Run `work` and add its own time."""
+        self._inside.append([0.0, 0.0])
+        started = time.process_time(), time.perf_counter()
+        answer = work()
+        taken = time.process_time() - started[0], time.perf_counter() - started[1]
+        inside = self._inside.pop()
+        own = self.seconds.setdefault(label, [0.0, 0.0])
+        for kind in (0, 1):
+            own[kind] += taken[kind] - inside[kind]
+            if self._inside:
+                self._inside[-1][kind] += taken[kind]
+        return answer
+
+
+def write_run(folder: Path) -> Path:
+    """A run whose crossmodal model has the encoders of `configs/crossmodal.yaml`, untrained."""
+    import torch
+
+    from mosi_e2e.config import RunConfig
+    from mosi_e2e.engine.checkpoint import CacheFacts, save_model
+    from mosi_e2e.models import ModelConfig, build_model
+    from mosi_e2e.models.crossmodal import CrossModalConfig
+    from mosi_e2e.models.encoders.face import FaceConfig
+    from mosi_e2e.models.encoders.speech import SpeechConfig
+    from preprocessing.config import PreprocessConfig
+    from preprocessing.stages import behaviour_columns, describe_stages
+
+    torch.manual_seed(0)
+    model = ModelConfig(
+        crossmodal=CrossModalConfig(
+            face=FaceConfig("vit_small_patch16_224", pretrained=False),
+            speech=SpeechConfig("wav2vec2", pretrained=False),
+        )
+    )
+    settings = PreprocessConfig()
+    columns = {"behaviour": behaviour_columns(settings)}
+    facts = CacheFacts(columns, [0.0], True, describe_stages(settings))
+    save_model(folder / "best", build_model(model, columns), RunConfig(model=model), facts)
+    return folder
+
+
+def measure_video(run: Path, video: Path, int8: bool, answer) -> None:
+    """Open and predict in this new process."""
+    started = time.perf_counter()
+    from mosi_e2e.predict import predictor as module
+    from preprocessing.faces import load_landmarker
+
+    predictor = module.Predictor.open(run)
+    if int8:
+        predictor.use_int8()
+    load_landmarker(predictor.config.track)
+    start_up = time.process_time(), time.perf_counter() - started
+    clock, scorer = Clock(), predictor.members[0].scorer
+    clock.watch(module, "read_recording", "decode, faces, crops")
+    clock.watch(module, "choose_cuts", "windows")
+    clock.watch(module.StretchStore, "read_example", "crops from JPEG")
+    clock.watch(scorer, "read", "fusion: score, Shapley, dropout, seconds")
+    for name in ("face", "speech", "behaviour"):
+        clock.watch(scorer.model.encoders[name], "forward", f"{name} encoder")
+    result = clock.measure("the rest", lambda: predictor.predict(video))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    answer.put(
+        {
+            "start_up": start_up,
+            "parts": clock.seconds,
+            "video_s": result.duration_s,
+            "windows": len(result.timeline),
+            "peak_mib": peak / MIB,
+        }
+    )
+
+
+def measure(run: Path, loop: Path, minutes: float, int8: bool) -> dict:
+    """One length in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        video = repeat_clip(loop, Path(folder) / "video.mp4", max(round(60 * minutes / LOOP_S), 1))
+        answer = context.SimpleQueue()
+        worker = context.Process(target=measure_video, args=(run, video, int8, answer))
+        worker.start()
+        worker.join()
+    if worker.exitcode:
+        raise UserError(f"the process that predicted {minutes:g} min ended with {worker.exitcode}; see above")
+    return answer.get()
+
+
+def show(found: dict) -> None:
+    """One table."""
+    seconds = found["video_s"]
+    cpu, wall = found["start_up"]
+    print(
+        f"\n{seconds:.0f} s of 1280x720, {found['windows']} windows; peak memory {found['peak_mib']:.0f} MiB"
+    )
+    print(f"start-up: {wall:.1f} s ({cpu:.1f} s of processor)")
+    print(f"{'part':44}{'processor':>12}{'wall':>12}   seconds per second of video")
+    total = [0.0, 0.0]
+    for name, taken in sorted(found["parts"].items(), key=lambda pair: -pair[1][0]):
+        print(f"{name:44}{taken[0] / seconds:12.3f}{taken[1] / seconds:12.3f}")
+        total = [total[kind] + taken[kind] for kind in (0, 1)]
+    print(f"{'all':44}{total[0] / seconds:12.3f}{total[1] / seconds:12.3f}", flush=True)
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(
+        prog="python benchmarks/predict.py",
+        description="Measure a prediction: start-up, parts, memory.",
+        epilog="example: python benchmarks/predict.py --minutes 1 10",
+    )
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1.0], help="lengths to measure")
+    parser.add_argument("--run", type=Path, help="a run of yours; default: untrained encoders of usual size")
+    parser.add_argument("--int8", action="store_true", help="8-bit encoders")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    args = parser.parse_args(argv)
+    found = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run = args.run or write_run(folder / "run")
+        loop = write_loop(folder / "loop.mp4")
+        for minutes in args.minutes:
+            found.append(measure(run, loop, minutes, args.int8))
+            show(found[-1])
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""The video again, with the running score drawn into the picture and its sound kept."""
+
+import secrets
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
+
+from mosi_e2e.predict.result import REACH, PersonResult, VideoResult
+from preprocessing.decode import clip_start_s, upright, video_stream
+from preprocessing.errors import UserError
+
+TICKS = 90_000  # per second, of the written video
+BOX_LASTS_S = 0.35  # crops come five times a second: a box older than this is not shown
+PLUS, MINUS, NOTHING = (
+    (0, 114, 178),
+    (213, 94, 0),
+    (190, 190, 190),
+)  # Okabe and Ito's blue and vermilion, grey
+INK, PAPER = (255, 255, 255), (20, 24, 30)
+QUALITY = {"preset": "veryfast", "crf": "23"}
+
+
+def write_overlay(result: VideoResult, video: Path, path: Path) -> None:
+    """Write an MP4 (H.264, AAC); it appears whole.
+
+    Raises:
+        UserError: there is no picture to draw into, or it cannot be decoded.
+    """
+    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.mp4")
+    try:
+        with av.open(str(video)) as source, av.open(str(beside), "w") as target:
+            _copy(source, target, result)
+        beside.replace(path)
+    except FFmpegError as error:
+        raise UserError(
+            f"the overlay of {video} cannot be written: {error.strerror}; leave out --overlay"
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _copy(source, target, result: VideoResult) -> None:
+    pictures = video_stream(source)
+    if pictures is None:
+        raise UserError(f"{result.video} has no picture to draw a score into; leave out --overlay")
+    sounds = next(iter(source.streams.audio), None) if len(result.waveform) else None
+    out_video = target.add_stream(
+        "libx264", rate=25, options=QUALITY
+    )  # times are the source's, not 25 a second
+    out_video.pix_fmt, out_video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
+    out_audio = target.add_stream("aac", rate=sounds.rate, layout="stereo") if sounds else None
+    resampler = av.AudioResampler("fltp", "stereo", sounds.rate) if sounds else None
+    start, converter, last = clip_start_s(source), VideoReformatter(), -1
+    for frame in _decodable(source, [stream for stream in (pictures, sounds) if stream is not None]):
+        if isinstance(frame, av.AudioFrame):
+            _write_sound(target, out_audio, resampler, frame, start)
+            continue
+        if frame.time is None:
+            continue
+        time = max(frame.time - start, 0.0)
+        drawn = _draw(converter, frame, time, result)
+        if last < 0:
+            out_video.width, out_video.height = drawn.width, drawn.height
+        drawn.pts = last = max(round(time * TICKS), last + 1)
+        drawn.time_base = Fraction(1, TICKS)
+        target.mux(out_video.encode(drawn))
+    if last < 0:
+        raise UserError(f"no frame of {result.video} can be decoded; leave out --overlay")
+    target.mux(out_video.encode(None))
+    if sounds:
+        for piece in resampler.resample(None):
+            target.mux(out_audio.encode(piece))
+        target.mux(out_audio.encode(None))
+
+
+def _decodable(source, streams: list) -> Iterator:
+    """Frames of both streams as they come, passing over packets that do not decode."""
+    packets = source.demux(streams)
+    while True:
+        try:
+            packet = next(packets, None)
+            frames = packet.decode() if packet is not None else None
+        except FFmpegError:
+            continue
+        if frames is None:
+            return
+        yield from frames
+
+
+def _write_sound(target, stream, resampler: av.AudioResampler, frame: av.AudioFrame, start_s: float) -> None:
+    if frame.pts is not None:
+        frame.pts -= round(start_s / frame.time_base)
+    for piece in resampler.resample(frame):
+        target.mux(stream.encode(piece))
+
+
+def _draw(
+    converter: VideoReformatter, frame: av.VideoFrame, time: float, result: VideoResult
+) -> av.VideoFrame:
+    picture = np.ascontiguousarray(converter.reformat(frame, format="rgb24", threads=1).to_ndarray())
+    picture = upright(picture, round(frame.rotation / 90) % 4)
+    height, width = (side - side % 2 for side in picture.shape[:2])
+    picture = np.ascontiguousarray(picture[:height, :width])
+    draw_score(picture, time, result)
+    return av.VideoFrame.from_ndarray(picture, format="rgb24")
+
+
+def draw_score(picture: np.ndarray, time: float, result: VideoResult) -> None:
+    """Draw into a picture [H, W, 3] uint8 RGB: everybody's box and score, and a scale for the first person."""
+    for person in reversed(result.people):
+        box, score = find_box(person, time), find_score(person, time)
+        if box is not None:
+            _draw_box(picture, box, score)
+    _draw_scale(picture, find_score(result.people[0], time))
+
+
+def find_score(person: PersonResult, time: float) -> float | None:
+    """The score of the window that covers this moment."""
+    found = (one.score for one in person.timeline if one.start_s <= time < one.end_s + 1e-3)
+    return next(found, None)
+
+
+def find_box(person: PersonResult, time: float) -> np.ndarray | None:
+    """The face's box [4] in pixels, of the nearest frame that was looked at."""
+    times = person.portrait.box_time
+    if not len(times):
+        return None
+    row = int(np.abs(times - time).argmin())
+    box = person.portrait.box[row]
+    return box if abs(times[row] - time) <= BOX_LASTS_S and np.isfinite(box).all() else None
+
+
+def _draw_box(picture: np.ndarray, box: np.ndarray, score: float | None) -> None:
+    x0, y0, x1, y1 = (round(float(edge)) for edge in box)
+    thick = max(picture.shape[1] // 320, 1)
+    cv2.rectangle(picture, (x0, y0), (x1, y1), _colour(score), thick, cv2.LINE_AA)
+    if score is not None:
+        _write(
+            picture, f"{score:+.1f}", (x0, max(y0 - 3 * thick, 14)), picture.shape[1] / 900, _colour(score)
+        )
+
+
+def _draw_scale(picture: np.ndarray, score: float | None) -> None:
+    """A strip along the lower edge: from -3 to 3, a bar from 0 to the score, the number."""
+    height, width = picture.shape[:2]
+    strip = max(round(0.085 * height), 22)
+    part = picture[-strip:]
+    cv2.addWeighted(part, 0.3, np.full_like(part, PAPER), 0.7, 0, dst=part)
+    left, right, middle = round(0.32 * width), round(0.96 * width), height - strip // 2
+    thick = max(strip // 12, 1)
+
+    def place(value: float) -> int:
+        return round(left + (value + REACH) / (2 * REACH) * (right - left))
+
+    cv2.line(picture, (left, middle), (right, middle), NOTHING, thick, cv2.LINE_AA)
+    for mark in range(-3, 4):
+        size = strip // 4 if mark == 0 else strip // 8
+        cv2.line(picture, (place(mark), middle - size), (place(mark), middle + size), NOTHING, thick)
+    if score is not None:
+        bar = sorted((place(0), place(score)))
+        cv2.rectangle(
+            picture, (bar[0], middle - strip // 6), (bar[1], middle + strip // 6), _colour(score), cv2.FILLED
+        )
+        cv2.circle(picture, (place(score), middle), strip // 4, INK, cv2.FILLED, cv2.LINE_AA)
+    text = "no score" if score is None else f"{score:+.2f}"
+    _write(picture, text, (round(0.03 * width), middle + strip // 5), strip / 42, INK)
+
+
+def _write(picture: np.ndarray, text: str, corner: tuple[int, int], size: float, colour: tuple) -> None:
+    """Text with a dark edge, so that it shows on anything."""
+    thick = max(round(2 * size), 1)
+    for pen, width in ((PAPER, thick + 2), (colour, thick)):
+        cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, max(size, 0.4), pen, width, cv2.LINE_AA)
+
+
+def _colour(score: float | None) -> tuple[int, int, int]:
+    if score is None:
+        return NOTHING
+    return PLUS if score >= 0 else MINUS

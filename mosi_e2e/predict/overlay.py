@@ -112,7 +112,7 @@ def _draw(
 
 
 def draw_score(picture: np.ndarray, time: float, result: VideoResult) -> None:
-    """Draw into a picture [H, W, 3] uint8 RGB: everybody's box and score, and a scale for the first person."""
+    """Draw everybody's box and score, and a scale for the first person, into [H, W, 3] uint8 RGB."""
     for person in reversed(result.people):
         box, score = find_box(person, time), find_score(person, time)
         if box is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import time
 from contextlib import aclosing
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from demo_models import WINDOWS, make_result, open_obedient
@@ -24,7 +26,7 @@ from starlette.testclient import TestClient
 
 from mosi_e2e.demo import limits as says
 from mosi_e2e.demo.__main__ import main
-from mosi_e2e.demo.guard import FRAMING_BYTES, UPLOAD_ROUTE, Guard
+from mosi_e2e.demo.guard import FRAMING_BYTES, Guard
 from mosi_e2e.demo.limits import Limits
 from mosi_e2e.demo.scoring import Progress, Scorer
 from mosi_e2e.demo.uploads import KEEP_S, PREFIX, Uploads, open_folder, remove_left_over
@@ -119,6 +121,36 @@ def test_too_long_and_unreadable_videos_are_refused_with_what_to_do(scorer, clip
     assert "limit is 6 seconds: cut a shorter piece" in refuse(scorer, clips / "long.mp4")
     assert "Save it as MP4" in refuse(scorer, clips / "broken.mp4")
     assert refuse(scorer, clips / "unfit.mp4") == "The video cannot be scored: it is unfit"
+
+
+class Wire(io.RawIOBase):
+    """A file that is written as it comes, with nothing mended afterwards: so browsers record."""
+
+    def __init__(self, path: Path):
+        self._file = path.open("wb")
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        return self._file.write(data)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def test_a_recording_that_does_not_say_how_long_it_is_has_its_length_all_the_same(scorer, clips):
+    path = clips / "recording.webm"
+    with Wire(path) as wire, av.open(wire, "w", format="webm", options={"live": "1"}) as file:
+        stream = file.add_stream("libvpx", rate=2, width=128, height=96)
+        for number in range(14):
+            frame = av.VideoFrame.from_ndarray(draw_number(number), format="rgb24")
+            frame.pts = number
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    with av.open(str(path)) as file:
+        assert file.duration is None
+    assert "lasts 7 seconds and the limit is 6 seconds" in refuse(scorer, path)
 
 
 def test_one_is_scored_one_waits_and_the_third_is_sent_away(scorer, clips):
@@ -246,19 +278,18 @@ def test_the_guard_refuses_by_length_before_it_reads(tmp_path):
         reached.append(len(await request.body()))
         return PlainTextResponse("ok")
 
-    routes = [Route(UPLOAD_ROUTE, take, methods=["POST"])]
+    routes = [Route("/upload", take, methods=["POST"])]
     client = TestClient(Guard(Starlette(routes=routes), LIMITS, uploads))
     most = LIMITS.max_bytes + FRAMING_BYTES
-    assert client.post(UPLOAD_ROUTE, content=b"x" * most).status_code == 200
-    large = client.post(UPLOAD_ROUTE, content=b"x" * (most + 1))
+    assert client.post("/upload", content=b"x" * most).status_code == 200
+    large = client.post("/upload", content=b"x" * (most + 1))
     assert large.status_code == 413 and "cut a shorter piece" in large.text
-    assert (
-        client.post(UPLOAD_ROUTE, content=iter([b"x"])).status_code == 411
-    )  # sent in chunks of no said length
+    assert client.post("/upload", content=iter([b"x"])).status_code == 411  # sent in chunks of no said length
     (uploads.incoming / "full").write_bytes(b"x" * LIMITS.max_disk_bytes)
-    full = client.post(UPLOAD_ROUTE, content=b"x")
+    full = client.post("/upload", content=b"x" * (FRAMING_BYTES + 1))
     assert full.status_code == 507 and full.text == says.SAY_DISK_FULL
-    assert reached == [most]
+    assert client.post("/upload", content=b"what is no file").status_code == 200
+    assert reached == [most, len("what is no file")]
     assert "default-src 'self'" in full.headers["content-security-policy"]
 
 
@@ -315,7 +346,7 @@ def test_seconds_moments_times_and_bars():
     face, speech, behaviour = shown["bars"]
     assert (face.text, face.left, face.width, face.alone) == ("−1.10", 0.0, 50.0, "−0.20")
     assert (speech.left, speech.width, speech.is_positive) == (50.0, 20.0, True)
-    assert (behaviour.text, behaviour.alone) == ("missing", "–") and shown["others"] == [(2, "–")]
+    assert (behaviour.text, behaviour.alone) == ("missing", "–") and shown["others"] == [(2, "no score")]
 
 
 def test_the_downloads_hold_the_result_under_the_visitors_name():
@@ -338,7 +369,7 @@ def test_wrong_options_say_what_to_type(capsys):
     for words, told in (
         (["--max-mb", "0"], "--max-mb 100"),
         (["--max-waiting", "-1"], "--max-waiting 8"),
-        (["--timeout", "nan"], "--timeout 300"),
+        (["--timeout", "nan"], "--timeout 600"),
     ):
         assert main(["runs/none", *words]) == 2
         error = capsys.readouterr().err

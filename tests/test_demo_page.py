@@ -287,15 +287,20 @@ def test_a_recording_is_scored(open_page, server):
 
 
 @pytest.mark.slow
-def test_who_stops_gets_the_empty_page_back_and_the_next_video_is_scored(open_page, server, clip, tmp_path):
-    page = open_page(1280)
-    choose(page, write_face(tmp_path / "longer.mp4", 1, 25))
-    page.click("#start:not([disabled])")
-    page.wait_for_selector("#progress:has-text('picture')")
-    page.click("#stop")
-    page.wait_for_selector("#clip input[type=file]", state="attached")
-    server.wait_until_empty()
-    score(page, clip)
+def test_who_stops_or_leaves_ends_the_work_and_the_next_video_is_scored(open_page, server, clip, tmp_path):
+    longer = write_face(tmp_path / "longer.mp4", 1, 25)
+    for end in ("stop", "leave"):
+        page = open_page(1280)
+        choose(page, longer)
+        page.click("#start:not([disabled])")
+        page.wait_for_selector("#progress:has-text('picture')")
+        if end == "stop":
+            page.click("#stop")
+            page.wait_for_selector("#clip input[type=file]", state="attached")
+        else:
+            page.context.close()
+        server.wait_until_empty()
+    score(open_page(1280), clip)
 
 
 @pytest.mark.slow

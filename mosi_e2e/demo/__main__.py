@@ -72,9 +72,8 @@ def run_page(model: Path, open_model: Opener, limits: Limits, host: str, port: i
         limits: what one request may cost.
         host, port: where to listen.
     """
-    # So that Ctrl-C and SIGTERM both leave through the doors below.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with (
+        sigterm_as_exit(),
         open_folder() as root,
         everything_within(root),
         closing(open_port(host, port)) as taken,
@@ -110,6 +109,16 @@ def open_port(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
+def sigterm_as_exit() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does: by an exception, so that what was opened is closed."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def everything_within(root: Path) -> Iterator[None]:
     """Let whatever is temporary lie in one folder, and libraries call nobody.
 
@@ -136,7 +145,7 @@ def everything_within(root: Path) -> Iterator[None]:
 
 def announce(host: str, port: int) -> None:
     """Where to look, and who else can."""
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     print(f"open http://{shown}:{port} in a browser; Ctrl-C ends it", flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
         print(

@@ -6,7 +6,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mosi_e2e.demo.limits import SAY_DISK_FULL, Limits, say_too_large
 from mosi_e2e.demo.uploads import Uploads
 
-UPLOAD_ROUTE = "/gradio_api/upload"
 FRAMING_BYTES = 20_000  # of a multipart message around its file
 
 # The page's own scripts and styles are inline and Gradio builds functions from text; nothing else is allowed
@@ -40,16 +39,17 @@ class Guard:
                 message["headers"] = [*message["headers"], *HEADERS]
             await send(message)
 
-        refusal = self.judge_upload(scope) if scope["path"] == UPLOAD_ROUTE else None
+        refusal = self.judge(scope) if scope["method"] == "POST" else None
         await (refusal or self.app)(scope, receive, send_guarded)
 
-    def judge_upload(self, scope: Scope) -> PlainTextResponse | None:
-        """A refusal, or None. Nothing of the upload has been read yet."""
+    def judge(self, scope: Scope) -> PlainTextResponse | None:
+        """A refusal of what is being sent, or None. Nothing of it has been read yet."""
         length = dict(scope["headers"]).get(b"content-length", b"")
         if not length.isdigit():
-            return PlainTextResponse("An upload must say how long it is (Content-Length).", 411)
+            return PlainTextResponse("What is sent must say how long it is (Content-Length).", 411)
         if int(length) > self.limits.max_bytes + FRAMING_BYTES:
             return PlainTextResponse(say_too_large(self.limits), 413)
-        if self.uploads.count_bytes() + int(length) > self.limits.max_disk_bytes:
+        is_file = int(length) > FRAMING_BYTES
+        if is_file and self.uploads.count_bytes() + int(length) > self.limits.max_disk_bytes:
             return PlainTextResponse(SAY_DISK_FULL, 507)
         return None

@@ -21,7 +21,7 @@ class Limits:
 
     max_mb: float = 100.0
     max_minutes: float = 5.0
-    timeout: float = 300.0
+    timeout: float = 600.0
     max_waiting: int = 8
 
     @property
@@ -60,8 +60,8 @@ def check_limits(limits: Limits) -> None:
 def format_minutes(minutes: float) -> str:
     """`5 minutes`, `90 seconds`."""
     if minutes >= 2 or minutes == 1:
-        return f"{minutes:g} minute{'' if minutes == 1 else 's'}"
-    return f"{60 * minutes:g} seconds"
+        return f"{minutes:.3g} minute{'' if minutes == 1 else 's'}"
+    return f"{math.ceil(60 * minutes - 1e-6)} seconds"
 
 
 def say_too_large(limits: Limits) -> str:
@@ -73,7 +73,8 @@ def say_too_large(limits: Limits) -> str:
 
 def say_too_long(seconds: float, limits: Limits) -> str:
     return (
-        f"The video lasts {seconds / 60:.1f} minutes and the limit is {format_minutes(limits.max_minutes)}: "
+        f"The video lasts {format_minutes(seconds / 60)} and the limit is "
+        f"{format_minutes(limits.max_minutes)}: "
         "cut a shorter piece and upload that."
     )
 

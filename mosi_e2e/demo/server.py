@@ -16,7 +16,7 @@ from mosi_e2e.demo.limits import Limits
 from mosi_e2e.demo.uploads import Uploads
 
 SWEEP_EVERY_S = 60
-LOCAL = ("127.0.0.1", "localhost", "::1")
+LOCAL = ("127.0.0.1", "localhost")
 
 
 def build_server(page: Page, uploads: Uploads, limits: Limits, host: str) -> FastAPI:
@@ -30,7 +30,7 @@ def build_server(page: Page, uploads: Uploads, limits: Limits, host: str) -> Fas
 
     app = FastAPI(lifespan=sweep, docs_url=None, redoc_url=None, openapi_url=None)
     if host in LOCAL:  # another name means that some web site leads its readers' browsers here
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, "[::1]"])
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOCAL))
     app.add_middleware(Guard, limits=limits, uploads=uploads)
     return gr.mount_gradio_app(
         app,

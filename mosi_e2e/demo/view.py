@@ -93,7 +93,8 @@ def describe_result(result: Mapping[str, Any], table: str, name: str) -> dict[st
         "bars": make_bars(result),
         "score_absent": format_score(result["score_absent"]),
         "others": [
-            (one["number"], "–" if one["score"] is None else format_score(one["score"])) for one in others
+            (one["number"], "no score" if one["score"] is None else format_score(one["score"]))
+            for one in others
         ],
         "remarks": [f"{one[:1].upper()}{one[1:]}." for one in result["remarks"] if one != SYNTHETIC_NOTE],
         "downloads": make_downloads(result, table, PurePath(name).stem or "video"),

@@ -30,9 +30,9 @@ HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 class MosiModel(ModelHubMixin, library_name="mosi_e2e", tags=["video", "sentiment"]):
     """A trained model and all that is known of it.
 
-    It is read from a run folder, a model folder (`python -m mosi_e2e.export`) or the hub, and `save_pretrained`
-    and `push_to_hub` write it as a model folder. The model card and the scores are copied as they are: who
-    trains on should write them anew.
+    It is read from a run folder, a model folder (`python -m mosi_e2e.export`) or the hub, and
+    `save_pretrained` and `push_to_hub` write it as a model folder. The model card and the scores are copied
+    as they are: who trains on should write them anew.
 
     Args:
         trained: the network, its settings and its records.
@@ -112,8 +112,8 @@ class MosiModel(ModelHubMixin, library_name="mosi_e2e", tags=["video", "sentimen
         except (HfHubHTTPError, LocalEntryNotFoundError) as error:
             first = str(error).strip().splitlines()[0]
             raise UserError(
-                f"there is neither a folder {name} nor, within reach, a model of that name on the hub ({first}); "
-                "name a run (runs/NAME), a model folder, or user/model"
+                f"there is neither a folder {name} nor, within reach, a model of that name on the hub "
+                f"({first}); name a run (runs/NAME), a model folder, or user/model"
             ) from error
 
     @classmethod

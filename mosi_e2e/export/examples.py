@@ -65,7 +65,7 @@ def _make_rows(
 
 
 def make_trials(network: nn.Module, streams: Sequence[str], crop_size: int) -> list[dict[str, Tensor]]:
-    """Batches unlike the traced one: one clip, several of unequal length, one row only, each stream absent."""
+    """Batches unlike the traced one: one clip, unequal lengths, one row only, each stream absent."""
     lengths = [[0.7], [1.6, 0.4, 1.1], [0.05]]
     trials = [
         make_batch(network, streams, crop_size, seconds, seed) for seed, seconds in enumerate(lengths, 1)

@@ -5,8 +5,8 @@ on the values of a batch, not on its shape alone. They compute the same.
 
 - `FaceEncoder` runs only the frames that are there. `EveryFrame` runs all and blanks the others.
 - `MaskedGroupNorm` goes from clip to clip. `MaskedArithmetic` does all clips at once.
-- A length of one row is a special case to a tracer: broadcasting. `OneMoreRow` appends a row of padding, which
-  has no influence on anything, so that no sequence has one row only.
+- A length of one row is a special case to a tracer: broadcasting. `OneMoreRow` appends a row of padding,
+  which has no influence on anything, so that no sequence has one row only.
 """
 
 import copy

@@ -1,0 +1,151 @@
+"""ONNX and `torch.export`: the same scores at sizes that were never traced. And the pages' own snippets."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from launched import ROOT, one_thread_on_the_processor
+from made_cache import make_cache
+from made_clips import draw_number, make_tone, write_clip
+from tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model, write_recipe
+
+import mosi_e2e.train
+from mosi_e2e.config import RunConfig
+from mosi_e2e.data.batch import drop_stream
+from mosi_e2e.engine.checkpoint import cache_facts
+from mosi_e2e.engine.losses import LossConfig, Objective
+from mosi_e2e.export.__main__ import main
+from mosi_e2e.export.examples import make_trials
+from mosi_e2e.export.programs import TOLERANCE, check_scores, read_crop_size, trace, write_onnx, write_program
+from mosi_e2e.export.traceable import TraceableModel, select_inputs
+from mosi_e2e.models import ModelConfig, list_streams
+from preprocessing.errors import UserError
+from preprocessing.store import ClipStore
+
+CLIPS = ["ta_1", "ta_2", "ta_3", "tb_1", "tb_3", "tc_1", "tc_3", "t_d_2"]  # three of them lack a stream
+LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _on_the_processor():
+    with one_thread_on_the_processor():
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return ClipStore(make_cache(tmp_path_factory.mktemp("made")))
+
+
+def resized() -> ModelConfig:
+    """The transformer with crops of another size than its image model wants, and another norm in the stem."""
+    speech = replace(TINY_CROSS.speech, kwargs=TINY_CROSS.speech.kwargs | LAYER_NORM)
+    face = replace(TINY_CROSS.face, image_size=48)
+    return ModelConfig("crossmodal", crossmodal=replace(TINY_CROSS, face=face, speech=speech))
+
+
+@pytest.mark.parametrize("config", [*MODELS.values(), resized()], ids=[*MODELS, "resized"])
+@torch.no_grad()
+def test_the_traceable_form_computes_the_same(store, config):
+    network, streams = tiny_model(config, store), list_streams(config)
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    objective = Objective("binary", "drop", LossConfig(), np.array([1.0, -1.0]))
+    model = TraceableModel(network, objective, 32)
+    batches = [load_batch(config, store, CLIPS), *make_trials(network, streams, 32)]
+    for batch in batches:
+        found, wanted = model(select_inputs(batch, streams)), network(batch)
+        torch.testing.assert_close(found["score"], torch.sigmoid(wanted.score), atol=2e-6, rtol=0)
+        for name, score in wanted.by_stream.items():
+            torch.testing.assert_close(found[f"score_{name}"], torch.sigmoid(score), atol=2e-6, rtol=0)
+    assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
+
+
+def run_onnx(path, batch):
+    session = onnxruntime.InferenceSession(path)
+    inputs = {given.name: batch[given.name].numpy() for given in session.get_inputs()}
+    return dict(zip([one.name for one in session.get_outputs()], session.run(None, inputs), strict=True))
+
+
+CASES = [
+    ("late_fusion", "regression", False),
+    ("late_fusion", "binary", True),
+    ("crossmodal", "regression", True),
+    ("crossmodal", "binary", True),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        pytest.param(name, task, marks=[pytest.mark.slow, pytest.mark.timeout(1800)] if slow else [])
+        for name, task, slow in CASES
+    ],
+)
+@torch.no_grad()
+def test_both_programs_score_real_batches_alike(store, tmp_path, name, task):
+    config = MODELS[name]
+    network, streams = tiny_model(config, store), list_streams(config)
+    facts = cache_facts(store, config, [1.0, -1.0])
+    traced = trace(network, RunConfig(model=config, task=task), facts)
+    assert write_onnx(tmp_path / "model.onnx", traced) < TOLERANCE
+    assert write_program(tmp_path / "model.pt2", traced) < TOLERANCE
+    module = torch.export.load(tmp_path / "model.pt2").module()
+    whole = load_batch(config, store, CLIPS)
+    batches = [whole, load_batch(config, store, ["tb_3"]), load_batch(config, store, ["ta_2", "tb_1"])]
+    batches += [drop_stream(whole, stream) for stream in streams]
+    for batch in batches:
+        prediction = network(batch)
+        inputs = select_inputs(batch, streams)
+        for found in (run_onnx(tmp_path / "model.onnx", inputs), module(inputs)):
+            wanted = {"score": prediction.score} | {
+                f"score_{key}": score for key, score in prediction.by_stream.items()
+            }
+            for key, raw in wanted.items():
+                scores = torch.sigmoid(raw) if task == "binary" else raw
+                np.testing.assert_allclose(np.asarray(found[key]), scores.numpy(), atol=1e-4, rtol=0)
+        assert prediction.score.shape == found["score"].shape
+
+
+def test_a_program_that_differs_is_removed(store, tmp_path):
+    config = MODELS["late_fusion"]
+    network = tiny_model(config, store)
+    traced = trace(network, RunConfig(model=config), cache_facts(store, config, [1.0]))
+    path = tmp_path / "model.onnx"
+    path.write_text("wrong")
+    off = {name: np.full(9, 7.0, np.float32) for name in traced.outputs}
+    with pytest.raises(UserError, match=r"same scores within 0\.0001, but model\.onnx differs by"):
+        check_scores(path, traced, lambda batch: {n: v[: len(batch["behaviour"])] for n, v in off.items()})
+    assert not path.exists()
+
+
+def test_a_model_that_does_not_know_its_crops_is_refused(store):
+    facts = cache_facts(store, MODELS["crossmodal"], [1.0])
+    assert read_crop_size(facts) == 32
+    with pytest.raises(UserError, match="earlier version: train it again"):
+        read_crop_size(replace(facts, stages={}))
+
+
+def test_the_snippets_of_the_page_run(tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
+    assert len(blocks) == 4
+    monkeypatch.chdir(tmp_path)
+    cache = make_cache(tmp_path / "made")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "sample").symlink_to(cache)
+    recipe = write_recipe(tmp_path / "recipe.yaml", cache, "late_fusion", epochs=1)
+    assert mosi_e2e.train.main(["--config", str(recipe), "name=NAME"]) == 0
+    assert main(["runs/NAME", "--out", "model/", "--onnx", "--torch-export"]) == 0
+    write_clip(tmp_path / "clip.mp4", [draw_number(n) for n in range(20)], sound=make_tone(2, 16_000, 150))
+    capsys.readouterr()
+    space = {}
+    for block in blocks:
+        exec(block, space)
+    lines = capsys.readouterr().out.splitlines()
+    assert "['behaviour']" in lines[0] and float(lines[0].split()[0]) == pytest.approx(0, abs=10)
+    assert lines[1].startswith("late_fusion regression ['_neutral'")
+    assert (tmp_path / "copy" / "model.safetensors").is_file()
+    onnx, exported = (np.array(re.findall(r"-?\d+\.\d+", line), float) for line in lines[2:4])
+    assert len(onnx) == 2 and np.abs(onnx - exported).max() < 1e-3

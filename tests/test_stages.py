@@ -294,10 +294,12 @@ def test_meta_describes_what_is_stored(sample_cache):
     assert store.meta["stages"]["waveform"]["keys"]["waveform"]["rate_hz"] == 16_000
 
 
-@pytest.mark.parametrize("change", [*CHANGES, "behaviour.backend=openface_csv"])
-@pytest.mark.parametrize("base", [(), OPENFACE])
-def test_the_settings_of_a_cache_are_recovered_from_what_it_says_of_its_stages(base, change):
-    config = load_config(PreprocessConfig, None, [*base, change])
+@pytest.mark.parametrize(
+    "changes", [(), ("behaviour.backend=openface_csv",), OPENFACE, (*OPENFACE, "faces.source=openface")]
+)
+def test_the_settings_of_a_cache_are_recovered_from_what_it_says_of_its_stages(changes):
+    others = ("decode.max_missing=0.5", "track.rate=11", "faces.size=96", "behaviour.openface.groups=[pose]")
+    config = load_config(PreprocessConfig, None, [*changes, *others])
     described = json.loads(json.dumps(describe_stages(config)))
     assert make_recipes(recover_config(described)) == make_recipes(config)
 

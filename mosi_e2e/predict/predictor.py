@@ -290,13 +290,15 @@ def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig
     Raises:
         UserError: nothing in this program makes such a stream out of a video.
     """
-    foreign = [name for name in streams if name not in SOURCES]
     lacking = {find_source(name).stage for name in streams} - facts.stages.keys()
-    if foreign or any(
-        "options" not in facts.stages[find_source(name).stage] for name in streams if not lacking
-    ):
+    imported = [
+        name
+        for name in streams
+        if name not in SOURCES or "rules" in facts.stages.get(find_source(name).stage, {})
+    ]
+    if imported:
         raise UserError(
-            f"the model reads imported features ({', '.join(foreign or streams)}), and how they were made of "
+            f"the model reads imported features ({', '.join(imported)}), and how they were made of "
             "a video is not known here; train one on a cache that python -m preprocessing made of raw clips"
         )
     if lacking:

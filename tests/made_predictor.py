@@ -1,0 +1,63 @@
+"""Small models that are ready to predict, and videos for them; nothing is trained."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from made_cache import make_cache
+from made_clips import make_tone, write_clip
+from made_set import PORTRAIT
+from tiny_models import MODELS, TINY_CROSS, tiny_model
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.engine.checkpoint import cache_facts, save_model
+from mosi_e2e.models import ModelConfig
+from preprocessing.store import ClipStore
+
+DROPOUT = replace(TINY_CROSS.fusion, dropout=0.2)
+CROSS = ModelConfig(
+    crossmodal=replace(TINY_CROSS, streams=["face", "speech", "behaviour"], fusion=DROPOUT, head_dropout=0.2)
+)
+LATE = MODELS["late_fusion"]
+
+
+def write_run(
+    folder: Path, cache: Path, model: ModelConfig = CROSS, task: str = "regression", seed: int = 0
+) -> Path:
+    """A run folder whose `best/` holds an untrained model with the cache's facts and statistics."""
+    store = ClipStore(cache)
+    network = tiny_model(model, store, seed)
+    with torch.no_grad():  # a new head is so near 0 that nothing could be told apart
+        network.head[-1].weight.mul_(3)
+    save_model(
+        folder / "best", network, RunConfig(task=task, model=model), cache_facts(store, model, [0.5, -1.0])
+    )
+    return folder
+
+
+def make_small_cache(root: Path) -> Path:
+    """A cache whose clips last 0.8 to 1.8 s."""
+    return make_cache(root)
+
+
+def draw_people(seconds: float, people: int = 1, rate: int = 25) -> list[np.ndarray]:
+    """Portraits side by side, drifting; with no people a grey wall."""
+    if not people:
+        return [np.full((120, 160, 3), 90 + number % 5, np.uint8) for number in range(round(rate * seconds))]
+    shifts = [round(10 * np.sin(number / 6)) for number in range(round(rate * seconds))]
+    return [np.hstack([np.roll(PORTRAIT, shift, axis=1)] * people) for shift in shifts]
+
+
+def make_talk(seconds: float, pauses: Sequence[float] = ()) -> np.ndarray:
+    """[1, S] float32 at 44.1 kHz: a tone with silence of 0.4 s around the given moments."""
+    sound = make_tone(seconds, 44_100, 150)
+    for pause in pauses:
+        sound[:, round((pause - 0.2) * 44_100) : round((pause + 0.2) * 44_100)] = 0
+    return sound
+
+
+def write_video(path: Path, seconds: float, people: int = 1, has_sound: bool = True) -> Path:
+    sound = make_talk(seconds) if has_sound else None
+    return write_clip(path, draw_people(seconds, people), sound=sound)

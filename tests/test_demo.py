@@ -247,7 +247,11 @@ def test_what_is_old_is_swept_and_what_is_new_stays(tmp_path):
     for path in (old, part):
         os.utime(path, (past, past))
     assert uploads.count_bytes() == 16
-    uploads.sweep()
+    (uploads.requests / "orphan").mkdir()
+    busy = upload(uploads, b"busy")
+    with uploads.claim("a", busy) as video:
+        uploads.sweep()
+        assert video.exists()
     assert list_files(tmp_path) == sorted([b"new".hex(), new.name])
 
 

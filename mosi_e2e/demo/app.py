@@ -97,8 +97,7 @@ class Page:
             stop = gr.Button("Stop", visible=False, elem_id="stop")
             again = gr.Button("Score another video", visible=False, elem_id="again")
             result = gr.HTML(visible=False, elem_id="result", **PLAIN)
-            notes = {"keep_minutes": KEEP_S // 60, "is_open": False}
-            gr.HTML(render("demo_notes.html", notes), **PLAIN)
+            gr.HTML(render("demo_notes.html", {"keep_minutes": KEEP_S // 60}), **PLAIN)
             self.connect(blocks, Fields(ask, clip, start, stop, again, status, result))
         return blocks
 

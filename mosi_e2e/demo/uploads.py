@@ -53,6 +53,7 @@ class Uploads:
     def __init__(self, root: Path):
         self.incoming, self.requests = root / "incoming", root / "requests"
         self._held: dict[str, Path] = {}
+        self._claimed: set[Path] = set()  # folders of the requests that are at work
         for folder in (self.incoming, self.requests):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -76,6 +77,7 @@ class Uploads:
         """
         self._held.pop(visitor, None)
         folder = Path(tempfile.mkdtemp(dir=self.requests))
+        self._claimed.add(folder)
         video = folder / f"video{path.suffix.lower()}"
         try:
             try:
@@ -88,6 +90,7 @@ class Uploads:
                 raise UserError(SAY_GONE) from error
             yield video
         finally:
+            self._claimed.remove(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
     def count_bytes(self) -> int:
@@ -95,11 +98,17 @@ class Uploads:
         return sum(map(_size, [*_list_files(self.incoming), *_list_files(self.requests)]))
 
     def sweep(self) -> None:
-        """Remove what is old: uploads that nobody scored, and parts of such that never ended."""
+        """Remove what nobody will.
+
+        Uploads that nobody scored, parts of such that never ended, and what a process that was ended in
+        mid-work wrote after its request's folder had gone.
+        """
         latest = time.time() - KEEP_S
         for path in _list_files(self.incoming):
             if path.stat().st_mtime < latest:
                 self._remove(path)
+        for folder in set(self.requests.iterdir()) - self._claimed:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)

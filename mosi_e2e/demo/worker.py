@@ -14,7 +14,6 @@ from mosi_e2e.predict.files import write_csv
 from mosi_e2e.predict.result import VideoResult
 from preprocessing.decode import MediaError, probe
 from preprocessing.errors import UserError
-from preprocessing.store import write_atomic
 
 REPORT_EVERY_S = 0.2
 
@@ -119,4 +118,8 @@ class Reporter:
         now = time.monotonic()
         if what != self._what or now - self._last >= REPORT_EVERY_S:
             self._last, self._what = now, what
-            write_atomic(self.path, json.dumps({"share": share, "what": what}).encode())
+            beside = self.path.with_suffix(
+                ".new"
+            )  # not `write_atomic`: that would bring back a folder that went
+            beside.write_text(json.dumps({"share": share, "what": what}))
+            beside.replace(self.path)

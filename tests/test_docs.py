@@ -20,6 +20,7 @@ from typed_commands import (
     list_commands,
     list_scripts,
     run_command,
+    split_line,
     stand_in_project,
     understand,
 )
@@ -61,6 +62,24 @@ def describe(value: object) -> str:
 def test_every_command_is_understood(page, command):
     """By its own parser and configuration loader: options, recipes, keys and values are right."""
     understand(command)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "python -m preprocessing facs.size=96",
+        "python -m preprocessing behaviour.backend=openfaces",
+        "python -m mosi_e2e.evaluate runs/a --splits test",
+        "python -m mosi_e2e.no_such_command",
+        "accelerate launch -m mosi_e2e.train --config configs/no_such_recipe.yaml",
+        "accelerate launch -m mosi_e2e.train 'model.crossmodal.streams=[touch]'",
+        "accelerate launch --config_file configs/accelerate/none.yaml -m mosi_e2e.train",
+        "python -m mosi_e2e.ablate --config configs/ablations.yaml sees=3",
+    ],
+)
+def test_a_wrong_command_is_found_out(line):
+    with pytest.raises(AssertionError):
+        understand(split_line(line))
 
 
 def test_commands_of_other_programs_are_known():

@@ -164,6 +164,7 @@ def check_launcher(words: list[str]) -> None:
     """The options of `accelerate launch`, and the file that they name."""
     options = launch_command_parser().parse_args(words)
     if options.config_file:
+        assert (ROOT / options.config_file).is_file(), f"there is no file {options.config_file}"
         load_config_from_file(str(ROOT / options.config_file))
 
 

@@ -98,7 +98,7 @@ class Uploads:
         return sum(map(_size, [*_list_files(self.incoming), *_list_files(self.requests)]))
 
     def sweep(self) -> None:
-        """Remove what nobody will.
+        """Remove what nobody will ask for.
 
         Uploads that nobody scored, parts of such that never ended, and what a process that was ended in
         mid-work wrote after its request's folder had gone.

@@ -1,8 +1,10 @@
 """The Python interface: a trained model from a folder or from the Hugging Face hub, and back.
 
+```python
 from mosi_e2e import load
 result = load("model/").predict("clip.mp4")
 print(result.score)
+```
 """
 
 import json

@@ -1,8 +1,10 @@
 """The stages of the cache: their recipes and columns. What each makes of a clip: `clip_stages.py`.
 
+```
 video ─ faces      crops of the tracked face
       └ behaviour  one token per frame
 audio ─ waveform ─ acoustics
+```
 """
 
 import json

@@ -1,5 +1,6 @@
 """The run folder: everything a run writes for people and for later commands.
 
+```
 runs/<name>/
 ├── config.yaml, environment.json      what was run, on what
 ├── history.csv, curves.png            per epoch
@@ -7,6 +8,7 @@ runs/<name>/
 ├── last/                              state to resume from
 ├── metrics_<split>.json, predictions_<split>.csv
 └── tensorboard/
+```
 """
 
 import json

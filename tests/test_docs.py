@@ -1,5 +1,6 @@
 """The documentation: every command is understood, what is cheap is run, and the site is whole."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -216,6 +217,15 @@ def make_ratings() -> dict:
     for table in tables.values():
         table["regression_labels"] = 3 + np.round(2 / 3 * table["regression_labels"])
     return tables
+
+
+def test_every_module_and_file_that_is_named_exists():
+    """Also in running text, and in the README."""
+    for text in (*TEXTS.values(), (ROOT / "README.md").read_text()):
+        for module in re.findall(r"-m ((?:mosi_e2e|preprocessing)[\w.]*\w)", text):
+            assert importlib.util.find_spec(module), module
+        named = re.findall(r"\b((?:benchmarks|configs|docs|notebooks|scripts|tests)/[\w/]+\.\w+)", text)
+        assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
 def test_what_is_only_parsed_is_still_on_a_page():

@@ -204,7 +204,7 @@ def test_on_a_phone_and_by_keyboard_alone(open_page, server, clip):
     page.keyboard.press("Tab")
     assert "upload" in page.evaluate(focus)
     choosers = []
-    page.on("filechooser", choosers.append)
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     for _ in range(20):  # the button is there before it listens
         page.keyboard.press("Enter")
         page.wait_for_timeout(300)

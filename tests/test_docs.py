@@ -179,7 +179,7 @@ def check_encoder(encoder_class: type) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_pages_about_first_steps_and_experiments_run(workplace, sample_cache):
     """On a raw set that is made already: the generator has tests of its own."""
     shutil.rmtree(workplace / "cache" / "sample")

@@ -72,7 +72,7 @@ def test_every_command_is_understood(values):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_it_runs_from_top_to_bottom_on_the_sample_set(tmp_path, monkeypatch):
     """Small and short; after each cell its last command must have ended well."""
     for name in [name for name in os.environ if name.startswith(("MOSI_", "ACCELERATE_"))]:

@@ -1,10 +1,10 @@
 """What a prediction costs: start-up, each part per second of video, and peak memory.
 
-    python benchmarks/predict.py --minutes 1 10                # a small ViT and wav2vec 2.0 base, random weights
+    python benchmarks/predict.py --minutes 1 10    # a small ViT and wav2vec 2.0 base, untrained
     python benchmarks/predict.py --minutes 1 --int8
 
-Every length is a process of its own. Processor time tells what the work costs whatever else the machine does; wall
-time, and with it "of real time", means something on an idle machine only.
+Every length is a process of its own. Processor time tells what the work costs whatever else the machine does;
+wall time, and with it "of real time", means something on an idle machine only.
 """
 
 import argparse

@@ -114,6 +114,7 @@ def test_contributions_add_up_to_the_score_less_that_of_nothing(long_result):
 
 def test_the_encoders_run_once_per_window_whatever_is_asked(folder, run, long_result):
     predictor = Predictor.open(run)
+    assert predictor.members[0].scorer.silence.any()  # encoded once for a model
     calls = dict.fromkeys(predictor.streams, 0)
     for name, encoder in predictor.members[0].scorer.model.encoders.items():
         encoder.register_forward_hook(lambda *_, name=name: calls.__setitem__(name, calls[name] + 1))

@@ -1,6 +1,7 @@
 """The parts of a prediction: where a video is cut, what streams and seconds are worth."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +131,8 @@ def trained():
     return Scorer(model.eval(), "regression", config.streams)
 
 
-def score(scorer, example):
-    return scorer.read([scorer.encode(example)], [cut_seconds(CLIP_S)], 0, 0)
+def score(scorer, example, seconds=CLIP_S):
+    return scorer.read([scorer.encode(example)], [cut_seconds(seconds)], 0, 0)
 
 
 def test_removing_the_marked_second_changes_the_score_more_than_removing_any(trained):
@@ -168,6 +169,21 @@ def test_a_single_row_belongs_to_no_second():
     rows = {"values": np.ones((1, COLUMNS), np.float32), "time": np.array([2.5], np.float32)}
     example = {"index": 0, "clip_id": "", "label": 0.0, "weight": 1.0, "streams": {"functionals": rows}}
     assert not score(Scorer(model, "regression", ["functionals"]), example).effect[0].any()
+
+
+def test_a_second_that_is_silent_anyway_adds_nothing():
+    """Leaving out sound means silence: where it is silent already, nothing changes."""
+    torch.manual_seed(0)
+    model = CrossModalTransformer(replace(TINY_CROSS, streams=["speech"]), {}).eval()
+    sound = np.random.default_rng(7).normal(0, 0.1, 4 * SAMPLE_RATE).astype(np.float32)
+    effects = []
+    for loudness in (1.0, 0.0):
+        rows = {"values": loudness * sound, "time": np.zeros(1, np.float32)}
+        example = {"index": 0, "clip_id": "", "label": 0.0, "weight": 1.0, "streams": {"speech": rows}}
+        effects.append(
+            np.abs(score(Scorer(model, "regression", ["speech"]), example, 4).effect[0][1:-1]).min()
+        )
+    assert effects[0] > 1e-4 > 10 * effects[1]
 
 
 def test_an_album_of_a_long_video_stays_small():

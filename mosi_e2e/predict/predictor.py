@@ -5,7 +5,6 @@ result = predictor.predict("clip.mp4")
 result.score, result.contribution, result.timeline
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,23 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from mosi_e2e.config import RunConfig
-from mosi_e2e.data.streams import SOURCES, find_source
-from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, load_model
-from mosi_e2e.models import list_streams
+from mosi_e2e.data.streams import find_source
+from mosi_e2e.predict.members import Member, check_alike, find_settings, open_member
 from mosi_e2e.predict.recording import Recording, read_recording
 from mosi_e2e.predict.result import PersonResult, VideoResult
-from mosi_e2e.predict.scoring import Reading, Scorer, cut_seconds, join_readings
+from mosi_e2e.predict.scoring import Reading, cut_seconds, join_readings
 from mosi_e2e.predict.segments import TYPICAL, choose_cuts
 from mosi_e2e.predict.summary import Summary
 from mosi_e2e.predict.windows import Stretch, StretchStore
 from mosi_e2e.tables import SYNTHETIC_NOTE
-from preprocessing.config import PreprocessConfig
 from preprocessing.decode import MediaError
 from preprocessing.errors import UserError
-from preprocessing.stages import recover_config
 
-GROUP = 8  # windows that are encoded before they are fused together: bounds memory
+GROUP = 1  # windows that are fused together: several would be padded to the longest
 SHORTEST_S = 0.5  # of a stretch, whatever the training clips were
 LONGEST_S = 15.0  # bounds memory and the time of attention
 FACE_ENOUGH = 0.5  # of the frames; with fewer it is said
@@ -55,17 +50,6 @@ class PredictOptions:
     window_s: float = 0.0
     max_minutes: float = 120.0
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Member:
-    """One run's model."""
-
-    scorer: Scorer
-    config: RunConfig
-    facts: CacheFacts
-    name: str
-    test: dict[str, Any] | None  # its `metrics_test.json`
 
 
 class Predictor:
@@ -272,61 +256,6 @@ class Predictor:
                 "positive, spread over -3 to 3"
             )
         return remarks
-
-
-def open_member(path: Path) -> Member:
-    """The model of a run folder, or of a folder such as its `best/`."""
-    folder = path if (path / WEIGHTS).is_file() else path / "best"
-    model, config, facts = load_model(folder)
-    run = folder.parent if folder.name == "best" else folder
-    metrics = run / "metrics_test.json"
-    test = json.loads(metrics.read_text()) if metrics.is_file() else None
-    return Member(Scorer(model, config.task, list_streams(config.model)), config, facts, run.name, test)
-
-
-def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig:
-    """The settings by which a new video is treated as the training clips were.
-
-    Raises:
-        UserError: nothing in this program makes such a stream out of a video.
-    """
-    lacking = {find_source(name).stage for name in streams} - facts.stages.keys()
-    imported = [
-        name
-        for name in streams
-        if name not in SOURCES or "rules" in facts.stages.get(find_source(name).stage, {})
-    ]
-    if imported:
-        raise UserError(
-            f"the model reads imported features ({', '.join(imported)}), and how they were made of "
-            "a video is not known here; train one on a cache that python -m preprocessing made of raw clips"
-        )
-    if lacking:
-        raise UserError(
-            f"the model does not say how its cache's {', '.join(sorted(lacking))} were made; train it again "
-            "with this version: accelerate launch -m mosi_e2e.train"
-        )
-    config = recover_config(facts.stages)
-    if "behaviour" in streams and config.behaviour.backend == "openface_csv":
-        raise UserError(
-            "the model reads OpenFace CSVs (behaviour.backend=openface_csv), and a new video has none; train "
-            "one on a cache with behaviour.backend=mediapipe or openface"
-        )
-    return config
-
-
-def check_alike(one: Member, other: Member) -> None:
-    """Refuse runs whose scores cannot be averaged."""
-    same = (
-        one.scorer.streams == other.scorer.streams
-        and one.config.task == other.config.task
-        and one.facts.stages == other.facts.stages
-    )
-    if not same:
-        raise UserError(
-            f"several runs must read the same streams of the same cache for the same task, but {one.name} "
-            f"and {other.name} do not; give runs of one recipe with other seeds"
-        )
 
 
 def any_rows(example: dict) -> bool:

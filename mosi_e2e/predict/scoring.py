@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from mosi_e2e.data.streams import encoded_name
 from mosi_e2e.models.crossmodal import CrossModalTransformer
 from mosi_e2e.models.prediction import Prediction
 from mosi_e2e.predict.result import REACH
+from preprocessing.store import SAMPLE_RATE
+
+SILENCE_S = 4  # of silence that is encoded once
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Scorer:
             if name in self.model.encoders:
                 quantize_dynamic(self.model.encoders[name].backbone, {nn.Linear}, torch.qint8, inplace=True)
         self._absent = None
+        self.__dict__.pop("silence", None)
 
     @torch.inference_mode()
     def encode(self, example: dict) -> dict:
@@ -131,6 +136,14 @@ class Scorer:
                 self._absent = float(self._to_score(self.model(collate([self.encode(example)])))[0])
         return self._absent
 
+    @cached_property
+    def silence(self) -> Tensor:
+        """[width] what the speech encoder makes of silence, at some distance from its ends."""
+        rows = {"values": np.zeros(SILENCE_S * SAMPLE_RATE, np.float32), "time": np.zeros(1, np.float32)}
+        with torch.inference_mode():
+            tokens = self.model.encoders["speech"](*pad_stream("speech", [rows]).values()).values[0]
+        return tokens[len(tokens) // 4 : -len(tokens) // 4].mean(dim=0)
+
     def _no_rows(self, stream: str) -> np.ndarray:
         encoder = self.model.encoders[stream]
         return np.zeros((0, len(encoder.mean) if not self.encodes else 1), np.float32)
@@ -167,15 +180,21 @@ class Scorer:
         return effect
 
     def _hide(self, batch: Batch, low: Tensor, high: Tensor) -> Batch:
-        """The batch without the rows of [low, high) [W 1] s.
+        """The batch without the rows of [low, high) [W 1] s; the voice is silent then.
 
-        A stream with a single row, as functionals are, has nothing that belongs to a second.
+        A second without sound is a silent one: its tokens give way to that of silence, since a gap between
+        tokens is nothing that a speech encoder ever leaves (`docs/predict.md` has both measured). A stream
+        with a single row, as functionals are, has nothing that belongs to a second.
         """
         hidden = dict(batch)
         for name in map(self.key, self.streams):
             time, is_pad = batch[f"{name}_time"], batch[f"{name}_is_pad"]
             is_there = (~is_pad).sum(dim=1, keepdim=True) > 1
-            hidden[f"{name}_is_pad"] = is_pad | ((time >= low) & (time < high) & is_there)
+            is_hidden = (time >= low) & (time < high) & is_there
+            if name == encoded_name("speech"):
+                hidden[name] = torch.where(is_hidden[..., None], self.silence, batch[name])
+            else:
+                hidden[f"{name}_is_pad"] = is_pad | is_hidden
         return hidden
 
     def _draw(self, batch: Batch, count: int, seed: int) -> np.ndarray:

@@ -1,0 +1,82 @@
+"""The trained models of a prediction, and whether they can read a new video."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.data.streams import SOURCES, find_source
+from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, load_model
+from mosi_e2e.models import list_streams
+from mosi_e2e.predict.scoring import Scorer
+from preprocessing.config import PreprocessConfig
+from preprocessing.errors import UserError
+from preprocessing.stages import recover_config
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run's model."""
+
+    scorer: Scorer
+    config: RunConfig
+    facts: CacheFacts
+    name: str
+    test: dict[str, Any] | None  # its `metrics_test.json`
+
+
+def open_member(path: Path) -> Member:
+    """The model of a run folder, or of a folder such as its `best/`."""
+    folder = path if (path / WEIGHTS).is_file() else path / "best"
+    model, config, facts = load_model(folder)
+    run = folder.parent if folder.name == "best" else folder
+    metrics = run / "metrics_test.json"
+    test = json.loads(metrics.read_text()) if metrics.is_file() else None
+    return Member(Scorer(model, config.task, list_streams(config.model)), config, facts, run.name, test)
+
+
+def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig:
+    """The settings by which a new video is treated as the training clips were.
+
+    Raises:
+        UserError: nothing in this program makes such a stream out of a video.
+    """
+    lacking = {find_source(name).stage for name in streams} - facts.stages.keys()
+    imported = [
+        name
+        for name in streams
+        if name not in SOURCES or "rules" in facts.stages.get(find_source(name).stage, {})
+    ]
+    if imported:
+        raise UserError(
+            f"the model reads imported features ({', '.join(imported)}), and how they were made of "
+            "a video is not known here; train one on a cache that python -m preprocessing made of raw clips"
+        )
+    if lacking:
+        raise UserError(
+            f"the model does not say how its cache's {', '.join(sorted(lacking))} were made; train it again "
+            "with this version: accelerate launch -m mosi_e2e.train"
+        )
+    config = recover_config(facts.stages)
+    if "behaviour" in streams and config.behaviour.backend == "openface_csv":
+        raise UserError(
+            "the model reads OpenFace CSVs (behaviour.backend=openface_csv), and a new video has none; train "
+            "one on a cache with behaviour.backend=mediapipe or openface"
+        )
+    return config
+
+
+def check_alike(one: Member, other: Member) -> None:
+    """Refuse runs whose scores cannot be averaged."""
+    same = (
+        one.scorer.streams == other.scorer.streams
+        and one.config.task == other.config.task
+        and one.facts.stages == other.facts.stages
+    )
+    if not same:
+        raise UserError(
+            f"several runs must read the same streams of the same cache for the same task, but {one.name} "
+            f"and {other.name} do not; give runs of one recipe with other seeds"
+        )

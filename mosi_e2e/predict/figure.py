@@ -97,7 +97,7 @@ def _describe(result: VideoResult, person: PersonResult) -> str:
             f"{interval.method}"
         )
     if person.deciding:
-        lines.append("green: the second whose removal would change the score most")
+        lines.append("green: the second whose removal would change the whole score most")
     if person.streams_missing:
         lines.append(f"not found, scored without: {', '.join(map(name_stream, person.streams_missing))}")
     return "\n".join(lines)

@@ -241,7 +241,8 @@ class Predictor:
             remarks.append(f"{what}: scored without {' and '.join(needs_face)}")
         ratio = people[0].face_ratio
         if needs_face and ratio and ratio < FACE_ENOUGH:
-            remarks.append(f"the face was found in only {100 * ratio:.0f} % of the frames looked at")
+            share = "less than 1" if ratio < 0.01 else f"only {100 * ratio:.0f}"
+            remarks.append(f"the face was found in {share} % of the frames looked at")
         if people[0].score is None:
             remarks.append("nothing that the model reads is in this video, so there is no score")
         if len(people) > 1:

@@ -125,11 +125,13 @@ def test_what_is_finished_is_skipped_and_what_is_not_goes_on(place, finished, he
     assert "6 runs, 5 of them finished before" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_another_seed_is_only_that_seed(place, finished, here):
     assert run(place, "seeds=[0,1,2]", "variants.cross.set=[optim.epochs=1]") == 0
     assert started == [finished / name / "seed2" for name in ("both", "visual", "cross")]
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_does_not_stop_the_others(place, here, capsys):
     broken = ["variants.visual.set=[optim.lr=1e30,optim.clip=0,optim.warmup=0]", f"out={place / 'broken'}"]
     assert run(place, *broken, "seeds=[0]") == 1

@@ -243,6 +243,7 @@ def test_on_a_phone_and_by_keyboard_alone(open_page, server, clip):
     server.wait_until_empty()
 
 
+@pytest.mark.slow
 def test_what_is_refused_is_told_with_what_to_do_and_the_page_goes_on(open_page, server, tmp_path):
     page = open_page(390)
     large = tmp_path / "large.mp4"

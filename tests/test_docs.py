@@ -147,6 +147,7 @@ def test_the_page_about_metrics_is_right(capsys):
     assert "p_value" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_stream_and_an_encoder_of_ones_own_work_as_the_page_says(workplace, monkeypatch, capsys):
     loudness, encoder = list_scripts(TEXTS["own_stream.md"])
     exec(compile(loudness, "loudness.py", "exec"), {})

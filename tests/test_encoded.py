@@ -71,6 +71,7 @@ def test_each_clip_is_encoded_once(place, once, monkeypatch):
     assert find_encoded(place).keys() == before.keys()
 
 
+@pytest.mark.slow
 def test_other_weights_are_encoded_anew(place, once):
     folders = {path.parent for path in find_encoded(place)}
     train(place, "other", *FROZEN, "seed=1")

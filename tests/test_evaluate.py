@@ -148,6 +148,7 @@ def test_another_cache_must_have_the_same_columns(place, tmp_path, capsys):
     assert "behaviour columns" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_table(place, tmp_path):
     """Nine clips in batches of four by two processes: fillers are needed, and must not be seen."""
     run = place / "runs" / "crossmodal"

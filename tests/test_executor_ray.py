@@ -17,6 +17,7 @@ from preprocessing.__main__ import main
 from preprocessing.executor import Failure, Outcome, RunStopped, run_jobs
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'mosi-e2e[ray]'")
+pytestmark = pytest.mark.slow  # a cluster takes half a minute to start
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -102,14 +103,12 @@ def test_a_machine_that_lacks_the_folder_ends_the_run(tmp_path, monkeypatch):
         list(run_jobs(misbehave, make_jobs(tmp_path, "good_1"), 1, 60, "ray"))
 
 
-@pytest.mark.slow
 def test_a_killed_ray_worker_is_replaced_and_its_clip_done(tmp_path):
     (outcome,) = run_jobs(misbehave_more, make_jobs(tmp_path, "lost_1"), 0, 60, "ray")
     assert (outcome.clip_id, outcome.failures, outcome.died) == ("lost_1", (), False)
     assert read_tries(tmp_path) == {"good_1": 2}
 
 
-@pytest.mark.slow
 def test_each_bad_job_costs_itself_alone_as_on_one_machine(tmp_path, capfd):
     order = ["good_1", "raise_1", "exit_1", "fail_1", "good_2", "hang_1", "once_1"]
     outcomes = list(run_jobs(misbehave, make_jobs(tmp_path, *order), workers=2, timeout_s=2, executor="ray"))

@@ -84,6 +84,7 @@ def test_a_packed_cache_and_openface_columns_show_too(tmp_path):
     assert re.search(r"AU\d\d_r", page.text) and "head turn" in page.text
 
 
+@pytest.mark.slow
 def test_the_same_cache_gives_the_same_page(cache, tmp_path):
     for name in ("a", "b"):
         explore(cache, tmp_path / name, "--count", "2")

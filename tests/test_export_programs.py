@@ -126,6 +126,7 @@ def test_a_model_that_does_not_know_its_crops_is_refused(store):
         read_crop_size(replace(facts, stages={}))
 
 
+@pytest.mark.slow
 def test_the_snippets_of_the_page_run(tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
     assert len(blocks) == 4

@@ -132,6 +132,7 @@ def test_the_interval_is_the_dropouts_and_comes_out_alike_again(video, predictor
     assert predictor.predict(video, options=PredictOptions(draws=0)).interval is None
 
 
+@pytest.mark.slow
 def test_several_runs_give_their_mean_and_students_interval(folder, cache, video):
     runs = [write_run(folder / f"seed_{seed}", cache, seed=seed) for seed in range(3)]
     scores = np.array([Predictor.open(run).predict(video).score for run in runs])
@@ -174,6 +175,7 @@ def test_two_people_have_a_result_each_and_one_of_them_the_voice(folder, predict
     assert result.score == one.score and any("2 people" in remark for remark in result.remarks)
 
 
+@pytest.mark.slow
 def test_a_webcam_recording_without_a_length_and_with_uneven_frames(folder, predictor):
     """As a browser writes it: VP8 and Opus, frames whenever they come, no duration in the header."""
     import av

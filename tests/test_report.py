@@ -277,6 +277,7 @@ def test_digits_are_cut_in_drawings_and_never_in_texts():
     assert slim(svg) == '<svg>\n<path d="M 1.23 -0.98"/>\n<text x="2.34">p &lt; 0.001 0.12345</text></svg>'
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_report(runs, tmp_path):
     for name in ("a", "b"):
         report(runs / "binary", tmp_path / name)

@@ -71,6 +71,7 @@ def test_the_best_on_valid_becomes_a_recipe_and_test_is_not_looked_at(place, tra
     assert len(trained) == 5 and len(pd.read_csv(place / "out" / "trials.csv")) == 5
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_not_the_best(place, trained, capsys):
     content = yaml.safe_load((place / "search.yaml").read_text())
     content["space"]["optim.lr"] = {"choices": [1e30, 0.01]}

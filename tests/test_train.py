@@ -149,6 +149,7 @@ def test_same_seed_same_run_to_the_bit(place, whole):
     assert not np.allclose(read_predictions(whole).score, read_predictions(other).score, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_is_drawn_elsewhere_changes_nothing(place, whole, monkeypatch):
     def draw_and_save(accelerator, folder):
         save_resume(accelerator, folder)
@@ -162,6 +163,7 @@ def test_micro_batches_and_workers_change_nothing(place, calm):
     assert_alike(calm, train(place, "calm", "micro", "data.micro_batch=4", "data.workers=1"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(place, monkeypatch):
     """The first epoch stays the best one, the rate is still rising: what was before must be remembered."""
     settings = ["optim.schedule=plateau", "optim.patience=0", "optim.warmup=0.5", "stopping.min_delta=10"]

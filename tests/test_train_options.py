@@ -105,6 +105,7 @@ def test_a_run_that_dies_in_mid_epoch_goes_on_there(place, whole, monkeypatch, c
     assert_equal_to_the_bit(whole, place / "runs" / "died")
 
 
+@pytest.mark.slow
 def test_two_machines_train_the_same_model(place, whole):
     """Two launchers that find each other by address, as on two hosts; only the summing order differs."""
     words = ("--config", place / "late.yaml", "name=machines", "model.late_fusion.dropout=0", *ALL)

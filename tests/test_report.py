@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from mosi_e2e.report.__main__ import main
 from mosi_e2e.report.boards import group_runs, make_boards
 from mosi_e2e.report.clips import Thumbnails, show_clips
 from mosi_e2e.report.gallery import slim
-from mosi_e2e.report.runs import read_runs
+from mosi_e2e.report.runs import name_run, read_runs
 from mosi_e2e.statistics import bootstrap_interval, compare_paired, floors
 
 MOST_BYTES = 1_200_000  # of the largest page here: five systems in three tables
@@ -285,3 +286,11 @@ def test_the_same_runs_give_the_same_report(runs, tmp_path):
     assert len(files) > 12
     for path in files:
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes(), path
+
+
+def test_runs_are_named_as_shortly_as_tells_them_apart():
+    one, two, same = Path("runs/one"), Path("runs/two"), Path("more/one")
+    assert name_run(one, one, [one, two]) == "one"
+    assert name_run(one, one, [one, same]) == "runs/one"
+    assert name_run(one / "seed0", one, [one]) == "seed0"
+    assert name_run(one / "seed0", one, [one, two]) == "runs/one/seed0"

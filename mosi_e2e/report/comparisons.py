@@ -128,7 +128,7 @@ def draw_differences(board: Board) -> Drawing | None:
     ax.set_xlim(-reach, reach)
     sides = ("better ←", "→ worse") if key in LOWER_IS_BETTER else ("worse ←", "→ better")
     ax.set_xlabel(
-        f"{sides[0]}   {TITLES[key]} minus that of {shorten(board.reference, 18)}   {sides[1]}", fontsize=8.5
+        f"{sides[0]}   {sides[1]}\n{TITLES[key]} minus that of {shorten(board.reference, 24)}", fontsize=8.5
     )
     name_rows(ax, [system.name for system in others], room=0.9)
     finish(ax, "x", ticks=False)

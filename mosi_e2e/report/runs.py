@@ -110,11 +110,8 @@ def read_runs(roots: Sequence[Path]) -> tuple[list[Run], list[str]]:
             raise UserError(f"a report needs a folder of runs, but {root} is none; type the folder of runs")
         folders = list(find_folders(root))
         strays += [f"{path}: no config.yaml in it or below" for path in find_strays(root, folders)]
-        alone = len(roots) == 1
         for folder in folders:
-            name = folder.relative_to(root).as_posix() if alone and folder != root else folder.as_posix()
-            name = root.resolve().name if alone and folder == root else name
-            run, fault = read_run(folder, name)
+            run, fault = read_run(folder, name_run(folder, root, roots))
             runs += [run] if run else []
             strays += [fault] if fault else []
     if not runs:
@@ -124,6 +121,14 @@ def read_runs(roots: Sequence[Path]) -> tuple[list[Run], list[str]]:
             "train one: accelerate launch -m mosi_e2e.train --config configs/sample_late_fusion.yaml"
         )
     return runs, strays
+
+
+def name_run(folder: Path, root: Path, roots: Sequence[Path]) -> str:
+    """As short as tells it apart: below the one folder that was given, or the folder's own name."""
+    if folder != root:
+        return folder.relative_to(root).as_posix() if len(roots) == 1 else folder.as_posix()
+    distinct = len({one.resolve().name for one in roots}) == len(roots)
+    return root.resolve().name if distinct else folder.as_posix()
 
 
 def find_folders(root: Path) -> Iterator[Path]:

@@ -115,6 +115,7 @@ def test_the_table_is_written_in_every_form(finished):
     assert len({line.count("|") for line in lines}) == 1
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_skipped_and_what_is_not_goes_on(place, finished, here, capsys):
     before = (finished / "table.json").read_bytes()
     assert run(place) == 0 and started == []

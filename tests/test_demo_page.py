@@ -197,6 +197,7 @@ def test_a_video_goes_up_and_its_score_comes_back_linked_with_the_player(open_pa
     assert 0 < place == pytest.approx(100 * player(page, "currentTime") / duration, abs=5)
 
 
+@pytest.mark.slow
 def test_on_a_phone_and_by_keyboard_alone(open_page, server, clip):
     page = open_page(390)
     assert overflow(page) <= 0

@@ -60,6 +60,7 @@ def test_it_changes_nothing_but_the_time(place, once):
     np.testing.assert_allclose(again.score, once[1].score, atol=5e-3)
 
 
+@pytest.mark.slow
 def test_each_clip_is_encoded_once(place, once, monkeypatch):
     before = find_encoded(place)
     n_clips = sum(len(part) for part in (once[1], ClipStore(place / "cache").index.query("split == 'train'")))

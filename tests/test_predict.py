@@ -112,6 +112,7 @@ def test_contributions_add_up_to_the_score_less_that_of_nothing(long_result):
     assert all(abs(value) > 1e-4 for value in long_result.contribution.values())
 
 
+@pytest.mark.slow
 def test_the_encoders_run_once_per_window_whatever_is_asked(folder, run, long_result):
     predictor = Predictor.open(run)
     assert predictor.members[0].scorer.silence.any()  # encoded once for a model

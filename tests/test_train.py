@@ -143,6 +143,7 @@ def test_training_and_validation_loss_are_one_quantity(place):
     assert history.valid_loss[0] > history.valid_mae[0]  # the streams' own losses are in both
 
 
+@pytest.mark.slow
 def test_same_seed_same_run_to_the_bit(place, whole):
     assert_equal_to_the_bit(whole, train(place, "late", "again"))
     other = train(place, "late", "other", "seed=1")

@@ -37,7 +37,10 @@ REAL_CLIP = SHARED / "data/clips/real/openvna_no_re_asr_raw.mp4"
 PATIENCE_MS = 180_000  # for machines that have other work
 LIMITS = ("--max-mb", "2", "--max-minutes", "0.5")
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs the browser /usr/bin/chromium")
+pytestmark = [
+    pytest.mark.slow,  # a server and a browser take half a minute to start
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs the browser /usr/bin/chromium"),
+]
 
 
 class Server:
@@ -197,7 +200,6 @@ def test_a_video_goes_up_and_its_score_comes_back_linked_with_the_player(open_pa
     assert 0 < place == pytest.approx(100 * player(page, "currentTime") / duration, abs=5)
 
 
-@pytest.mark.slow
 def test_on_a_phone_and_by_keyboard_alone(open_page, server, clip):
     page = open_page(390)
     assert overflow(page) <= 0
@@ -244,7 +246,6 @@ def test_on_a_phone_and_by_keyboard_alone(open_page, server, clip):
     server.wait_until_empty()
 
 
-@pytest.mark.slow
 def test_what_is_refused_is_told_with_what_to_do_and_the_page_goes_on(open_page, server, tmp_path):
     page = open_page(390)
     large = tmp_path / "large.mp4"
@@ -279,7 +280,6 @@ def write_long(path: Path, seconds: int = 40) -> Path:
     )
 
 
-@pytest.mark.slow
 def test_a_recording_is_scored(open_page, server):
     page = open_page(390)
     page.click("button[aria-label='Capture from camera']")
@@ -293,7 +293,6 @@ def test_a_recording_is_scored(open_page, server):
     server.wait_until_empty()
 
 
-@pytest.mark.slow
 def test_who_stops_or_leaves_ends_the_work_and_the_next_video_is_scored(open_page, server, clip, tmp_path):
     longer = write_face(tmp_path / "longer.mp4", 1, 25)
     for end in ("stop", "leave"):
@@ -310,7 +309,6 @@ def test_who_stops_or_leaves_ends_the_work_and_the_next_video_is_scored(open_pag
     score(open_page(1280), clip)
 
 
-@pytest.mark.slow
 def test_a_request_beyond_its_time_is_ended_and_told(browser, run, tmp_path, clip):
     server = Server(run, tmp_path, "--timeout", "0.2")
     server.wait()

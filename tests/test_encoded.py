@@ -79,6 +79,7 @@ def test_other_weights_are_encoded_anew(place, once):
     assert len({path.parent for path in find_encoded(place)}) == 2 * len(folders)
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_augmented_or_learned_is_not_encoded(place, once):
     before = find_encoded(place)
     train(place, "augmented", *FROZEN[:2], "seed=2", "optim.epochs=1")

@@ -58,6 +58,7 @@ def run(place, *words):
     return main(["--config", str(place / "search.yaml"), *words])
 
 
+@pytest.mark.slow
 def test_the_best_on_valid_becomes_a_recipe_and_test_is_not_looked_at(place, trained, capsys):
     assert run(place) == 0
     trials = pd.read_csv(place / "out" / "trials.csv")

@@ -265,6 +265,7 @@ def set_of_absences():
     return sorted({state for stages in LACKING.values() for state in stages.values()})
 
 
+@pytest.mark.slow
 def test_training_and_evaluation_are_those_of_the_cache(tmp_path, capsys):
     """Weights and predictions to the bit; a run on shards is evaluated on the cache, too."""
     with one_thread_on_the_processor():

@@ -266,6 +266,7 @@ def test_a_binary_task_needs_clips_that_count(place, capsys):
     assert "all clips of split 'valid' have the label 0; type zero_label=positive" in message
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed_by_the_launcher(place, whole):
     """With the config file for GPUs, which without one means one process in full precision."""
     words = ("--config", place / "late.yaml", "name=killed", "save_every=1")  # in mid-epoch too

@@ -207,7 +207,7 @@ def read_sound(info: MediaInfo) -> Sound:
     with av.open(str(info.path)) as container:
         start, stream = clip_start_s(container), container.streams.audio[0]
         check_decoder(stream, "sound")
-        for frame in _decodable(container, stream):
+        for frame in decodable_frames(container, stream):
             if frame.time is not None:
                 gap = round((frame.time - start) * SAMPLE_RATE) - written
                 if gap > SAMPLE_RATE // 50:  # 20 ms: below is rounding, above is missing sound
@@ -224,9 +224,9 @@ def read_sound(info: MediaInfo) -> Sound:
     return Sound(waveform, decoded / SAMPLE_RATE)
 
 
-def _decodable(container, stream) -> Iterator:
-    """Frames of a stream, passing over packets that do not decode."""
-    packets = container.demux(stream)
+def decodable_frames(container, *streams) -> Iterator:
+    """Frames of the streams as they come, passing over packets that do not decode."""
+    packets = container.demux(*streams)
     while True:
         try:
             packet = next(packets, None)

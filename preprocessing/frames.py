@@ -78,7 +78,7 @@ class FrameReader:
         with av.open(str(self._info.path)) as container:
             for frame in _decode_wanted(container, wanted):
                 if frame.pts in wanted:
-                    yield wanted[frame.pts], _to_picture(frame, converter)
+                    yield wanted[frame.pts], to_picture(frame, converter)
                 if frame.pts is not None and frame.pts >= last:
                     return
 
@@ -105,7 +105,7 @@ def _decode_wanted(container, wanted: dict[int, int]) -> Iterator:
         yield from frames
 
 
-def _to_picture(frame: av.VideoFrame, converter: VideoReformatter) -> np.ndarray:
+def to_picture(frame: av.VideoFrame, converter: VideoReformatter) -> np.ndarray:
     """[H, W, 3] uint8 RGB. Phones store an upright picture lying down plus a rotation.
 
     A converter that is made anew for each frame, as `frame.to_ndarray(format=...)` does, and its threads
@@ -138,7 +138,7 @@ def _open_decord(info: MediaInfo, time: np.ndarray) -> "decord.VideoReader | Non
 def _first_picture(info: MediaInfo) -> np.ndarray | None:
     with av.open(str(info.path)) as container, suppress(FFmpegError):
         first = next(container.decode(video_stream(container)), None)
-        return None if first is None else _to_picture(first, VideoReformatter())
+        return None if first is None else to_picture(first, VideoReformatter())
     return None
 
 

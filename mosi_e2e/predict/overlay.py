@@ -1,7 +1,6 @@
 """The video again, with the running score drawn into the picture and its sound kept."""
 
 import secrets
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult
-from preprocessing.decode import clip_start_s, upright, video_stream
+from preprocessing.decode import clip_start_s, decodable_frames, video_stream
 from preprocessing.errors import UserError
+from preprocessing.frames import to_picture
 
 TICKS = 90_000  # per second, of the written video
 BOX_LASTS_S = 0.35  # crops come five times a second: a box older than this is not shown
@@ -57,7 +57,7 @@ def _copy(source, target, result: VideoResult) -> None:
     out_audio = target.add_stream("aac", rate=sounds.rate, layout="stereo") if sounds else None
     resampler = av.AudioResampler("fltp", "stereo", sounds.rate) if sounds else None
     start, converter, last = clip_start_s(source), VideoReformatter(), -1
-    for frame in _decodable(source, [stream for stream in (pictures, sounds) if stream is not None]):
+    for frame in decodable_frames(source, *(stream for stream in (pictures, sounds) if stream is not None)):
         if isinstance(frame, av.AudioFrame):
             _write_sound(target, out_audio, resampler, frame, start)
             continue
@@ -79,20 +79,6 @@ def _copy(source, target, result: VideoResult) -> None:
         target.mux(out_audio.encode(None))
 
 
-def _decodable(source, streams: list) -> Iterator:
-    """Frames of both streams as they come, passing over packets that do not decode."""
-    packets = source.demux(streams)
-    while True:
-        try:
-            packet = next(packets, None)
-            frames = packet.decode() if packet is not None else None
-        except FFmpegError:
-            continue
-        if frames is None:
-            return
-        yield from frames
-
-
 def _write_sound(target, stream, resampler: av.AudioResampler, frame: av.AudioFrame, start_s: float) -> None:
     if frame.pts is not None:
         frame.pts -= round(start_s / frame.time_base)
@@ -103,8 +89,7 @@ def _write_sound(target, stream, resampler: av.AudioResampler, frame: av.AudioFr
 def _draw(
     converter: VideoReformatter, frame: av.VideoFrame, time: float, result: VideoResult
 ) -> av.VideoFrame:
-    picture = np.ascontiguousarray(converter.reformat(frame, format="rgb24", threads=1).to_ndarray())
-    picture = upright(picture, round(frame.rotation / 90) % 4)
+    picture = to_picture(frame, converter)
     height, width = (side - side % 2 for side in picture.shape[:2])
     picture = np.ascontiguousarray(picture[:height, :width])
     draw_score(picture, time, result)

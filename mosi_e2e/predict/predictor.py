@@ -1,8 +1,10 @@
 """A trained model that scores any video.
 
+```python
 predictor = Predictor.open("runs/crossmodal")
 result = predictor.predict("clip.mp4")
-result.score, result.contribution, result.timeline
+print(result.score, result.contribution, result.timeline)
+```
 """
 
 from collections.abc import Callable, Iterator, Sequence

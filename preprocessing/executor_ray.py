@@ -29,7 +29,7 @@ def run_on_cluster(work: Work, jobs: Sequence[Any], workers: int, timeout_s: flo
     """One pass over the jobs; arguments as for `executor.run_jobs`. The modules are installed everywhere."""
     is_ours = not ray.is_initialized()
     if is_ours:
-        _connect()
+        connect()
     task = ray.remote(num_cpus=1, max_retries=RETRIES)(run_in_worker)
     left, running = iter(jobs), {}
     try:
@@ -51,7 +51,12 @@ def run_on_cluster(work: Work, jobs: Sequence[Any], workers: int, timeout_s: flo
             ray.shutdown()
 
 
-def _connect() -> None:
+def connect() -> None:
+    """Join the cluster, or start one.
+
+    Raises:
+        RunStopped: none answers at RAY_ADDRESS, or Ray does not start.
+    """
     address = os.environ.get("RAY_ADDRESS", "")
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:

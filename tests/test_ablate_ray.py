@@ -59,3 +59,9 @@ def test_a_run_that_the_cluster_loses_is_a_failed_run(ablation, monkeypatch, cap
     assert main(["--config", str(ablation)]) != 0
     log = (ablation.parent / "out/good/seed0/train.log").read_text()
     assert log.startswith("the Ray cluster lost the run") and "no storage there" in log
+
+
+def test_a_cluster_that_does_not_answer_is_told_at_once(ablation, monkeypatch, capsys):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # nobody listens there
+    assert main(["--config", str(ablation)]) == 2
+    assert "no Ray cluster answers at 127.0.0.1:1" in capsys.readouterr().err

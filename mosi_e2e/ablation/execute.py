@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from mosi_e2e.ablation.config import AblationConfig, Run
 from preprocessing.errors import UserError
+from preprocessing.executor import RunStopped
 from preprocessing.settings import dump_config
 
 LOG = "train.log"
@@ -114,10 +115,15 @@ def _run_on_ray(jobs: dict[Run, list[str]], config: AblationConfig) -> Iterator[
     """One Ray task per run; a task whose machine is lost is started again, and resumes."""
     try:
         import ray
+
+        from preprocessing.executor_ray import connect
     except ImportError as error:
         raise UserError("executor=ray needs Ray; type: pip install 'mosi_e2e[ray]'") from error
     if not ray.is_initialized():
-        ray.init(log_to_driver=False)
+        try:
+            connect()
+        except RunStopped as error:
+            raise UserError(str(error)) from error
     needs_gpu = torch.cuda.is_available() or ray.cluster_resources().get("GPU", 0) > 0
     task = ray.remote(num_gpus=config.gpus_per_run if needs_gpu else 0, max_retries=3)(run_again)
     waiting = {
@@ -127,10 +133,11 @@ def _run_on_ray(jobs: dict[Run, list[str]], config: AblationConfig) -> Iterator[
         ready, _ = ray.wait(list(waiting))
         run = waiting.pop(ready[0])
         try:
-            yield run, ray.get(ready[0])
+            status = ray.get(ready[0])
         except ray.exceptions.RayError as error:  # its machine was lost again and again, or lacks the folder
             note_loss(run.folder / LOG, error)
-            yield run, 1
+            status = 1
+        yield run, status
 
 
 def note_loss(log: Path, error: Exception) -> None:

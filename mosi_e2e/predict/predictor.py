@@ -26,7 +26,6 @@ from mosi_e2e.tables import SYNTHETIC_NOTE
 from preprocessing.decode import MediaError
 from preprocessing.errors import UserError
 
-GROUP = 1  # windows that are fused together: several would be padded to the longest
 SHORTEST_S = 0.5  # of a stretch, whatever the training clips were
 LONGEST_S = 15.0  # bounds memory and the time of attention
 FACE_ENOUGH = 0.5  # of the frames; with fewer it is said
@@ -187,15 +186,14 @@ class Predictor:
         kept: list[Stretch] = []
         missing: list[list[str]] = []
         readings: list[list[Reading]] = [[] for _ in self.members]
-        for first in range(0, len(stretches), GROUP):
-            group = stretches[first : first + GROUP]
-            examples = [(one, store.read_example(one, self.streams)) for one in group]
-            examples = [(one, example) for one, example in examples if any_rows(example)]
-            for reading, member in zip(readings, self.members, strict=True) if examples else ():
-                reading.append(self._ask(member, examples, first, options))
-            kept += [one for one, _ in examples]
-            missing += [list_missing(example) for _, example in examples]
-            yield len(group)
+        for place, stretch in enumerate(stretches):  # one by one: several would be padded to the longest
+            example = store.read_example(stretch, self.streams)
+            if any_rows(example):
+                for reading, member in zip(readings, self.members, strict=True):
+                    reading.append(self._ask(member, stretch, example, place, options))
+                kept.append(stretch)
+                missing.append(list_missing(example))
+            yield 1
         face_ratio = measure_faces(recording, number)
         total = sum(one.seconds for one in stretches)
         voice = sum(one.seconds for one in stretches if one.has_voice) if len(recording.waveform) else 0.0
@@ -220,14 +218,14 @@ class Predictor:
     def _ask(
         self,
         member: Member,
-        examples: list[tuple[Stretch, dict]],
-        first: int,
+        stretch: Stretch,
+        example: dict,
+        place: int,
         options: PredictOptions,
     ) -> Reading:
-        encoded = [member.scorer.encode(example) for _, example in examples]
-        seconds = [cut_seconds(one.seconds) for one, _ in examples]
         draws = options.draws if len(self.members) == 1 else 0
-        return member.scorer.read(encoded, seconds, draws, options.seed + first)
+        encoded, seconds = member.scorer.encode(example), cut_seconds(stretch.seconds)
+        return member.scorer.read([encoded], [seconds], draws, options.seed + place)
 
     def _remark(self, recording: Recording, people: list[PersonResult]) -> list[str]:
         """What whoever reads the score should know."""

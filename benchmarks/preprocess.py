@@ -100,6 +100,16 @@ def measure_parts(paths: list[Path], config: PreprocessConfig) -> dict[str, floa
     return {name: 1000 * value / seconds for name, value in clock.seconds.items()}
 
 
+def measure_decoding(paths: list[Path]) -> float:
+    """Times real time per core of a bare decoder that converts nothing: what this machine is like now."""
+    seconds, started = 0.0, time.process_time()
+    for path in paths:
+        with av.open(str(path)) as file:
+            file.streams.video[0].thread_type = "NONE"
+            seconds += sum(1 for _ in file.decode(video=0)) / float(file.streams.video[0].average_rate)
+    return seconds / (time.process_time() - started)
+
+
 def measure_run(paths: list[Path], repeats: int, workers: int, settings: list[str]) -> dict[str, float]:
     """One run of the program on every clip, `repeats` times over: seconds of clips, wall and processor."""
     with tempfile.TemporaryDirectory() as folder:
@@ -126,7 +136,7 @@ def measure_run(paths: list[Path], repeats: int, workers: int, settings: list[st
 def measure_speed(paths: list[Path], repeats: int, settings: list[str]) -> dict:
     """Parts, and whole runs with one and two processes on half of the clips and on all."""
     config = load_config(PreprocessConfig, None, settings)
-    found = {"parts": measure_parts(paths, config), "runs": []}
+    found = {"decoding": measure_decoding(paths), "parts": measure_parts(paths, config), "runs": []}
     for workers in (1, 2):
         for share in (repeats, 2 * repeats):
             run = measure_run(paths, share, workers, settings)
@@ -140,6 +150,7 @@ def print_speed(found: dict) -> None:
     for name, value in sorted(found["parts"].items(), key=lambda item: -item[1]):
         print(f"  {name:28}{value:8.1f} ms{100 * value / total:6.0f} %")
     print(f"  {'all':28}{total:8.1f} ms       {1000 / total:.1f} times real time per core")
+    print(f"  for comparison, decoding every frame and no more: {found['decoding']:.1f} times real time per core")
     print("\nwhole runs, start of the processes included:")
     print("  processes  clips s   wall s  times real time  processor s per clip s")
     for run in found["runs"]:

@@ -1,6 +1,9 @@
 """What each stage makes of one clip."""
 
-from collections.abc import Iterator
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,15 +61,42 @@ class Glance:
     is_cropped: bool
 
 
-def look_at_frames(media: Media, config: PreprocessConfig) -> Iterator[Glance]:
-    """The frames of a clip that are looked at, in order; those that do not decode are left out."""
+def look_at_frames(media: Media, config: PreprocessConfig, threads: int = 1) -> Iterator[Glance]:
+    """The frames of a clip that are looked at, in order; those that do not decode are left out.
+
+    Args:
+        media: the clip.
+        config: of the cache.
+        threads: that look for faces, each with a model of its own, while frames are decoded; what they find
+            does not depend on their number.
+    """
     reader = media.frames
     index = sample_frames(reader.time, config)
     cropped = set(index[pick_frames(reader.time[index], config.faces.rate)].tolist())
-    landmarker = load_landmarker(config.track)
-    for position, frame in reader.frames(index):
+
+    def look(position: int, frame: np.ndarray) -> Glance:
         is_cropped = position in cropped
-        yield Glance(position, frame, landmarker(frame, config.faces if is_cropped else None), is_cropped)
+        faces = load_landmarker(config.track)(frame, config.faces if is_cropped else None)
+        return Glance(position, frame, faces, is_cropped)
+
+    return map_in_order(look, reader.frames(index), threads)
+
+
+def map_in_order(
+    work: Callable[..., Glance], items: Iterable[tuple[int, np.ndarray]], threads: int
+) -> Iterator[Glance]:
+    """`work(*item)` of every item, by several threads; twice as many items as threads are held at most."""
+    if threads < 2:
+        yield from itertools.starmap(work, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        begun: deque[Future[Glance]] = deque()
+        for item in items:
+            begun.append(pool.submit(work, *item))
+            if len(begun) == 2 * threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
 
 
 def sample_frames(time: np.ndarray, config: PreprocessConfig) -> np.ndarray:

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib.util
 import math
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ EYE_RIGHT, EYE_LEFT, NOSE_TIP, MOUTH = (
     (61, 291),
 )  # MediaPipe face mesh points
 
+_thread = threading.local()
+
 
 @dataclass(frozen=True)
 class TrackConfig:
@@ -46,7 +49,7 @@ class TrackConfig:
         model: path of `face_landmarker.task`; empty = found by itself.
     """
 
-    rate: float = 10.0
+    rate: float = 7.5
     max_faces: int = 3
     choose: str = "speaking"
     min_confidence: float = 0.5
@@ -172,10 +175,11 @@ def _view_structures(pointer: "ctypes._Pointer", count: int, names: list[str]) -
     return np.frombuffer(memory, dtype=layout)
 
 
-@functools.lru_cache(maxsize=1)
 def load_landmarker(config: TrackConfig) -> FaceLandmarker:
-    """The process's landmarker: made once, it keeps nothing from frame to frame."""
-    return FaceLandmarker(config)
+    """The thread's landmarker: made once, it keeps nothing from frame to frame."""
+    if getattr(_thread, "config", None) != config:
+        _thread.landmarker, _thread.config = FaceLandmarker(config), config
+    return _thread.landmarker
 
 
 def cut_crop(frame: np.ndarray, points: np.ndarray, config: FacesConfig) -> bytes:

@@ -81,7 +81,7 @@ def test_one_changed_option_is_named_and_makes_one_stage_anew(place, capsys):
     assert said.pop("faces") == "3 to do: 3 settings changed (faces.size 224 → 64)"
     assert set(said.values()) == {"up to date"}
     said = read_stages(ask(capsys, "track.rate=5"))
-    changed = "3 to do: 3 settings changed (track.rate 10.0 → 5.0)"
+    changed = "3 to do: 3 settings changed (track.rate 7.5 → 5.0)"
     assert said == dict.fromkeys(("faces", "behaviour"), changed) | dict.fromkeys(
         ("waveform", "acoustics"), "up to date"
     )

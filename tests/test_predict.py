@@ -19,7 +19,7 @@ from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_source
 from mosi_e2e.predict.__main__ import main
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
-from preprocessing.clip_stages import run_audio_stages, run_video_stages
+from preprocessing.clip_stages import look_at_frames, run_audio_stages, run_video_stages
 from preprocessing.errors import UserError
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
@@ -74,6 +74,17 @@ class OneClip:
 
     def read(self, clip_id, stage):
         return self.results[stage].arrays
+
+
+def test_several_threads_see_what_one_sees(video, predictor):
+    config = predictor.config
+    one, three = (
+        list(look_at_frames(Media(video, config.decode), config, threads=threads)) for threads in (1, 3)
+    )
+    assert len(one) == 9 and all(glance.faces for glance in one)  # 1.2 s at 7.5 a second
+    for a, b in zip(one, three, strict=True):
+        assert (a.position, a.is_cropped) == (b.position, b.is_cropped)
+        assert np.array_equal(a.faces[0].points, b.faces[0].points) and a.faces[0].crop == b.faces[0].crop
 
 
 @pytest.mark.parametrize("model", [CROSS, LATE], ids=["crossmodal", "late_fusion"])

@@ -168,7 +168,8 @@ def test_a_single_row_belongs_to_no_second():
     ).eval()
     rows = {"values": np.ones((1, COLUMNS), np.float32), "time": np.array([2.5], np.float32)}
     example = {"index": 0, "clip_id": "", "label": 0.0, "weight": 1.0, "streams": {"functionals": rows}}
-    assert not score(Scorer(model, "regression", ["functionals"]), example).effect[0].any()
+    effect = score(Scorer(model, "regression", ["functionals"]), example).effect[0]
+    assert np.abs(effect).max() < 1e-6  # rounding: the seconds are rows of one batch, the whole is another
 
 
 def test_a_second_that_is_silent_anyway_adds_nothing():

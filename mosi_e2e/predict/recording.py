@@ -3,6 +3,7 @@
 Frames and sound go through the functions that preprocessing uses for a clip of the cache.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from preprocessing.tracks import choose_speaker, list_tracks, measure_loudness
 
 LEAST_SHARE, LEAST_S = 0.1, 1.0  # of the sampled frames and in sight: less is nobody who is told apart
 MOST_PEOPLE = 6
+MOST_THREADS = 4  # that look for faces; each holds a model and two frames
 
 Progress = Callable[[float], None]  # share of the work that is done
 
@@ -143,7 +145,7 @@ def _look(
     positions: list[int] = []
     detections: list[list[Face]] = []
     crop_rows: list[int] = []
-    for glance in look_at_frames(media, config):
+    for glance in look_at_frames(media, config, threads=min(os.cpu_count() or 1, MOST_THREADS)):
         if glance.is_cropped:
             crop_rows.append(len(positions))
             album.offer(float(reader.time[glance.position]), glance.frame)

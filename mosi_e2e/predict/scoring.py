@@ -168,19 +168,18 @@ class Scorer:
     def _hide_seconds(
         self, batch: Batch, whole: np.ndarray, seconds: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
-        counts = [len(edges) - 1 for edges in seconds]
-        effect = [np.zeros(count) for count in counts]
-        for number in range(max(counts)):
-            spans = [edges[number : number + 2] if number < len(edges) - 1 else (0, 0) for edges in seconds]
-            low, high = torch.tensor(np.array(spans, dtype=np.float32)).T[..., None]  # [W 1] each
-            score = self._to_score(self.model(self._hide(batch, low, high)))
-            for window, count in enumerate(counts):
-                if number < count:
-                    effect[window][number] = whole[window] - score[window]
-        return effect
+        """Each second of each window is a row of one batch: many small passes cost more than a large one."""
+        most = max(len(edges) - 1 for edges in seconds)
+        spans = np.zeros((most, len(seconds), 2), np.float32)  # an empty span hides nothing
+        for window, edges in enumerate(seconds):
+            spans[: len(edges) - 1, window] = np.stack([edges[:-1], edges[1:]], axis=1)
+        low, high = torch.from_numpy(spans.reshape(-1, 2)).T[..., None]  # [K * W, 1] each
+        score = self._to_score(self.model(self._hide(repeat(batch, most), low, high)))
+        effect = whole - score.reshape(most, -1)
+        return [effect[: len(edges) - 1, window] for window, edges in enumerate(seconds)]
 
     def _hide(self, batch: Batch, low: Tensor, high: Tensor) -> Batch:
-        """The batch without the rows of [low, high) [W 1] s; the voice is silent then.
+        """The batch without the rows of [low, high) [B 1] s; the voice is silent then.
 
         A second without sound is a silent one: its tokens give way to that of silence, since a gap between
         tokens is nothing that a speech encoder ever leaves (`docs/predict.md` has both measured). A stream
@@ -198,12 +197,12 @@ class Scorer:
         return hidden
 
     def _draw(self, batch: Batch, count: int, seed: int) -> np.ndarray:
-        if not self.dropouts:
+        if not self.dropouts or not count:
             return np.zeros((0, len(batch["clip_id"])))
         with torch.random.fork_rng(devices=[]), self._dropping():
             torch.manual_seed(seed)
-            scores = [self._to_score(self.model(batch)) for _ in range(count)]
-        return np.array(scores).reshape(count, len(batch["clip_id"]))
+            scores = self._to_score(self.model(repeat(batch, count)))  # every row draws its own
+        return scores.reshape(count, -1)
 
     @contextmanager
     def _dropping(self) -> Iterator[None]:
@@ -215,6 +214,14 @@ class Scorer:
         finally:
             for module in self.dropouts:
                 module.eval()
+
+
+def repeat(batch: Batch, count: int) -> Batch:
+    """The whole batch `count` times, one after the other."""
+    return {
+        name: values.repeat(count, *[1] * (values.ndim - 1)) if isinstance(values, Tensor) else values * count
+        for name, values in batch.items()
+    }
 
 
 def share_out(worth: dict[frozenset[str], np.ndarray], players: Sequence[str]) -> dict[str, np.ndarray]:

@@ -150,7 +150,7 @@ def print_speed(found: dict) -> None:
     for name, value in sorted(found["parts"].items(), key=lambda item: -item[1]):
         print(f"  {name:28}{value:8.1f} ms{100 * value / total:6.0f} %")
     print(f"  {'all':28}{total:8.1f} ms       {1000 / total:.1f} times real time per core")
-    print(f"  for comparison, decoding every frame and no more: {found['decoding']:.1f} times real time per core")
+    print(f"  for comparison, decoding every frame alone: {found['decoding']:.1f} times real time per core")
     print("\nwhole runs, start of the processes included:")
     print("  processes  clips s   wall s  times real time  processor s per clip s")
     for run in found["runs"]:

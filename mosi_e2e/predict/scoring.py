@@ -161,9 +161,16 @@ class Scorer:
             for kept in itertools.combinations(self.streams, size):
                 part = batch
                 for name in self.streams:
-                    part = part if name in kept else drop_stream(part, self.key(name))
+                    part = part if name in kept else self._leave_out(part, self.key(name))
                 worth[frozenset(kept)] = self._to_score(self.model(part))
         return worth
+
+    def _leave_out(self, batch: Batch, key: str) -> Batch:
+        """As if no window had the stream; of encoded rows, which say nothing then, one is kept."""
+        if not self.encodes:
+            return drop_stream(batch, key)
+        first = {name: batch[name][:, :1] for name in (key, f"{key}_time", f"{key}_is_pad")}
+        return drop_stream(batch | first, key)
 
     def _hide_seconds(
         self, batch: Batch, whole: np.ndarray, seconds: Sequence[np.ndarray]

@@ -100,7 +100,7 @@ def test_the_sample_set_is_complete(sample_cache):
     for clip_id, duration_s in zip(store.index.clip_id, store.index.duration_s, strict=True):
         for stage, key, rate in (
             ("faces", "face", 5),
-            ("behaviour", "behaviour", 10),
+            ("behaviour", "behaviour", 7.5),
             ("acoustics", "lld", 100),
         ):
             times = store.read(clip_id, stage, [f"{key}_time"])[f"{key}_time"]

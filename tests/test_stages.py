@@ -146,7 +146,7 @@ def test_a_new_version_makes_its_stage_anew_and_those_after_it(monkeypatch):
 
 
 def test_frames_become_crops_and_tokens_with_their_times(clip):
-    found = see(clip)
+    found = see(clip, load_config(PreprocessConfig, None, ["track.rate=10"]))
     assert set(found) == VIDEO
     faces, tokens = found["faces"].arrays, found["behaviour"].arrays
     assert np.allclose(
@@ -238,7 +238,8 @@ def test_what_a_clip_lacks_has_no_rows_and_says_why(tmp_path, clip):
 def test_a_face_that_no_crop_shows_leaves_tokens_alone(tmp_path):
     black = np.zeros_like(PORTRAIT)
     pictures = [PORTRAIT if number % 5 == 2 else black for number in range(20)]
-    found = see(open_clip(write_clip(tmp_path / "blink.mp4", pictures)))
+    ten = load_config(PreprocessConfig, None, ["track.rate=10"])
+    found = see(open_clip(write_clip(tmp_path / "blink.mp4", pictures)), ten)
     assert found["behaviour"].arrays["behaviour_valid"].tolist() == [False, True] * 4
     assert found["faces"].state == "no_face"
     assert not found["faces"].arrays["face_valid"].any()

@@ -188,7 +188,8 @@ def test_of_two_synthetic_people_the_speaker_is_followed(sample_cache, tmp_path,
 
 
 def find_boxes(path: Path, choose: str) -> np.ndarray:
-    # The drawn people speak four syllables a second and more, both alike: 7.5 pictures do not tell them apart.
+    # The drawn people speak four syllables a second and more, both alike: 7.5 pictures do not tell them
+    # apart.
     config = load_config(PreprocessConfig, None, [f"track.choose={choose}", "track.rate=10", "faces.rate=2"])
     entry = ClipEntry("x_1", "x", "test", None, path, "")
     result = run_video_stages(entry, Media(path, config.decode), config, frozenset({"faces"}))["faces"]

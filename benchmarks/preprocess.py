@@ -31,7 +31,7 @@ from preprocessing.acoustics import extract_acoustics
 from preprocessing.clip_files import MEDIA_EXTENSIONS, walk_files
 from preprocessing.clip_job import ClipJob, process_clip
 from preprocessing.config import PreprocessConfig
-from preprocessing.decode import MediaError
+from preprocessing.decode import MediaError, video_stream
 from preprocessing.errors import UserError, command
 from preprocessing.faces import cut_crop, load_landmarker
 from preprocessing.frames import pick_frames
@@ -100,13 +100,19 @@ def measure_parts(paths: list[Path], config: PreprocessConfig) -> dict[str, floa
     return {name: 1000 * value / seconds for name, value in clock.seconds.items()}
 
 
-def measure_decoding(paths: list[Path]) -> float:
+def measure_decoding(paths: list[Path], config: PreprocessConfig) -> float:
     """Times real time per core of a bare decoder that converts nothing: what this machine is like now."""
     seconds, started = 0.0, time.process_time()
     for path in paths:
+        info = Media(path, config.decode).info
+        if not info.has_video:
+            continue
+        seconds += info.video_duration_s
         with av.open(str(path)) as file:
-            file.streams.video[0].thread_type = "NONE"
-            seconds += sum(1 for _ in file.decode(video=0)) / float(file.streams.video[0].average_rate)
+            stream = video_stream(file)
+            stream.thread_type = "NONE"
+            for _ in file.decode(stream):
+                pass
     return seconds / (time.process_time() - started)
 
 
@@ -136,7 +142,7 @@ def measure_run(paths: list[Path], repeats: int, workers: int, settings: list[st
 def measure_speed(paths: list[Path], repeats: int, settings: list[str]) -> dict:
     """Parts, and whole runs with one and two processes on half of the clips and on all."""
     config = load_config(PreprocessConfig, None, settings)
-    found = {"decoding": measure_decoding(paths), "parts": measure_parts(paths, config), "runs": []}
+    found = {"decoding": measure_decoding(paths, config), "parts": measure_parts(paths, config), "runs": []}
     for workers in (1, 2):
         for share in (repeats, 2 * repeats):
             run = measure_run(paths, share, workers, settings)

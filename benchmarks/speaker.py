@@ -87,8 +87,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--listeners", type=Path, nargs="*", default=[], help="clips of silent people")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each clip")
+    parser.add_argument("--rate", type=float, default=TrackConfig.rate, help="frames a second looked at")
     args = parser.parse_args(argv)
-    config = TrackConfig()
+    config = TrackConfig(rate=args.rate)
     speakers = [person for folder in args.speakers for person in read_folder(folder, config)]
     listeners = [person for folder in args.listeners for person in read_folder(folder, config)]
     print(f"{'':24}{'pairs':>6}{'speaker is ahead':>20}{'small one chosen':>20}{'large one lost':>20}")

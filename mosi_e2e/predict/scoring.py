@@ -4,12 +4,12 @@ The encoders take nearly all of the time, and what they make of a stream does no
 so leaving out streams or seconds, and drawing dropout, repeat the fusion alone.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, combinations
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from torch.ao.quantization import quantize_dynamic
 from mosi_e2e.data.batch import Batch, collate, drop_stream, pad_stream
 from mosi_e2e.data.streams import encoded_name
 from mosi_e2e.models.crossmodal import CrossModalTransformer
-from mosi_e2e.models.prediction import Prediction
 from mosi_e2e.predict.result import REACH
 from preprocessing.store import SAMPLE_RATE
 
@@ -114,15 +113,20 @@ class Scorer:
             seed: of them.
         """
         batch = collate(examples)
-        whole = self.model(batch)
-        score = self._to_score(whole)
-        worth = self._score_coalitions(batch, score)
+        sets = list_sets(self.streams)
+        low, high = lay_spans(seconds)  # [K * W, 1] each
+        hidden = self._hide(repeat(batch, len(low) // len(examples)), low, high)
+        # One batch of everything: many small passes cost twice as much.
+        answer = self.model(join([self._keep(batch, kept) for kept in sets] + [hidden]))
+        score = self._to_score(answer.score).reshape(-1, len(examples))  # [sets + K, W], the whole first
+        worth = dict(zip(sets, score, strict=False)) | {frozenset(): np.full(len(examples), self.absent)}
+        effect = score[0] - score[len(sets) :]  # [K, W]
         return Reading(
-            score=score,
-            by_stream={name: self._to_score(Prediction(raw, {})) for name, raw in whole.by_stream.items()},
+            score=score[0],
+            by_stream={name: self._to_score(raw[: len(examples)]) for name, raw in answer.by_stream.items()},
             alone={name: worth[frozenset({name})] for name in self.streams},
             contribution=share_out(worth, self.streams),
-            effect=self._hide_seconds(batch, score, seconds),
+            effect=[effect[: len(edges) - 1, window] for window, edges in enumerate(seconds)],
             draws=self._draw(batch, draws, seed),
         )
 
@@ -133,7 +137,7 @@ class Scorer:
             empty = {name: {"values": self._no_rows(name), "time": np.zeros(0)} for name in self.streams}
             example = {"index": 0, "clip_id": "", "label": np.nan, "weight": 1.0, "streams": empty}
             with torch.inference_mode():
-                self._absent = float(self._to_score(self.model(collate([self.encode(example)])))[0])
+                self._absent = float(self._to_score(self.model(collate([self.encode(example)])).score)[0])
         return self._absent
 
     @cached_property
@@ -148,42 +152,17 @@ class Scorer:
         encoder = self.model.encoders[stream]
         return np.zeros((0, len(encoder.mean) if not self.encodes else 1), np.float32)
 
-    def _to_score(self, prediction: Prediction) -> np.ndarray:
+    def _to_score(self, raw: Tensor) -> np.ndarray:
         """Raw scores → [-3, 3]; a probability of "positive" becomes a place between the ends."""
-        raw = prediction.score.float()
+        raw = raw.float()
         score = REACH * (2 * raw.sigmoid() - 1) if self.task == "binary" else raw.clamp(-REACH, REACH)
         return score.double().numpy()
 
-    def _score_coalitions(self, batch: Batch, whole: np.ndarray) -> dict[frozenset[str], np.ndarray]:
-        """[W] scores with each set of streams alone: 2^n - 1 passes for n streams, the whole one included."""
-        worth = {frozenset(): np.full(len(whole), self.absent), frozenset(self.streams): whole}
-        for size in range(1, len(self.streams)):
-            for kept in itertools.combinations(self.streams, size):
-                part = batch
-                for name in self.streams:
-                    part = part if name in kept else self._leave_out(part, self.key(name))
-                worth[frozenset(kept)] = self._to_score(self.model(part))
-        return worth
-
-    def _leave_out(self, batch: Batch, key: str) -> Batch:
-        """As if no window had the stream; of encoded rows, which say nothing then, one is kept."""
-        if not self.encodes:
-            return drop_stream(batch, key)
-        first = {name: batch[name][:, :1] for name in (key, f"{key}_time", f"{key}_is_pad")}
-        return drop_stream(batch | first, key)
-
-    def _hide_seconds(
-        self, batch: Batch, whole: np.ndarray, seconds: Sequence[np.ndarray]
-    ) -> list[np.ndarray]:
-        """Each second of each window is a row of one batch: many small passes cost more than a large one."""
-        most = max(len(edges) - 1 for edges in seconds)
-        spans = np.zeros((most, len(seconds), 2), np.float32)  # an empty span hides nothing
-        for window, edges in enumerate(seconds):
-            spans[: len(edges) - 1, window] = np.stack([edges[:-1], edges[1:]], axis=1)
-        low, high = torch.from_numpy(spans.reshape(-1, 2)).T[..., None]  # [K * W, 1] each
-        score = self._to_score(self.model(self._hide(repeat(batch, most), low, high)))
-        effect = whole - score.reshape(most, -1)
-        return [effect[: len(edges) - 1, window] for window, edges in enumerate(seconds)]
+    def _keep(self, batch: Batch, kept: frozenset[str]) -> Batch:
+        """As if no window had any other stream."""
+        for name in self.streams:
+            batch = batch if name in kept else drop_stream(batch, self.key(name))
+        return batch
 
     def _hide(self, batch: Batch, low: Tensor, high: Tensor) -> Batch:
         """The batch without the rows of [low, high) [B 1] s; the voice is silent then.
@@ -208,7 +187,7 @@ class Scorer:
             return np.zeros((0, len(batch["clip_id"])))
         with torch.random.fork_rng(devices=[]), self._dropping():
             torch.manual_seed(seed)
-            scores = self._to_score(self.model(repeat(batch, count)))  # every row draws its own
+            scores = self._to_score(self.model(repeat(batch, count)).score)  # every row draws its own
         return scores.reshape(count, -1)
 
     @contextmanager
@@ -223,12 +202,41 @@ class Scorer:
                 module.eval()
 
 
+def join(batches: Sequence[Batch]) -> Batch:
+    """Batches of the same lengths, one after the other."""
+    joined = {}
+    for name, first in batches[0].items():
+        parts = [batch[name] for batch in batches]
+        joined[name] = torch.cat(parts) if isinstance(first, Tensor) else list(chain(*parts))
+    return joined
+
+
 def repeat(batch: Batch, count: int) -> Batch:
     """The whole batch `count` times, one after the other."""
-    return {
-        name: values.repeat(count, *[1] * (values.ndim - 1)) if isinstance(values, Tensor) else values * count
-        for name, values in batch.items()
-    }
+    return join([batch] * count)
+
+
+def list_sets(players: Sequence[str]) -> list[frozenset[str]]:
+    """Every set but the empty one, that of all first.
+
+    >>> [sorted(one) for one in list_sets("ab")]
+    [['a', 'b'], ['a'], ['b']]
+    """
+    sizes = range(len(players), 0, -1)
+    return [frozenset(kept) for size in sizes for kept in combinations(players, size)]
+
+
+def lay_spans(seconds: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Edges [K + 1] of W windows' seconds → where each starts and ends, [K * W, 1]: all first seconds first.
+
+    K is that of the longest window; a window with fewer seconds gets empty spans, which hide nothing.
+    """
+    most = max(len(edges) - 1 for edges in seconds)
+    spans = np.zeros((most, len(seconds), 2), np.float32)
+    for window, edges in enumerate(seconds):
+        spans[: len(edges) - 1, window] = np.stack([edges[:-1], edges[1:]], axis=1)
+    low, high = torch.from_numpy(spans.reshape(-1, 2)).T[..., None]
+    return low, high
 
 
 def share_out(worth: dict[frozenset[str], np.ndarray], players: Sequence[str]) -> dict[str, np.ndarray]:
@@ -249,7 +257,7 @@ def share_out(worth: dict[frozenset[str], np.ndarray], players: Sequence[str]) -
         parts = []
         for size in range(count):
             weight = math.factorial(size) * math.factorial(count - size - 1) / math.factorial(count)
-            for joined in map(frozenset, itertools.combinations(others, size)):
+            for joined in map(frozenset, combinations(others, size)):
                 parts.append(weight * (worth[joined | {player}] - worth[joined]))
         shares[player] = sum(parts)
     return shares

@@ -22,47 +22,25 @@ def build_trainer(
     config: RunConfig, store: ClipStore, accelerator: Accelerator
 ) -> tuple[Objective, Trainer, CacheFacts]:
     """Data, model and optimizer of a run, prepared for this process."""
-    streams = list_streams(config.model)
-    augmenter = build_augmenter(config.augment, store, streams)
-    train_set = ClipDataset(store, "train", streams, config.data, augmenter=augmenter, seed=config.seed)
-    valid_set = ClipDataset(store, "valid", streams, config.data)
-    train_label = train_set.clips.label.to_numpy()
-    objective = Objective(config.task, config.zero_label, config.loss, train_label)
     check_together(config)
-    for split, clips in (("train", train_set.clips), ("valid", valid_set.clips)):
-        if not objective.counts(clips.label.to_numpy()).any():
-            raise UserError(
-                f"all clips of split '{split}' have the label 0; type zero_label=positive to keep them"
-            )
-    train_set.clips = train_set.clips[objective.counts(train_label)].reset_index(drop=True)
-    facts = cache_facts(store, config.model, train_label)
-
+    objective, train_set, valid_set = open_splits(config, store)
+    facts = cache_facts(store, config.model, objective.train_label)
     set_seed(config.seed)
     model = build_model(config.model, facts.columns)
     set_statistics(model, store.stats)
     optimizer = build_optimizer(model, config.optim)
+    model.to(accelerator.device)
     if config.data.encode_frozen:
-        model.to(accelerator.device)
         encode_frozen_streams(accelerator, model, (train_set, valid_set), config.augment)
-    average = build_average(model.to(accelerator.device), config.optim.ema)
+    average = build_average(model, config.optim.ema)
     if config.compile:
         model.compile(dynamic=True)
-    rank, world = accelerator.process_index, accelerator.num_processes
-    sampler = UpdateSampler(
-        len(train_set),
-        config.data.batch_size,
-        config.data.micro_batch,
-        config.seed,
-        rank,
-        world,
-        lengths=train_set.clips.duration_s.to_numpy() if config.data.bucket else None,
+    sampler = build_sampler(config, train_set, accelerator)
+    sweep = SweepSampler(
+        len(valid_set), config.data.eval_batch, accelerator.process_index, accelerator.num_processes
     )
-    if config.loss.ccc and sampler.steps_per_update > 1:
-        raise UserError("loss.ccc needs every update in one pass; type data.micro_batch=0, or loss.ccc=0")
-    suit_distribution(accelerator, sampler, config.optim.ema)
-    schedule = Schedule(
-        optimizer, config.optim, sampler.updates_per_epoch * config.optim.epochs, objective.monitor[1]
-    )
+    updates = sampler.updates_per_epoch * config.optim.epochs
+    schedule = Schedule(optimizer, config.optim, updates, objective.monitor[1])
     model, optimizer = accelerator.prepare(model, optimizer)
     trainer = Trainer(
         accelerator=accelerator,
@@ -74,11 +52,7 @@ def build_trainer(
         objective=objective,
         sampler=sampler,
         train_loader=build_loader(train_set, sampler, config.data.workers),
-        valid_loader=build_loader(
-            valid_set,
-            SweepSampler(len(valid_set), config.data.eval_batch, rank, world),
-            config.data.workers,
-        ),
+        valid_loader=build_loader(valid_set, sweep, config.data.workers),
         clip_norm=config.optim.clip,
         seed=config.seed,
         save_every=config.save_every,
@@ -86,6 +60,48 @@ def build_trainer(
     kept = [trainer.schedule, trainer.stopping, trainer.progress, *([average] if average else [])]
     accelerator.register_for_checkpointing(*kept)
     return objective, trainer, facts
+
+
+def open_splits(config: RunConfig, store: ClipStore) -> tuple[Objective, ClipDataset, ClipDataset]:
+    """What is learned, the clips of train that count for it, and those of valid.
+
+    Raises:
+        UserError: no clip of a split counts.
+    """
+    streams = list_streams(config.model)
+    augmenter = build_augmenter(config.augment, store, streams)
+    train_set = ClipDataset(store, "train", streams, config.data, augmenter=augmenter, seed=config.seed)
+    valid_set = ClipDataset(store, "valid", streams, config.data)
+    train_label = train_set.clips.label.to_numpy()
+    objective = Objective(config.task, config.zero_label, config.loss, train_label)
+    for split, clips in (("train", train_set.clips), ("valid", valid_set.clips)):
+        if not objective.counts(clips.label.to_numpy()).any():
+            raise UserError(
+                f"all clips of split '{split}' have the label 0; type zero_label=positive to keep them"
+            )
+    train_set.clips = train_set.clips[objective.counts(train_label)].reset_index(drop=True)
+    return objective, train_set, valid_set
+
+
+def build_sampler(config: RunConfig, train_set: ClipDataset, accelerator: Accelerator) -> UpdateSampler:
+    """Which clips this process sees in which update.
+
+    Raises:
+        UserError: the distribution or the loss does not go with such updates.
+    """
+    sampler = UpdateSampler(
+        len(train_set),
+        config.data.batch_size,
+        config.data.micro_batch,
+        config.seed,
+        accelerator.process_index,
+        accelerator.num_processes,
+        lengths=train_set.clips.duration_s.to_numpy() if config.data.bucket else None,
+    )
+    if config.loss.ccc and sampler.steps_per_update > 1:
+        raise UserError("loss.ccc needs every update in one pass; type data.micro_batch=0, or loss.ccc=0")
+    suit_distribution(accelerator, sampler, config.optim.ema)
+    return sampler
 
 
 def check_together(config: RunConfig) -> None:

@@ -46,16 +46,8 @@ def draw_bars(board: Board) -> Drawing:
         if seeds["mean"] is None:
             continue
         is_reference = system.name == board.reference and len(systems) > 1
-        ax.barh(
-            place,
-            seeds["mean"],
-            0.62,
-            color="#d3e4f1",
-            edgecolor=BLUE,
-            lw=1,
-            hatch="///" if is_reference else None,
-            alpha=1,
-        )
+        hatch = "///" if is_reference else None
+        ax.barh(place, seeds["mean"], 0.62, color="#d3e4f1", edgecolor=BLUE, lw=1, hatch=hatch)
         if interval:
             ax.plot(interval, [place] * 2, color="black", lw=1.6, marker="|", ms=9)
         each = [board.objective.score(run.tables[board.split])[key] for run in system.runs]
@@ -70,15 +62,8 @@ def draw_bars(board: Board) -> Drawing:
     ax.set_xlim(left=0)
     name_rows(ax, [system.name for system in systems])
     if board.floors:
-        figure.legend(
-            loc="outside upper left",
-            ncols=2,
-            frameon=False,
-            fontsize=7.5,
-            alignment="left",
-            title="floors",
-            title_fontsize=7.5,
-        )
+        small = {"fontsize": 7.5, "title_fontsize": 7.5, "frameon": False}
+        figure.legend(loc="outside upper left", ncols=2, alignment="left", title="floors", **small)
     finish(ax, "x", ticks=False)
     told = "; ".join(f"{s.name} {tell(s.row['seeds'][key]['mean'])}" for s in systems)
     hatched = f" Hatched: the reference, {board.reference}." if len(systems) > 1 else ""
@@ -102,27 +87,12 @@ def draw_differences(board: Board) -> Drawing | None:
         interval = found["interval"] or [found["difference"]] * 2
         is_clear = interval[0] > 0 or interval[1] < 0
         ax.plot(interval, [place] * 2, color=BLUE, lw=2, marker="|", ms=9)
-        ax.plot(
-            found["difference"],
-            place,
-            "D",
-            ms=7,
-            color=BLUE,
-            mfc=BLUE if is_clear else "white",
-            mew=1.6,
-            zorder=3,
-        )
+        fill = BLUE if is_clear else "white"
+        ax.plot(found["difference"], place, "D", ms=7, color=BLUE, mfc=fill, mew=1.6, zorder=3)
         p = system.row["p_holm"]
         text = "p undefined" if p is None else f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
-        ax.annotate(
-            text,
-            (found["difference"], place),
-            (0, 9),
-            textcoords="offset points",
-            fontsize=7.5,
-            ha="center",
-            bbox=PLATE,
-        )
+        above = {"xytext": (0, 9), "textcoords": "offset points", "ha": "center"}
+        ax.annotate(text, (found["difference"], place), fontsize=7.5, bbox=PLATE, **above)
         told.append(f"{system.name} {found['difference']:+.3f}, {text}")
     reach = max(abs(limit) for limit in ax.get_xlim())
     ax.set_xlim(-reach, reach)
@@ -161,48 +131,7 @@ def draw_curves(name: str, runs: Sequence[Run]) -> Drawing | None:
     metric = {"regression": "mae", "binary": "nll"}[runs[0].task]
     figure = Figure(figsize=(WIDTH, 3.7), layout="constrained")
     loss, score = figure.subplots(2, 1, sharex=True)
-    told = []
-    for number, run in enumerate(shown):
-        history = run.history.apply(pd.to_numeric, errors="coerce")
-        first = number == 0
-        dots = "." if len(history) < SEEN_AS_LINE else None
-        loss.plot(
-            history.epoch,
-            history.train_loss,
-            color=BLUE,
-            marker=dots,
-            ms=4,
-            lw=1.2,
-            alpha=0.85,
-            label="train (augmented)" if first else None,
-        )
-        loss.plot(
-            history.epoch,
-            history.valid_loss,
-            color=ORANGE,
-            ls="--",
-            marker=dots,
-            ms=4,
-            lw=1.2,
-            alpha=0.85,
-            label="valid" if first else None,
-        )
-        column = history.get(f"valid_{metric}", pd.Series(np.nan, history.index))
-        score.plot(history.epoch, column, color=ORANGE, ls="--", marker=dots, ms=4, lw=1.2, alpha=0.85)
-        if column.notna().any():
-            best = int(column.idxmin())
-            score.plot(
-                history.epoch[best],
-                column[best],
-                "*",
-                color="black",
-                ms=10,
-                mec="white",
-                mew=0.5,
-                label="best epoch, kept" if first else None,
-                zorder=4,
-            )
-            told.append(f"{run.name} {column[best]:.3f} in epoch {int(history.epoch[best])}")
+    told = [trace_run(run, metric, loss, score, is_named=number == 0) for number, run in enumerate(shown)]
     floor = find_valid_floor(shown, metric)
     if floor is not None:
         score.axhline(floor, color=GREEN, ls=":", lw=1.8, label=f"train mean: {floor:.2f}")
@@ -215,8 +144,26 @@ def draw_curves(name: str, runs: Sequence[Run]) -> Drawing | None:
         if ax.get_legend_handles_labels()[0]:
             ax.legend(frameon=False, fontsize=7.5, loc="upper right")
     seeds = f" ({len(shown)} seeds)" if len(shown) > 1 else ""
-    text = f"{name}{seeds}: best valid {TITLES[metric]} {'; '.join(told) or 'undefined'}."
+    best = "; ".join(filter(None, told)) or "undefined"
+    text = f"{name}{seeds}: best valid {TITLES[metric]} {best}."
     return Drawing(figure, f"Training curves of {text}", text)
+
+
+def trace_run(run: Run, metric: str, loss: Axes, score: Axes, is_named: bool) -> str | None:
+    """One run's lines, in the legend if `is_named`; what is told of its best epoch, None without one."""
+    history = run.history.apply(pd.to_numeric, errors="coerce")
+    line = {"marker": "." if len(history) < SEEN_AS_LINE else None, "ms": 4, "lw": 1.2, "alpha": 0.85}
+    train, valid, kept = ("train (augmented)", "valid", "best epoch, kept") if is_named else [None] * 3
+    loss.plot(history.epoch, history.train_loss, color=BLUE, label=train, **line)
+    loss.plot(history.epoch, history.valid_loss, color=ORANGE, ls="--", label=valid, **line)
+    column = history.get(f"valid_{metric}", pd.Series(np.nan, history.index))
+    score.plot(history.epoch, column, color=ORANGE, ls="--", **line)
+    if not column.notna().any():
+        return None
+    best = int(column.idxmin())
+    star = {"color": "black", "ms": 10, "mec": "white", "mew": 0.5, "zorder": 4}
+    score.plot(history.epoch[best], column[best], "*", label=kept, **star)
+    return f"{run.name} {column[best]:.3f} in epoch {int(history.epoch[best])}"
 
 
 def find_valid_floor(runs: Sequence[Run], metric: str) -> float | None:

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import math
 import threading
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +137,8 @@ class FaceLandmarker:
                 output_facial_transformation_matrixes=True,
             )
         )
+        # Its own finalizer fails where the interpreter has begun to go down.
+        weakref.finalize(self, self._landmarker.close)
 
     def __call__(self, frame: np.ndarray, crop: FacesConfig | None) -> list[Face]:
         """Faces of a frame [H, W, 3] uint8 RGB; cropped where `crop` is given."""

@@ -1,8 +1,6 @@
 """Fixtures that every test module may use."""
 
-import gc
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,16 +19,6 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("needs the folder ../shared with real clips, which is not part of the project")
     return SHARED
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _close_landmarkers():
-    """MediaPipe complains when it is left to the end of the interpreter, where nobody reads it."""
-    yield
-    if faces := sys.modules.get("preprocessing.faces"):
-        for thing in gc.get_objects():
-            if type(thing) is faces.FaceLandmarker:
-                thing._landmarker.close()
 
 
 @pytest.fixture(scope="session")

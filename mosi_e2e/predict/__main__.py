@@ -1,24 +1,32 @@
 """`python -m mosi_e2e.predict`: score videos that have no label."""
 
 import argparse
+import math
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
-from mosi_e2e.predict.inputs import list_videos, name_outputs
+from mosi_e2e.predict.inputs import OVERLAY_ENDING, VIDEO_ENDINGS, list_videos, name_outputs
 from preprocessing.errors import UserError, command
+
+FEWEST_DRAWS = 10  # that an interval can be made of
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Score every video and write its files; 1 if one of them failed."""
     args = parse(argv)
-    runs = [path for path in args.paths if is_run(path)]
+    check_arguments(args)
+    runs = find_runs(args.paths)
     videos = list_videos([path for path in args.paths if path not in runs])
-    check_arguments(runs, videos, args)
+    if not videos:
+        raise UserError(
+            f"give at least one video after the run: python -m mosi_e2e.predict {runs[0]} video.mp4"
+        )
 
     # Here, since torch takes seconds to import, and a wrong path should not.
     from mosi_e2e.predict.predictor import PredictOptions, Predictor
@@ -35,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             with progress_bar(video.name) as report:
                 result = predictor.predict(video, report, options)
             write_results(result, video, args.out / stem, args)
-        except UserError as error:
-            failures.append(str(error))
-            print(f"error: {error}", file=sys.stderr)
+        except Exception as error:  # noqa: BLE001  one video's defect must not cost the others
+            failures.append(video)
+            print(f"error: {explain(error, video)}", file=sys.stderr)
             continue
         print(describe(result))
     if failures:
@@ -78,21 +86,50 @@ def is_run(path: Path) -> bool:
     return (path / "model.safetensors").is_file() or (path / "best" / "model.safetensors").is_file()
 
 
-def check_arguments(runs: Sequence[Path], videos: Sequence[Path], args: argparse.Namespace) -> None:
-    """Refuse what cannot be meant, before anything is loaded."""
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """The run folders among the paths, each named once.
+
+    Raises:
+        UserError: there is none, or one is named twice, which would look like two runs that agree.
+    """
+    runs = [path for path in paths if is_run(path)]
     if not runs:
-        raise UserError(
-            f"no trained model in {args.paths[0]}; give a run folder first: "
-            "python -m mosi_e2e.predict runs/NAME video.mp4 --out out/"
-        )
-    if not videos:
-        raise UserError(
-            "give at least one video after the run: python -m mosi_e2e.predict runs/NAME video.mp4"
-        )
+        from mosi_e2e.export.folder import check_run
+
+        if paths[0].suffix.lower() in VIDEO_ENDINGS:
+            raise UserError(
+                f"{paths[0]} is a video; give a run folder first: "
+                f"python -m mosi_e2e.predict runs/NAME {paths[0]}"
+            )
+        check_run(paths[0])
+    for run in runs:
+        if [one.resolve() for one in runs].count(run.resolve()) > 1:
+            raise UserError(f"{run} is named twice; name each run once")
+    return runs
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse what cannot be meant, before anything is loaded."""
     if not 0 < args.level < 1:
         raise UserError(f"--level must lie between 0 and 1, but is {args.level}; type --level 0.9")
-    if args.draws < 0 or args.window < 0 or args.max_minutes <= 0:
-        raise UserError("--draws and --window must be 0 or more, --max-minutes above 0; see --help")
+    if args.draws != 0 and args.draws < FEWEST_DRAWS:
+        raise UserError(
+            f"--draws {args.draws} is too few for an interval; type --draws {FEWEST_DRAWS} or more, or 0 for "
+            "none"
+        )
+    if not (0 <= args.window < math.inf and 0 < args.max_minutes < math.inf):
+        raise UserError("--window must be 0 or more, --max-minutes above 0; see --help")
+    if args.out.exists() and not args.out.is_dir():
+        raise UserError(f"--out {args.out} is a file; name a folder")
+
+
+def explain(error: Exception, video: Path) -> str:
+    """What is said of a video that failed; where it was not foreseen, with the place in the code."""
+    if isinstance(error, UserError):
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(last.filename).name}:{last.lineno}"
+    return f"{video}: {type(error).__name__}: {error} ({place}); this was not foreseen: please report it"
 
 
 @contextmanager
@@ -121,7 +158,7 @@ def write_results(result, video: Path, stem: Path, args: argparse.Namespace) -> 
     if args.overlay:
         from mosi_e2e.predict.overlay import write_overlay
 
-        write_overlay(result, video, stem.with_name(f"{stem.name}_overlay.mp4"))
+        write_overlay(result, video, stem.with_name(stem.name + OVERLAY_ENDING))
 
 
 def describe(result) -> str:

@@ -8,6 +8,7 @@ from preprocessing.errors import UserError
 VIDEO_ENDINGS = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
 )
+OVERLAY_ENDING = "_overlay.mp4"
 
 
 def list_videos(paths: Sequence[Path]) -> list[Path]:
@@ -19,7 +20,7 @@ def list_videos(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in VIDEO_ENDINGS)
+            inside = sorted(one for one in path.iterdir() if is_video(one))
             if not inside:
                 known = ", ".join(sorted(VIDEO_ENDINGS))
                 raise UserError(f"{path} holds no video file ({known}); name the files themselves")
@@ -29,6 +30,16 @@ def list_videos(paths: Sequence[Path]) -> list[Path]:
         else:
             raise UserError(f"there is no file or folder {path}; give a video, or a folder of videos")
     return list(dict.fromkeys(found))
+
+
+def is_video(path: Path) -> bool:
+    """Whether a folder's entry is meant: no hidden file, and no overlay of an earlier prediction."""
+    return (
+        path.suffix.lower() in VIDEO_ENDINGS
+        and path.is_file()
+        and not path.name.startswith(".")
+        and not path.name.endswith(OVERLAY_ENDING)
+    )
 
 
 def name_outputs(videos: Sequence[Path]) -> dict[Path, str]:

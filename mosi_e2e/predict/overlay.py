@@ -17,6 +17,7 @@ from preprocessing.frames import to_picture
 
 TICKS = 90_000  # per second, of the written video
 BOX_LASTS_S = 0.35  # crops come five times a second: a box older than this is not shown
+GAP_S = 0.1  # without sound, from which on the copy has the gap, too
 PLUS, MINUS, NOTHING = (
     (0, 114, 178),
     (213, 94, 0),
@@ -50,16 +51,14 @@ def _copy(source, target, result: VideoResult) -> None:
     if pictures is None:
         raise UserError(f"{result.video} has no picture to draw a score into; leave out --overlay")
     sounds = next(iter(source.streams.audio), None) if len(result.waveform) else None
-    out_video = target.add_stream(
-        "libx264", rate=25, options=QUALITY
-    )  # times are the source's, not 25 a second
+    # Times are the source's, not 25 a second.
+    out_video = target.add_stream("libx264", rate=25, options=QUALITY)
     out_video.pix_fmt, out_video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
-    out_audio = target.add_stream("aac", rate=sounds.rate, layout="stereo") if sounds else None
-    resampler = av.AudioResampler("fltp", "stereo", sounds.rate) if sounds else None
     start, converter, last = clip_start_s(source), VideoReformatter(), -1
+    sound = Sound(target, sounds.rate, start) if sounds else None
     for frame in decodable_frames(source, *(stream for stream in (pictures, sounds) if stream is not None)):
         if isinstance(frame, av.AudioFrame):
-            _write_sound(target, out_audio, resampler, frame, start)
+            sound.write(frame)
             continue
         if frame.time is None:
             continue
@@ -70,20 +69,60 @@ def _copy(source, target, result: VideoResult) -> None:
         drawn.pts = last = max(round(time * TICKS), last + 1)
         drawn.time_base = Fraction(1, TICKS)
         target.mux(out_video.encode(drawn))
+        if sound:
+            sound.release()
     if last < 0:
         raise UserError(f"no frame of {result.video} can be decoded; leave out --overlay")
     target.mux(out_video.encode(None))
-    if sounds:
-        for piece in resampler.resample(None):
-            target.mux(out_audio.encode(piece))
-        target.mux(out_audio.encode(None))
+    if sound:
+        sound.finish()
 
 
-def _write_sound(target, stream, resampler: av.AudioResampler, frame: av.AudioFrame, start_s: float) -> None:
-    if frame.pts is not None:
-        frame.pts -= round(start_s / frame.time_base)
-    for piece in resampler.resample(frame):
-        target.mux(stream.encode(piece))
+class Sound:
+    """The sound of the written video, AAC.
+
+    Packets are held until `release`: the first one that is written fixes the size of the picture, which is
+    known only once there is one. Samples follow each other without the small steps that the source's rounded
+    times would make; where sound is missing for longer, it is missing in the copy.
+
+    Args:
+        target: container that is written.
+        rate: Hz.
+        start_s: time of the source that is 0 in the copy.
+    """
+
+    def __init__(self, target, rate: int, start_s: float):
+        self.target, self.rate, self.start_s = target, rate, start_s
+        self.stream = target.add_stream("aac", rate=rate, layout="stereo")
+        self.resampler = av.AudioResampler("fltp", "stereo", rate)
+        self.held: list[av.Packet] = []
+        self.next = 0  # sample that comes next
+
+    def write(self, frame: av.AudioFrame) -> None:
+        """Take a decoded frame."""
+        if frame.pts is not None:
+            frame.pts -= round(self.start_s / frame.time_base)
+        self._encode(self.resampler.resample(frame))
+
+    def release(self) -> None:
+        """Write what is held."""
+        self.target.mux(self.held)
+        self.held = []
+
+    def finish(self) -> None:
+        """Write the end."""
+        self._encode(self.resampler.resample(None))
+        self.held += self.stream.encode(None)
+        self.release()
+
+    def _encode(self, pieces: list[av.AudioFrame]) -> None:
+        for piece in pieces:
+            place = self.next if piece.pts is None else round(piece.pts * piece.time_base * self.rate)
+            if place - self.next < GAP_S * self.rate:
+                place = self.next
+            piece.pts, piece.time_base = place, Fraction(1, self.rate)
+            self.next = place + piece.samples
+            self.held += self.stream.encode(piece)
 
 
 def _draw(

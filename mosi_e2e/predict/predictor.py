@@ -128,7 +128,7 @@ class Predictor:
             duration_s=recording.duration_s,
             people=people,
             score_absent=float(np.mean([one.scorer.absent for one in self.members])),
-            remarks=remarks + self._remark(recording, people),
+            remarks=remarks + self._remark(recording, people, options),
             model=self.describe(),
             waveform=recording.waveform,
         )
@@ -227,7 +227,7 @@ class Predictor:
         encoded, seconds = member.scorer.encode(example), cut_seconds(stretch.seconds)
         return member.scorer.read([encoded], [seconds], draws, options.seed + place)
 
-    def _remark(self, recording: Recording, people: list[PersonResult]) -> list[str]:
+    def _remark(self, recording: Recording, people: list[PersonResult], options: PredictOptions) -> list[str]:
         """What whoever reads the score should know."""
         remarks = [SYNTHETIC_NOTE] if self.facts.synthetic else []
         needs_sound = [name for name in self.streams if find_source(name).stage in ("waveform", "acoustics")]
@@ -245,6 +245,8 @@ class Predictor:
             remarks.append(f"the face was found in {share} % of the frames looked at")
         if people[0].score is None:
             remarks.append("nothing that the model reads is in this video, so there is no score")
+        if not people[0].interval and people[0].score is not None and options.draws:
+            remarks.append("the model has no dropout: runs of other seeds beside it would give an interval")
         if len(people) > 1:
             remarks.append(
                 f"{len(people)} people are told apart, each has a result of their own; the first is the one "

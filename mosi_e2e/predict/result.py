@@ -119,11 +119,55 @@ class VideoResult:
     model: dict[str, Any]
     waveform: Any = field(repr=False)
 
-    def __getattr__(self, name: str) -> Any:
-        """`score`, `timeline` and all else that the first person has."""
-        if name.startswith("_") or name not in PERSON_FIELDS:
-            raise AttributeError(name)
-        return getattr(self.people[0], name)
+    # What the first person has, see `PersonResult`. Written out, so that type checkers and editors know it.
+
+    @property
+    def score(self) -> float | None:
+        return self.people[0].score
+
+    @property
+    def label_class(self) -> str | None:
+        return self.people[0].label_class
+
+    @property
+    def probability(self) -> float | None:
+        return self.people[0].probability
+
+    @property
+    def interval(self) -> Interval | None:
+        return self.people[0].interval
+
+    @property
+    def by_stream(self) -> dict[str, float]:
+        return self.people[0].by_stream
+
+    @property
+    def alone(self) -> dict[str, float]:
+        return self.people[0].alone
+
+    @property
+    def contribution(self) -> dict[str, float]:
+        return self.people[0].contribution
+
+    @property
+    def timeline(self) -> list[Window]:
+        return self.people[0].timeline
+
+    @property
+    def deciding(self) -> dict[str, float] | None:
+        return self.people[0].deciding
+
+    @property
+    def streams_missing(self) -> list[str]:
+        return self.people[0].streams_missing
+
+    @property
+    def face_ratio(self) -> float | None:
+        return self.people[0].face_ratio
+
+    @property
+    def voice_ratio(self) -> float:
+        return self.people[0].voice_ratio
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: the first person's entries stand at the top, `people` has everybody's."""
@@ -133,7 +177,6 @@ class VideoResult:
         return {"video": own.pop("video")} | first | own | {"people": people}
 
 
-PERSON_FIELDS = tuple(one.name for one in dataclasses.fields(PersonResult))
 NOT_STORED = ("portrait", "waveform")
 
 

@@ -264,12 +264,12 @@ def share_out(worth: dict[frozenset[str], np.ndarray], players: Sequence[str]) -
 
 
 def cut_seconds(length_s: float) -> np.ndarray:
-    """Edges of about a second each; the last lies behind everything.
+    """Edges at most a second apart; the last lies behind everything.
 
     >>> cut_seconds(2.6)
     array([0.        , 0.86666667, 1.73333333,        inf])
     """
-    edges = np.linspace(0, length_s, max(round(length_s), 1) + 1)
+    edges = np.linspace(0, length_s, max(math.ceil(length_s - 1e-6), 1) + 1)
     edges[-1] = np.inf
     return edges
 

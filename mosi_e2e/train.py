@@ -58,16 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.repeat:
             return 0 if repeat(args.repeat, train) else 1
-        folder = train(load_config(RunConfig, args.config, args.overrides), args.resume)
+        train(load_config(RunConfig, args.config, args.overrides), args.resume, args.score)
     except Stopped:
         return 143
-    if args.score:
-        score_runs([folder], args.score)
     return 0
 
 
-def train(config: RunConfig, resume: bool = False) -> Path:
-    """Run to the end and return the run folder."""
+def train(config: RunConfig, resume: bool = False, score: str | None = None) -> Path:
+    """Run to the end, score the split `score`, too, and return the run folder."""
     adapt_to_machine()
     folder = open_run(config, resume)
     accelerator = Accelerator(
@@ -122,7 +120,10 @@ def train(config: RunConfig, resume: bool = False) -> Path:
         raise
     score_best(accelerator, folder, trainer, objective)
     say(f"best epoch {trainer.stopping.best_epoch}; next: python -m mosi_e2e.evaluate {folder} --split test")
-    accelerator.end_training()
+    if score:
+        accelerator.wait_for_everyone()  # the best weights are written by the first
+        score_runs([folder], score)
+    accelerator.end_training()  # the end of the processes' group, too
     return folder
 
 

@@ -32,7 +32,7 @@ def build_trainer(
     model.to(accelerator.device)
     if config.data.encode_frozen:
         encode_frozen_streams(accelerator, model, (train_set, valid_set), config.augment)
-    average = build_average(model, config.optim.ema)
+    average, seeds = build_average(model, config.optim.ema), model.clip_seeds
     if config.compile:
         model.compile(dynamic=True)
     sampler = build_sampler(config, train_set, accelerator)
@@ -55,6 +55,7 @@ def build_trainer(
         valid_loader=build_loader(valid_set, sweep, config.data.workers),
         clip_norm=config.optim.clip,
         seed=config.seed,
+        clip_seeds=seeds,
         save_every=config.save_every,
     )
     kept = [trainer.schedule, trainer.stopping, trainer.progress, *([average] if average else [])]

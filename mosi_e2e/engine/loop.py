@@ -27,6 +27,7 @@ from mosi_e2e.engine.early_stopping import EarlyStopping
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.engine.optim import Schedule
 from mosi_e2e.engine.watch import LossWatch, StopRequest
+from mosi_e2e.models.dropout import ClipSeeds, seed_clips
 from mosi_e2e.models.prediction import Prediction
 from preprocessing.errors import UserError
 
@@ -73,6 +74,7 @@ class Trainer:
     valid_loader: DataLoader
     clip_norm: float
     seed: int
+    clip_seeds: ClipSeeds
     save_every: int
     stop: StopRequest = field(default_factory=StopRequest)
     progress: Progress = field(default_factory=Progress)
@@ -144,6 +146,8 @@ def train_epoch(trainer: Trainer, epoch: int, save: Callable[[], None]) -> tuple
             update, micro = divmod(step, sampler.steps_per_update)
             is_last = micro == sampler.steps_per_update - 1
             seed_step(trainer.seed, epoch, step, accelerator.process_index)
+            seeds = seed_clips(batch["index"], trainer.seed, epoch)
+            trainer.clip_seeds.values = seeds.to(accelerator.device)
             loss = train_step(trainer, batch, is_last)
             total += loss
             watch.put(loss * parts, batch["clip_id"])
@@ -225,7 +229,8 @@ def predict_split(
     rows, streams = [], []
     for batch in loader:
         batch = send_to_device(batch, accelerator.device, non_blocking=True)
-        prediction = model(batch)
+        with accelerator.autocast():  # a model that was not prepared, as an average is, in the same precision
+            prediction = model(batch)
         streams = list(prediction.by_stream)
         raw = torch.stack([prediction.score, *prediction.by_stream.values()], dim=1)  # [B, 1 + S]
         share = [batch["index"].double(), batch["weight"].double(), *raw.double().unbind(1)]
@@ -268,5 +273,5 @@ def mean_loss(objective: Objective, streams: list[str], raw: torch.Tensor, label
 
 
 def seed_step(*key: int) -> None:
-    """Make what a step draws (dropout) depend on `key` alone, so that a resumed run draws it again."""
+    """Make what a step draws beside dropout by clip depend on `key` alone: a resumed run draws it again."""
     torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint32)[0]))

@@ -13,6 +13,7 @@ from torch import nn
 
 from mosi_e2e.data.streams import check_streams, find_source
 from mosi_e2e.models.crossmodal import CrossModalConfig
+from mosi_e2e.models.dropout import drop_by_clip
 from mosi_e2e.models.late_fusion import LateFusionConfig
 from preprocessing.errors import UserError
 
@@ -61,9 +62,10 @@ def build_model(config: ModelConfig, columns: Mapping[str, list[str]]) -> nn.Mod
     list_streams(config)
     module, name = MODELS[config.name].split(".")
     model_class = getattr(import_module(f"{__name__}.{module}"), name)
-    return model_class(
-        getattr(config, config.name), {stream: len(names) for stream, names in columns.items()}
-    )
+    n_columns = {stream: len(names) for stream, names in columns.items()}
+    model = model_class(getattr(config, config.name), n_columns)
+    drop_by_clip(model)
+    return model
 
 
 def set_statistics(model: nn.Module, stats: Mapping[str, Mapping[str, list[float]]]) -> None:

@@ -11,8 +11,9 @@ from mosi_e2e.models.encoders.face import FaceConfig
 from mosi_e2e.models.encoders.speech import SpeechConfig
 from mosi_e2e.models.encoders.tokens import TokenConfig, TokenEncoder
 from mosi_e2e.models.fusion import Fusion, FusionConfig
-from mosi_e2e.models.layers import Tokens
+from mosi_e2e.models.layers import ScoreHead, Tokens
 from mosi_e2e.models.prediction import Prediction, bound_score
+from preprocessing.settings import check_range
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class CrossModalConfig:
     fusion: FusionConfig = field(default_factory=FusionConfig)
     head_dropout: float = 0.1
     bound: float = 0.0
+
+    def __post_init__(self):
+        check_range("model.crossmodal", self, "head_dropout", low=0, below=1)
+        check_range("model.crossmodal", self, "bound", low=0)
 
 
 class CrossModalTransformer(nn.Module):
@@ -65,17 +70,17 @@ class CrossModalTransformer(nn.Module):
             nn.Linear(self.fusion.out_width, width),
             nn.GELU(),
             nn.Dropout(config.head_dropout),
-            nn.Linear(width, 1),
+            ScoreHead(width),
         )
-        self.stream_heads = nn.ModuleDict({name: nn.Linear(width, 1) for name in self.encoders})
+        self.stream_heads = nn.ModuleDict({name: ScoreHead(width) for name in self.encoders})
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
         """Score a batch (see `mosi_e2e.data.batch`); labels in it are not looked at."""
         tokens = {name: self._encode(name, batch) for name in self.encoders}
         fused = self.fusion(tokens)
-        raw = {name: head(fused.by_stream[name]).squeeze(-1) for name, head in self.stream_heads.items()}
+        raw = {name: head(fused.by_stream[name]) for name, head in self.stream_heads.items()}
         by_stream = {name: bound_score(score, self.bound) for name, score in raw.items()}
-        return Prediction(bound_score(self.head(fused.pooled).squeeze(-1), self.bound), by_stream)
+        return Prediction(bound_score(self.head(fused.pooled), self.bound), by_stream)
 
     def _encode(self, name: str, batch: Mapping[str, Tensor]) -> Tokens:
         """A stream's tokens; what a frozen encoder gave before is taken as it is."""

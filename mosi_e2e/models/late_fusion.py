@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mosi_e2e.models.encoders.tokens import TokenConfig, TokenEncoder
-from mosi_e2e.models.layers import AttentivePool
+from mosi_e2e.models.layers import AttentivePool, ScoreHead
 from mosi_e2e.models.prediction import Prediction, bound_score
+from preprocessing.settings import check_range
 
 SUBMODELS = {"visual": ("behaviour",), "acoustic": ("acoustics", "functionals")}
 
@@ -35,6 +36,11 @@ class LateFusionConfig:
     acoustics: TokenConfig = field(default_factory=lambda: TokenConfig(width=64, stride=5, context=2))
     functionals: TokenConfig = field(default_factory=lambda: TokenConfig(width=64))
     tokens: dict[str, TokenConfig] = field(default_factory=dict)
+
+    def __post_init__(self):
+        check_range("model.late_fusion", self, "width", low=1)
+        check_range("model.late_fusion", self, "dropout", low=0, below=1)
+        check_range("model.late_fusion", self, "bound", low=0)
 
 
 class StreamSummary(nn.Module):
@@ -94,9 +100,9 @@ class LateFusion(nn.Module):
             nn.Linear(joint, config.width),
             nn.GELU(),
             nn.Dropout(config.dropout),
-            nn.Linear(config.width, 1),
+            ScoreHead(config.width),
         )
-        self.stream_heads = nn.ModuleDict({name: nn.Linear(config.width, 1) for name in self.submodels})
+        self.stream_heads = nn.ModuleDict({name: ScoreHead(config.width) for name in self.submodels})
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
         """Score a batch (see `mosi_e2e.data.batch`); `by_stream` holds the submodels' scores."""
@@ -108,7 +114,7 @@ class LateFusion(nn.Module):
             name: self.merge[name](torch.cat([summary[s] for s in members], dim=-1))
             for name, members in self.submodels.items()
         }
-        raw = {name: self.stream_heads[name](h).squeeze(-1) for name, h in hidden.items()}
+        raw = {name: self.stream_heads[name](h) for name, h in hidden.items()}
         by_stream = {name: bound_score(score, self.bound) for name, score in raw.items()}
-        joint = self.head(torch.cat(list(hidden.values()), dim=-1)).squeeze(-1)
+        joint = self.head(torch.cat(list(hidden.values()), dim=-1))
         return Prediction(bound_score(joint, self.bound), by_stream)

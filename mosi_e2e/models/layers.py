@@ -123,7 +123,8 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(
             nn.Linear(width, ffn_mult * width), nn.ReLU(), nn.Linear(ffn_mult * width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.attention_dropout = nn.Dropout(dropout)
+        self.ffn_dropout = nn.Dropout(dropout)
 
     def forward(
         self,
@@ -133,8 +134,19 @@ class Block(nn.Module):
         source_place: Place | None = None,
     ) -> Float[Tensor, "b t w"]:
         """Same arguments as `Attention.forward`."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), place, source, source_place))
-        return x + self.dropout(self.ffn(self.ffn_norm(x)))
+        x = x + self.attention_dropout(self.attention(self.attention_norm(x), place, source, source_place))
+        return x + self.ffn_dropout(self.ffn(self.ffn_norm(x)))
+
+
+class ScoreHead(nn.Linear):
+    """A linear map to one number, in float32 under any autocast: bfloat16 knows 64 numbers from 2 to 3."""
+
+    def __init__(self, width: int):
+        super().__init__(width, 1)
+
+    def forward(self, x: Float[Tensor, "b w"]) -> Float[Tensor, " b"]:
+        """Not a matrix product: autocast would make it a half-precision one."""
+        return (x.float() * self.weight[0]).sum(dim=-1) + self.bias
 
 
 class AttentivePool(nn.Module):

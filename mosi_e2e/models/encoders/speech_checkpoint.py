@@ -18,6 +18,8 @@ FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
 # - SpecAugment (mask_*): the data code augments the waveform already, and the vector that stands for
 #   masked tokens would be a parameter without a gradient in every step that happens to mask nothing;
 # - LayerDrop: which layers are skipped differs between processes, where gradients of all must meet;
+# - dropout of attention weights: it is drawn for a batch, where all other dropout is drawn for each clip
+#   (`mosi_e2e.models.dropout`), and costs the fused kernel;
 # - adapters: strided convolutions for speech translation, which stretch tokens to 160 ms and read
 #   padding.
 SWITCHED_OFF = {
@@ -25,6 +27,7 @@ SWITCHED_OFF = {
     "mask_feature_prob": 0.0,
     "apply_spec_augment": False,
     "layerdrop": 0.0,
+    "attention_dropout": 0.0,
     "add_adapter": False,
 }
 

@@ -8,6 +8,7 @@ from mosi_e2e.engine.early_stopping import StoppingConfig
 from mosi_e2e.engine.losses import LossConfig
 from mosi_e2e.engine.optim import OptimConfig
 from mosi_e2e.models import ModelConfig
+from preprocessing.settings import check_range
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,7 @@ class RunConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     stopping: StoppingConfig = field(default_factory=StoppingConfig)
+
+    def __post_init__(self):
+        check_range("", self, "seed", low=0, high=2**32 - 1)  # NumPy's global generator takes no more
+        check_range("", self, "save_every", low=0)

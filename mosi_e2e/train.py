@@ -3,10 +3,12 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate.tracking import WandBTracker
 from accelerate.utils import ProjectConfiguration, is_wandb_available
 from accelerate.utils.memory import should_reduce_batch_size
 
@@ -14,9 +16,10 @@ from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import SPLITS
 from mosi_e2e.engine.assemble import build_trainer, valid_floor
 from mosi_e2e.engine.checkpoint import count_parameters, load_model, save_model, save_resume
-from mosi_e2e.engine.launch import adapt_to_machine
+from mosi_e2e.engine.launch import adapt_to_machine, stop_with_launcher
 from mosi_e2e.engine.loop import Stopped, Trainer, fit, predict_split
 from mosi_e2e.engine.losses import Objective, check_choice
+from mosi_e2e.engine.memory import explain_memory
 from mosi_e2e.engine.repeat import repeat
 from mosi_e2e.engine.runlog import (
     open_run,
@@ -65,11 +68,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train(config: RunConfig, resume: bool = False, score: str | None = None) -> Path:
-    """Run to the end, score the split `score`, too, and return the run folder."""
+    """Run to the end, score the split `score`, too, and return the run folder.
+
+    Raises:
+        UserError: the settings cannot be used, training diverged, or memory ran out.
+        Stopped: SIGTERM came; the state is stored.
+    """
     adapt_to_machine()
+    stop_with_launcher()
     folder = open_run(config, resume)
+    try:
+        run(config, folder, resume, score)
+    except RuntimeError as error:
+        if not should_reduce_batch_size(error):
+            raise
+        raise UserError(explain_memory(config, PartialState().num_processes, str(folder))) from error
+    return folder
+
+
+def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> None:
+    """Train into an opened folder."""
     accelerator = Accelerator(
-        log_with=check_trackers(config.trackers),
+        log_with=make_trackers(config, folder),
         project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder)),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
@@ -79,7 +99,7 @@ def train(config: RunConfig, resume: bool = False, score: str | None = None) -> 
     objective, trainer, facts = build_trainer(config, store, accelerator)
     if accelerator.is_main_process and not resume:
         write_start(folder, config, store, accelerator)
-    accelerator.init_trackers("tensorboard", init_kwargs={"wandb": {"name": config.name, "dir": str(folder)}})
+    accelerator.init_trackers("tensorboard")  # its folder in the run folder
     floor = valid_floor(objective, trainer)
     total, trainable = count_parameters(trainer.model)
     say(
@@ -114,37 +134,22 @@ def train(config: RunConfig, resume: bool = False, score: str | None = None) -> 
             "type the same command with --resume"
         )
         raise
-    except RuntimeError as error:
-        if should_reduce_batch_size(error):
-            raise UserError(explain_memory(config)) from error
-        raise
     score_best(accelerator, folder, trainer, objective)
     say(f"best epoch {trainer.stopping.best_epoch}; next: python -m mosi_e2e.evaluate {folder} --split test")
     if score:
         accelerator.wait_for_everyone()  # the best weights are written by the first
         score_runs([folder], score)
     accelerator.end_training()  # the end of the processes' group, too
-    return folder
 
 
-def check_trackers(names: Sequence[str]) -> list[str]:
-    """The trackers that Accelerate shall log to, each installed."""
-    for name in names:
+def make_trackers(config: RunConfig, folder: Path) -> list[str | WandBTracker]:
+    """The trackers that Accelerate shall log to, each installed; Weights & Biases gets the settings, too."""
+    for name in config.trackers:
         check_choice("trackers", name, TRACKERS)
-    if "wandb" in names and not is_wandb_available():
+    if "wandb" in config.trackers and not is_wandb_available():
         raise UserError("trackers names wandb, which is not installed; type: pip install wandb")
-    return list(names)
-
-
-def explain_memory(config: RunConfig) -> str:
-    """What to lower when memory ran out, and what each costs."""
-    data = config.data
-    micro = max(1, (data.micro_batch or data.batch_size) // 2)
-    return (
-        f"out of memory: type data.micro_batch={micro} (same result, slower), data.eval_batch="
-        f"{max(1, data.eval_batch // 2)}, model.crossmodal.speech.gradient_checkpointing=true (same result, "
-        f"slower), or data.max_seconds={data.max_seconds / 2:g}; start again under another name=NAME"
-    )
+    wandb = {"name": config.name, "dir": str(folder), "config": asdict(config)}
+    return [WandBTracker("mosi_e2e", **wandb) if name == "wandb" else name for name in config.trackers]
 
 
 def score_best(accelerator: Accelerator, folder: Path, trainer: Trainer, objective: Objective) -> None:

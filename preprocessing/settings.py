@@ -7,6 +7,7 @@ that names the nearest key; nothing is ignored. What comes back is a plain (froz
 import difflib
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,6 +52,41 @@ def build_config(schema: type[Config], values: Mapping[str, Any], source: str) -
     return OmegaConf.to_object(
         _merge(config, OmegaConf.create(dict(values)), source, list(_dotted_keys(config)))
     )
+
+
+def check_range(
+    section: str,
+    config: Any,
+    *names: str,
+    low: float = -math.inf,
+    above: float = -math.inf,
+    high: float = math.inf,
+    below: float = math.inf,
+) -> None:
+    """Refuse numbers of a configuration outside their range; nan and infinity are outside of any.
+
+    Args:
+        section: dotted key of the configuration, such as `optim`; empty at the top.
+        config: the dataclass; the default of a field is what its error says to type.
+        names: of fields that share this range; None (not set) is allowed.
+        low, high: bounds that are allowed themselves.
+        above, below: bounds that are not.
+
+    Raises:
+        UserError: names the key, the range and what was found.
+    """
+    bounds = {"at least": low, "above": above, "at most": high, "below": below}
+    allowed = [f"{word} {bound}" for word, bound in bounds.items() if math.isfinite(bound)]
+    for name in names:
+        value, default = getattr(config, name), getattr(type(config), name)
+        if value is None or (low <= value <= high and above < value < below):
+            continue
+        finite = ["finite"] if isinstance(value, float) and not math.isfinite(value) else []
+        key = f"{section}.{name}" if section else name
+        raise UserError(
+            f"{key} is {' and '.join(allowed + finite)}, but is {value}; "
+            f"type for example {key}={'null' if default is None else default}"
+        )
 
 
 def dump_config(config: Any) -> str:

@@ -171,10 +171,11 @@ def test_layer_groups_cover_each_trainable_parameter_once(build, batch):
 
 
 def test_layer_groups_of_other_architectures():
-    for name in ("convnext_atto", "resnet10t", "poolformer_s12"):
+    for name in ("convnext_atto", "resnet10t", "poolformer_s12", "pit_ti_224"):
         encoder = tiny_face(model=name, kwargs={})
         flat = [id(p) for group in layer_groups(encoder) for p in group]
         assert sorted(flat) == sorted(id(p) for p in encoder.parameters())
+        assert tiny_face(model=name, kwargs={}, freeze="frozen").frozen
     stable = tiny_speech(kwargs=LAYER_NORM, freeze="last_n", last_n=1)
     assert any(p is stable.backbone.encoder.layer_norm.weight for p in layer_groups(stable)[-1])
     whole = tiny_speech(freeze_stem=False)

@@ -95,6 +95,16 @@ def test_any_streams_may_be_absent(config, model, batch):
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
+@torch.no_grad()
+def test_a_stream_may_be_left_out_of_the_batch(config, model, batch):
+    if config.name != "crossmodal":
+        pytest.skip("the baseline wants its streams, absent or not")
+    for name in list_streams(config):
+        without = {key: value for key, value in batch.items() if not key.startswith(name)}
+        absent = flatten(model(drop_stream(batch, name)))
+        torch.testing.assert_close(flatten(model(without)), absent, atol=1e-5, rtol=0)
+
+
 def test_one_batch_can_be_learned_by_heart(model, batch):
     objective = Objective("regression", "drop", LossConfig("mse"), batch["label"].numpy())
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)

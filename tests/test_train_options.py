@@ -1,10 +1,15 @@
 """What a run can be asked for beside the ordinary: averages, buckets, other losses, stops in mid-epoch."""
 
+import json
 import os
+import shutil
 import signal
+import sys
+import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from accelerate import Accelerator
@@ -15,7 +20,10 @@ from tiny_models import write_recipe
 
 import mosi_e2e.engine.loop
 import mosi_e2e.train
-from mosi_e2e.engine.checkpoint import save_resume
+from mosi_e2e.config import RunConfig
+from mosi_e2e.data.dataset import DataConfig
+from mosi_e2e.engine.checkpoint import find_resume, save_resume
+from mosi_e2e.engine.memory import explain_memory
 from mosi_e2e.engine.watch import LossWatch, StopRequest
 from mosi_e2e.train import main
 from preprocessing.errors import UserError
@@ -169,7 +177,50 @@ def test_too_little_memory_says_what_to_lower(place, capsys, monkeypatch):
     monkeypatch.setattr(mosi_e2e.engine.loop, "train_step", exhaust)
     train(place, "memory", status=2)
     error = capsys.readouterr().err
-    assert "out of memory: type data.micro_batch=3" in error and "gradient_checkpointing=true" in error
+    assert "out of memory: type data.micro_batch=3" in error and "gradient_checkpointing" not in error
+    train(place, "memory_cross", "model.crossmodal.speech.freeze=frozen", recipe="cross", status=2)
+    error = capsys.readouterr().err
+    assert "face.gradient_checkpointing=true" in error and "speech.gradient" not in error
+
+
+def test_memory_advice_names_only_what_can_be_lowered():
+    config = RunConfig(data=DataConfig(batch_size=16, micro_batch=8, eval_batch=1, max_seconds=0))
+    assert "data.micro_batch=4 " in explain_memory(config, 2, "runs/x")
+    advice = explain_memory(config, 16, "runs/x")  # one clip for each process
+    assert "micro_batch" not in advice and "eval_batch" not in advice and "data.max_seconds=15" in advice
+
+
+def test_a_run_goes_on_with_less_memory(place, capsys):
+    """With other micro-batches and recomputed activations, but with nothing that changes the result."""
+    first, lower = "optim.epochs=2", ("data.micro_batch=2", "data.eval_batch=1", "data.workers=1")
+    checkpointing = "model.crossmodal.speech.gradient_checkpointing=true"
+    whole = train(place, "roomy", first, recipe="cross")
+    narrow = shutil.copytree(whole, place / "runs" / "narrow")
+    text = (narrow / "config.yaml").read_text().replace("name: roomy", "name: narrow")
+    (narrow / "config.yaml").write_text(text)
+    train(place, "narrow", first, *lower, checkpointing, "--resume", recipe="cross")
+    assert "resumed at epoch 2" in capsys.readouterr().out
+    train(place, "narrow", first, "data.batch_size=3", "--resume", recipe="cross", status=2)
+    assert "resume with the same settings" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells of a parent's end on Linux alone")
+def test_a_launcher_that_is_ended_ends_its_training_which_stores_its_state(place):
+    run = place / "runs" / "ended"
+    words = ("-m", "mosi_e2e.train", "--config", place / "late.yaml", "name=ended", "optim.epochs=500")
+    launcher = start(ACCELERATE, "launch", *words, "stopping.patience=500")
+    deadline = time.monotonic() + 120
+    while not (run / "history.csv").is_file():
+        assert launcher.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    (training,) = psutil.Process(launcher.pid).children()
+    launcher.terminate()
+    assert launcher.wait(30) != 0
+    psutil.wait_procs([training], timeout=30)
+    assert not training.is_running()
+    assert "stopped by SIGTERM" in launcher.stdout.read()
+    assert find_resume(run / "last") is not None
 
 
 def test_losses_are_read_in_their_order():
@@ -196,3 +247,16 @@ def test_a_compiled_model_learns_the_same(place):
     np.testing.assert_allclose(other.train_loss, history.train_loss, atol=1e-3)
     np.testing.assert_allclose(again.score, scores.score, atol=1e-2)
     assert weights.keys() == others.keys()
+
+
+@pytest.mark.parametrize("average", ["0", "0.8"])
+def test_in_half_precision_the_best_epoch_is_the_one_that_is_reported(place, monkeypatch, average):
+    with one_thread_on_the_processor():  # a state of its own
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+        run = train(place, f"half_{average}", f"optim.ema={average}", "optim.epochs=2", recipe="cross")
+    assert json.loads((run / "environment.json").read_text())["mixed_precision"] == "bf16"
+    best = pd.read_csv(run / "history.csv").valid_mae.min()
+    reported = json.loads((run / "metrics_valid.json").read_text())["metrics"]["mae"]
+    assert reported == pytest.approx(best, abs=1e-6)
+    scores = pd.read_csv(run / "predictions_valid.csv").score.to_numpy()
+    assert (scores != torch.tensor(scores).bfloat16().double().numpy()).any()  # heads are not rounded

@@ -13,6 +13,8 @@ import torch
 import torchaudio
 import torchaudio.functional as audio
 
+from preprocessing.settings import check_range
+
 SPEED_STEPS = 20  # tempo changes by multiples of 1/20: few resamplers, each made once
 Streams = dict[str, dict[str, np.ndarray]]  # stream → {"values": [T, ...], "time": [T]}
 
@@ -47,6 +49,15 @@ class AugmentConfig:
     token_noise: float = 0.1
     time_mask: float = 0.2
     stream_dropout: float = 0.1
+
+    def __post_init__(self):
+        shares = ("flip", "colour", "blur", "noise", "time_mask", "stream_dropout")
+        check_range("augment", self, *shares, low=0, high=1)
+        check_range("augment", self, "affine", low=0, below=1)  # a zoom to nothing cannot be undone
+        check_range("augment", self, "gain_db", low=0, high=100)  # thousands overflow
+        check_range("augment", self, "noise_db", low=-100, high=100)
+        check_range("augment", self, "speed", low=0, high=1 - 1 / SPEED_STEPS)  # at 1 it may stand still
+        check_range("augment", self, "token_noise", low=0)
 
 
 class Augmenter:

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from mosi_e2e.data.augment import Augmenter, Streams
 from mosi_e2e.data.streams import Source, encoded_name, find_source
 from preprocessing.errors import UserError
+from preprocessing.settings import check_range
 from preprocessing.store import SAMPLE_RATE, ClipStore, StageFiles
 
 FAILED = ("failed", "refused")
@@ -52,6 +53,10 @@ class DataConfig:
     scramble_times: bool = False
     max_seconds: float = 30.0
     allow_missing: list[str] = field(default_factory=lambda: list(ABSENCES))
+
+    def __post_init__(self):
+        check_range("data", self, "batch_size", "eval_batch", low=1)
+        check_range("data", self, "micro_batch", "workers", "max_seconds", low=0)
 
 
 class Pick(NamedTuple):

@@ -21,6 +21,7 @@ from mosi_e2e.data.streams import encoded_name, find_source
 from preprocessing.settings import digest
 from preprocessing.store import ClipStore, StageFiles
 
+HALF_MAX = float(np.finfo(np.float16).max)  # larger values are kept in float32
 VERSION = 1  # raise it when an encoder's code changes its output
 
 
@@ -94,8 +95,9 @@ def encode_clips(
         raw = pad_stream(name, [read_stream(store, clip_id, find_source(name))])
         tokens = encoder(*(value.to(accelerator.device) for value in raw.values()))
         there = ~tokens.is_pad[0]
+        values = tokens.values[0, there].cpu().numpy()
         arrays = {
-            "values": tokens.values[0, there].cpu().numpy().astype(np.float16),
+            "values": values.astype(np.float16) if np.abs(values).max(initial=0) < HALF_MAX else values,
             "time": tokens.time[0, there].float().cpu().numpy(),
         }
         files.write(clip_id, arrays, {"state": "ok"})

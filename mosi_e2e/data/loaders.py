@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from multiprocessing.context import BaseContext
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mosi_e2e.data.augment import AugmentConfig, Augmenter
@@ -33,6 +34,7 @@ def build_loader(dataset: Dataset, sampler: Sampler, workers: int) -> DataLoader
         persistent_workers=workers > 0,
         worker_init_fn=quiet_worker if workers else None,
         multiprocessing_context=worker_context() if workers else None,
+        pin_memory=torch.cuda.is_available(),  # then copies to the GPU need not be waited for
     )
 
 
@@ -54,7 +56,6 @@ def quiet_worker(number: int) -> None:
     """One thread per loading worker: there are several, and the training process needs the cores."""
     del number
     import cv2
-    import torch
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -101,7 +101,7 @@ def build_sampler(config: RunConfig, train_set: ClipDataset, accelerator: Accele
     )
     if config.loss.ccc and sampler.steps_per_update > 1:
         raise UserError("loss.ccc needs every update in one pass; type data.micro_batch=0, or loss.ccc=0")
-    suit_distribution(accelerator, sampler, config.optim.ema)
+    suit_distribution(accelerator, sampler, config.optim.ema, config.optim.clip)
     return sampler
 
 
@@ -120,7 +120,7 @@ def valid_floor(objective: Objective, trainer: Trainer) -> float | None:
     return next(iter(floors.values()))[objective.monitor[0]]
 
 
-def suit_distribution(accelerator: Accelerator, sampler: UpdateSampler, ema: float) -> None:
+def suit_distribution(accelerator: Accelerator, sampler: UpdateSampler, ema: float, clip_norm: float) -> None:
     """Refuse what sharded training cannot do, and tell DeepSpeed what it reads off a loader elsewhere."""
     kind = accelerator.distributed_type
     if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED) and ema:
@@ -132,3 +132,4 @@ def suit_distribution(accelerator: Accelerator, sampler: UpdateSampler, ema: flo
             raise UserError("DeepSpeed takes every update in one pass; type data.micro_batch=0, or use FSDP")
         settings = accelerator.state.deepspeed_plugin.deepspeed_config
         settings["train_micro_batch_size_per_gpu"] = sampler.micro_batch
+        settings["gradient_clipping"] = clip_norm  # it clips by itself, and by 1 unless it is told

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from preprocessing.settings import check_range
+
 
 @dataclass(frozen=True)
 class StoppingConfig:
@@ -10,6 +12,10 @@ class StoppingConfig:
 
     patience: int = 8
     min_delta: float = 0.0
+
+    def __post_init__(self):
+        check_range("stopping", self, "patience", low=1)
+        check_range("stopping", self, "min_delta", low=0)
 
 
 class EarlyStopping:

@@ -1,11 +1,17 @@
 """Makes `accelerate_config.yaml`, which is written for GPUs, right on a machine without one."""
 
+import ctypes
 import os
+import re
+import signal
 import sys
 from collections.abc import Sequence
 
 import psutil
 import torch
+
+LAUNCHER = re.compile(r"accelerate(-| |\.commands\.)launch\b")
+PR_SET_PDEATHSIG = 1  # prctl(2): the signal that comes when the parent dies
 
 
 def adapt_to_machine() -> None:
@@ -31,12 +37,33 @@ def adapt_to_machine() -> None:
     os.environ["WORLD_SIZE"] = os.environ["LOCAL_WORLD_SIZE"] = "1"
 
 
+def stop_with_launcher() -> None:
+    """Let the end of a plain `accelerate launch` reach this process as SIGTERM, so that it stores its state.
+
+    That launcher passes no signal on: whoever ended it would leave a training behind that nobody sees. Linux
+    only; launchers of several processes (torchrun) end them by themselves.
+    """
+    if sys.platform != "linux" or "TORCHELASTIC_RUN_ID" in os.environ or not is_launched():
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def is_launched() -> bool:
+    """Whether the parent is `accelerate launch`."""
+    return bool(LAUNCHER.search(" ".join(parent_words())))
+
+
+def parent_words() -> list[str]:
+    """The command line of the parent; empty where it may not be looked at, or is no more."""
+    try:
+        return psutil.Process(os.getppid()).cmdline()
+    except psutil.Error:  # the first process of a container has no parent
+        return []
+
+
 def launcher_arguments() -> Sequence[str]:
     """Names of the options that `accelerate launch` got, this program's own left out."""
-    try:
-        words = psutil.Process(os.getppid()).cmdline()
-    except psutil.Error:  # the first process of a container has no parent, a stranger's may not be looked at
-        return []
+    words = parent_words()
     # `accelerate launch`, `accelerate-launch`, or `python -m accelerate.commands.launch`.
     start = next((number for number, word in enumerate(words) if word.endswith("launch")), len(words))
     options = words[start + 1 :]

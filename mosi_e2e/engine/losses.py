@@ -15,6 +15,7 @@ from mosi_e2e.metrics import score_binary, score_regression
 from mosi_e2e.models.prediction import Prediction
 from mosi_e2e.statistics import floors, floors_binary
 from preprocessing.errors import UserError
+from preprocessing.settings import check_range
 
 TASKS = ("regression", "binary")
 ZERO_RULES = ("drop", "positive")
@@ -43,6 +44,10 @@ class LossConfig:
     auxiliary: float = 0.2
     ccc: float = 0.0
     ordinal: float = 0.0
+
+    def __post_init__(self):
+        check_range("loss", self, "huber_delta", above=0)
+        check_range("loss", self, "auxiliary", "ccc", "ordinal", low=0)
 
 
 class Objective:

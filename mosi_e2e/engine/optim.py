@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mosi_e2e.engine.losses import check_choice
 from mosi_e2e.models.encoders import layer_groups
-from preprocessing.errors import UserError
+from preprocessing.settings import check_range
 
 SCHEDULES = ("cosine", "plateau", "constant")
 PRETRAINED = ("face", "speech")  # encoders that learn at their own rate
@@ -47,6 +47,13 @@ class OptimConfig:
     clip: float = 1.0
     ema: float = 0.0
 
+    def __post_init__(self):
+        check_range("optim", self, "lr", "encoder_lr", "weight_decay", "patience", "clip", low=0)
+        check_range("optim", self, "layer_decay", "warmup", "final", low=0, high=1)
+        check_range("optim", self, "epochs", low=1)
+        check_range("optim", self, "factor", above=0, below=1)
+        check_range("optim", self, "ema", low=0, below=1)
+
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     """AdamW over every trainable parameter, each with the rate and decay of its group."""
@@ -69,10 +76,6 @@ def build_average(model: nn.Module, decay: float) -> AveragedModel | None:
     """The moving average of a model's weights (Polyak and Juditsky 1992); None where `decay` is 0."""
     if not decay:
         return None
-    if not 0 < decay < 1:
-        raise UserError(
-            f"optim.ema is at least 0 and below 1, but is {decay}; type for example optim.ema=0.999"
-        )
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
     average.n_averaged = average.n_averaged.cpu()  # looked at in every update: on a GPU that would be a wait
     return average.eval()

@@ -16,6 +16,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import distributions
 from itertools import zip_longest
 from pathlib import Path
@@ -30,7 +31,7 @@ from mosi_e2e.engine.losses import Objective
 from mosi_e2e.plots import draw_curves
 from mosi_e2e.statistics import bootstrap_interval
 from preprocessing.errors import UserError
-from preprocessing.settings import dump_config
+from preprocessing.settings import dump_config, load_config
 from preprocessing.store import ClipStore, write_atomic
 
 
@@ -52,12 +53,29 @@ def open_run(config: RunConfig, resume: bool) -> Path:
 
 
 def check_same_config(folder: Path, config: RunConfig) -> None:
-    """A resumed run must be the run that was interrupted."""
-    before, now = (folder / "config.yaml").read_text().splitlines(), dump_config(config).splitlines()
+    """A resumed run must be the run that was interrupted, but for what changes its memory and no result."""
+    old = load_config(RunConfig, folder / "config.yaml")
+    before, now = (dump_config(leave_out_memory(one)).splitlines() for one in (old, config))
     if before != now:
         pairs = zip_longest(before, now, fillvalue="nothing")
         odd = next((b.strip(), n.strip()) for b, n in pairs if b != n)
         raise UserError(f"{folder} was run with '{odd[0]}', not '{odd[1]}'; resume with the same settings")
+
+
+def leave_out_memory(config: RunConfig) -> RunConfig:
+    """The settings without those that decide how much memory a run takes, and how often it is stored."""
+    cross = config.model.crossmodal
+    cross = replace(
+        cross,
+        face=replace(cross.face, gradient_checkpointing=False),
+        speech=replace(cross.speech, gradient_checkpointing=False),
+    )
+    return replace(
+        config,
+        data=replace(config.data, micro_batch=0, eval_batch=1, workers=0),
+        model=replace(config.model, crossmodal=cross),
+        save_every=0,
+    )
 
 
 def write_start(folder: Path, config: RunConfig, store: ClipStore, accelerator: Accelerator) -> None:

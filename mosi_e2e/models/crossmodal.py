@@ -75,8 +75,9 @@ class CrossModalTransformer(nn.Module):
         self.stream_heads = nn.ModuleDict({name: ScoreHead(width) for name in self.encoders})
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
-        """Score a batch (see `mosi_e2e.data.batch`); labels in it are not looked at."""
-        tokens = {name: self._encode(name, batch) for name in self.encoders}
+        """Score a batch (see `mosi_e2e.data.batch`), of all streams or some; labels are not looked at."""
+        there = [name for name in self.encoders if name in batch or encoded_name(name) in batch]
+        tokens = {name: self._encode(name, batch) for name in there}
         fused = self.fusion(tokens)
         raw = {name: head(fused.by_stream[name]) for name, head in self.stream_heads.items()}
         by_stream = {name: bound_score(score, self.bound) for name, score in raw.items()}

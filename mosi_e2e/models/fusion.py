@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mosi_e2e.models.layers import AttentivePool, Block, Place, Tokens, join_places, place_tokens
 from preprocessing.errors import UserError
+from preprocessing.settings import check_range
 
 KINDS = ("crossmodal", "bottleneck", "concat")
 
@@ -42,16 +43,15 @@ class FusionConfig:
 
     def __post_init__(self):
         if self.kind not in KINDS:
-            raise UserError(f"fusion.kind is one of {', '.join(KINDS)}; found {self.kind!r}")
+            raise UserError(f"model.crossmodal.fusion.kind is one of {', '.join(KINDS)}; found {self.kind!r}")
+        counts = ("width", "heads", "layers", "ffn_mult", "bottleneck_tokens")
+        check_range("model.crossmodal.fusion", self, *counts, low=1)
+        check_range("model.crossmodal.fusion", self, "self_layers", low=0)
+        check_range("model.crossmodal.fusion", self, "dropout", low=0, below=1)
         if self.width % self.heads:
             raise UserError(
-                f"fusion.width is a multiple of fusion.heads; found {self.width} and {self.heads}: "
-                f"try fusion.width={-(-self.width // self.heads) * self.heads}"
-            )
-        if min(self.layers, self.ffn_mult, self.bottleneck_tokens) < 1 or self.self_layers < 0:
-            raise UserError(
-                "fusion.layers, ffn_mult and bottleneck_tokens are at least 1, self_layers at least 0; "
-                f"found {self.layers}, {self.ffn_mult}, {self.bottleneck_tokens} and {self.self_layers}"
+                f"model.crossmodal.fusion.width is a multiple of heads; found {self.width} and {self.heads}: "
+                f"try model.crossmodal.fusion.width={-(-self.width // self.heads) * self.heads}"
             )
 
 

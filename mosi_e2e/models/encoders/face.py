@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mosi_e2e.models.encoders.pretrained import PretrainedEncoder, check_freeze_policy
 from mosi_e2e.models.layers import Tokens
 from preprocessing.errors import UserError
+from preprocessing.settings import check_range
 
 # Frames per pass where no gradient is kept: bounds the memory that a long video takes, and changes no
 # value.
@@ -45,7 +46,8 @@ class FaceConfig:
     gradient_checkpointing: bool = False
 
     def __post_init__(self):
-        check_freeze_policy("face", self.freeze, self.last_n)
+        check_freeze_policy("model.crossmodal.face", self.freeze, self.last_n)
+        check_range("model.crossmodal.face", self, "image_size", low=1)
         if self.weights and not self.pretrained:
             raise UserError("face.weights needs face.pretrained=true; set it, or remove face.weights")
 
@@ -90,10 +92,15 @@ class FaceEncoder(PretrainedEncoder):
         """All parameters, by timm's own notion of a layer, or by top module in models without one."""
         from timm.models import group_parameters
 
-        if not hasattr(self.backbone, "group_matcher"):
-            return [list(child.parameters()) for child in self.backbone.children()]
-        matcher = self.backbone.group_matcher(coarse=False)
-        return list(group_parameters(self.backbone, matcher, return_values=True).values())
+        if hasattr(self.backbone, "group_matcher"):
+            matcher = self.backbone.group_matcher(coarse=False)
+            first, *others = group_parameters(self.backbone, matcher, return_values=True).values()
+        else:
+            first, *others = (list(child.parameters()) for child in self.backbone.children())
+        grouped = {id(parameter) for layer in (first, *others) for parameter in layer}
+        # Some models (pit, efficientvim) have parameters beside their layers, such as positions.
+        alone = [parameter for parameter in self.backbone.parameters() if id(parameter) not in grouped]
+        return [[*alone, *first], *others]
 
     def standalone_config(self) -> FaceConfig:
         """A config that rebuilds this network without hub or folder, for weights saved elsewhere."""

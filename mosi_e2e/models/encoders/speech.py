@@ -44,7 +44,7 @@ class SpeechConfig:
     gradient_checkpointing: bool = False
 
     def __post_init__(self):
-        check_freeze_policy("speech", self.freeze, self.last_n)
+        check_freeze_policy("model.crossmodal.speech", self.freeze, self.last_n)
 
 
 class MaskedGroupNorm(nn.GroupNorm):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mosi_e2e.models.layers import Tokens
 from preprocessing.errors import UserError
+from preprocessing.settings import check_range
 
 # In standard deviations. Beyond it lie a tracker that slipped and a period detected wrongly: on real
 # clips at most 0.2 % of any column of OpenFace or eGeMAPS, where one spike of 1e4 would drown its clip.
@@ -31,9 +32,8 @@ class TokenConfig:
     context: int = 0
 
     def __post_init__(self):
-        for name, lowest in (("width", 1), ("stride", 1), ("context", 0)):
-            if getattr(self, name) < lowest:
-                raise UserError(f"a token stream's {name} is at least {lowest}; found {getattr(self, name)}")
+        check_range("model.NAME.STREAM", self, "width", "stride", low=1)  # every model has several
+        check_range("model.NAME.STREAM", self, "context", low=0)
 
 
 class TokenEncoder(nn.Module):

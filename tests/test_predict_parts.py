@@ -1,5 +1,6 @@
 """The parts of a prediction: where a video is cut, what streams and seconds are worth."""
 
+import dataclasses
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from demo_models import make_result
 from launched import one_thread_on_the_processor
 from tiny_models import TINY_CROSS
 
@@ -16,6 +18,7 @@ from mosi_e2e.models.encoders.tokens import TokenConfig
 from mosi_e2e.models.fusion import FusionConfig
 from mosi_e2e.predict.inputs import list_videos, name_outputs
 from mosi_e2e.predict.pictures import MOST, Album
+from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Scorer, cut_seconds, share_out
 from mosi_e2e.predict.segments import choose_cuts
 from mosi_e2e.predict.summary import spread_of_draws
@@ -187,6 +190,21 @@ def test_a_second_that_is_silent_anyway_adds_nothing():
     assert effects[0] > 1e-4 > 10 * effects[1]
 
 
+def test_seconds_are_never_longer_than_one():
+    assert cut_seconds(1.4)[:-1] == pytest.approx([0, 0.7])
+    assert [len(cut_seconds(length)) - 1 for length in (0.2, 1.0, 1.01, 5.0, 5.2)] == [1, 1, 2, 5, 6]
+
+
+def test_a_video_has_its_first_persons_fields_with_their_types():
+    own = {one.name: one.type for one in dataclasses.fields(PersonResult)}
+    shown = {name: own[name] for name in own.keys() - {"number", "portrait"}}
+    properties = {name: thing for name, thing in vars(VideoResult).items() if isinstance(thing, property)}
+    assert {name: one.fget.__annotations__["return"] for name, one in properties.items()} == shown
+    result = make_result()
+    assert all(getattr(result, name) is getattr(result.people[0], name) for name in shown)
+    assert not hasattr(VideoResult, "__getattr__")  # type checkers would take any name then
+
+
 def test_an_album_of_a_long_video_stays_small():
     album = Album()
     for number in range(3000):
@@ -196,8 +214,9 @@ def test_an_album_of_a_long_video_stays_small():
 
 
 def test_folders_mean_their_videos_and_outputs_never_overwrite_one_another(tmp_path):
-    for name in ("b.MP4", "a.webm", "notes.txt", ".hidden", "a.mp4"):
+    for name in ("b.MP4", "a.webm", "notes.txt", ".hidden.mp4", "a.mp4", "a_overlay.mp4"):
         (tmp_path / name).touch()
+    (tmp_path / "x.mp4").mkdir()  # a folder all the same
     found = list_videos([tmp_path, tmp_path / "a.mp4"])
     assert [path.name for path in found] == ["a.mp4", "a.webm", "b.MP4"]
     assert list(name_outputs([*found, Path("x/a.mp4")]).values()) == ["a", "a_webm", "b", "a_mp4"]

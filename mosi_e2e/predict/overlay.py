@@ -25,6 +25,7 @@ PLUS, MINUS, NOTHING = (
 )  # Okabe and Ito's blue and vermilion, grey
 INK, PAPER = (255, 255, 255), (20, 24, 30)
 QUALITY = {"preset": "veryfast", "crf": "23"}
+THREADS = 4  # of the encoder, by frames; a fixed number, so that every machine writes the same picture
 
 
 def write_overlay(result: VideoResult, video: Path, path: Path) -> None:
@@ -54,6 +55,7 @@ def _copy(source, target, result: VideoResult) -> None:
     # Times are the source's, not 25 a second.
     out_video = target.add_stream("libx264", rate=25, options=QUALITY)
     out_video.pix_fmt, out_video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
+    out_video.codec_context.thread_count, out_video.codec_context.thread_type = THREADS, "FRAME"
     start, converter, last = clip_start_s(source), VideoReformatter(), -1
     sound = Sound(target, sounds.rate, start) if sounds else None
     for frame in decodable_frames(source, *(stream for stream in (pictures, sounds) if stream is not None)):

@@ -23,7 +23,7 @@ from mosi_e2e.models import list_streams
 from preprocessing.errors import UserError
 
 if TYPE_CHECKING:
-    from mosi_e2e.predict.predictor import Predictor
+    from mosi_e2e.predict.predictor import OnProgress, PredictOptions, Predictor
     from mosi_e2e.predict.result import VideoResult
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -145,21 +145,31 @@ class MosiModel(ModelHubMixin, library_name="mosi_e2e", tags=["video", "sentimen
         """All files of a model folder, the card among them."""
         write_folder(save_directory, self._trained)
 
-    def predict(self, video: str | Path) -> "VideoResult":
+    def predict(
+        self,
+        video: str | Path,
+        on_progress: "OnProgress | None" = None,
+        options: "PredictOptions | None" = None,
+    ) -> "VideoResult":
         """The sentiment of the people in a video of any length.
 
         Args:
             video: a file that FFmpeg reads.
+            on_progress: told the share that is done, 0 to 1, and what is being done.
+            options: of the windows and the interval, `mosi_e2e.predict.predictor.PredictOptions`; None takes
+                their defaults.
 
         Raises:
             UserError: no such file, or nothing of what the model reads in it.
         """
+        from mosi_e2e.predict.predictor import PredictOptions  # here, since it brings a video decoder
+
         if self._predictor is None:
             self._predictor = self._make_predictor()
-        return self._predictor.predict(video)
+        return self._predictor.predict(video, on_progress, options or PredictOptions())
 
     def _make_predictor(self) -> "Predictor":
-        from mosi_e2e.predict.predictor import Member, Predictor  # here, since it brings a video decoder
+        from mosi_e2e.predict.predictor import Member, Predictor
         from mosi_e2e.predict.scoring import Scorer
 
         scorer = Scorer(self.network, self.config.task, list_streams(self.config.model))

@@ -31,6 +31,7 @@ from mosi_e2e.demo.limits import Limits
 from mosi_e2e.demo.scoring import Progress, Scorer
 from mosi_e2e.demo.uploads import KEEP_S, PREFIX, Uploads, open_folder, remove_left_over
 from mosi_e2e.demo.view import describe_result, format_time, word_score
+from mosi_e2e.export.__main__ import main as export
 from mosi_e2e.pages import render
 from mosi_e2e.tables import SYNTHETIC_NOTE
 from preprocessing.errors import UserError
@@ -380,10 +381,24 @@ def test_wrong_options_say_what_to_type(capsys):
         assert told in error and error.count("\n") == 1
 
 
-def test_a_taken_port_is_told_before_the_model_is_opened(capsys):
+def test_what_is_no_run_is_told_as_other_commands_tell_it(tmp_path, capsys):
+    (tmp_path / "late" / "best").mkdir(parents=True)
+    (tmp_path / "late" / "best" / "model.safetensors").touch()
+    for name in ("lat", "late/best/x", "."):
+        told = []
+        for command, options in ((export, ["--out", str(tmp_path / "model")]), (main, [])):
+            assert command([str(tmp_path / name), *options]) == 2
+            told.append(capsys.readouterr())
+        assert told[0] == told[1] and told[1].out == ""  # nothing was opened
+        assert told[1].err.startswith("error: ") and told[1].err.count("\n") == 1
+    assert f"type one of the runs in it: {tmp_path / 'late'}" in told[1].err
+
+
+def test_a_taken_port_is_told_before_the_model_is_opened(tmp_path, capsys):
+    (tmp_path / "model.safetensors").write_text("never read")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert main(["runs/none", "--port", str(port)]) == 2
+        assert main([str(tmp_path), "--port", str(port)]) == 2
     assert f"--port {port + 1}" in capsys.readouterr().err

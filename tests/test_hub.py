@@ -17,7 +17,7 @@ import mosi_e2e
 import mosi_e2e.train
 from mosi_e2e import MosiModel, hub, load
 from mosi_e2e.export.folder import FILES
-from mosi_e2e.predict.predictor import Predictor
+from mosi_e2e.predict.predictor import PredictOptions, Predictor
 from preprocessing.errors import UserError
 from preprocessing.store import ClipStore
 
@@ -75,11 +75,12 @@ def test_the_predictor_opens_a_model_folder(run, folder):
 
 def test_predict_hands_the_video_to_the_predictor(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr(Predictor, "predict", lambda self, video: asked.append((self, video)) or "result")
-    model = load(folder)
-    assert model.predict("a.mp4") == model.predict(Path("b.mp4")) == "result"
-    (first, a), (second, b) = asked
-    assert first is second and (a, b) == ("a.mp4", Path("b.mp4"))
+    monkeypatch.setattr(Predictor, "predict", lambda *words: asked.append(words) or "result")
+    model, options = load(folder), PredictOptions(draws=0, window_s=2.0)
+    assert model.predict("a.mp4") == model.predict(Path("b.mp4"), print, options) == "result"
+    (first, *plain), (second, *chosen) = asked
+    assert first is second
+    assert plain == ["a.mp4", None, PredictOptions()] and chosen == [Path("b.mp4"), print, options]
     assert first.members[0].scorer.model is model.network
     assert first.describe()["test_mae"] == Predictor.open(folder).describe()["test_mae"]
 

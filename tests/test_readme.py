@@ -1,50 +1,45 @@
 """The README's commands run, as typed, on tiny data."""
 
+import json
 import shutil
 import subprocess
-from importlib import import_module
 from pathlib import Path
 
 import pytest
+from doc_pages import COMMANDS as ALL
+from doc_pages import list_run, run_page
+from launched import ACCELERATE, free_port, run
 from made_cache import make_cache
+from made_features import make_tables, write_pickle
+from made_predictor import write_video
+from made_set import write_face
 from test_configs import SMALL
-from typed_commands import QUICK, ROOT, list_commands, load_module, run_command, understand
+from typed_commands import QUICK, ROOT, run_command, stand_in_project
 
-COMMANDS = list_commands((ROOT / "README.md").read_text())
-OURS = [command for command in COMMANDS if command.module]
-RUN = ("preprocessing", "preprocessing.fetch", "mosi_e2e.train", "mosi_e2e.evaluate")
-# Understood by their own parsers here; what they do is run in the tests of their own.
-RUN_ELSEWHERE = {
-    "mosi_e2e.explore": "test_explore.py",
-    "mosi_e2e.report": "test_report.py",
-    "mosi_e2e.ablate": "test_ablate.py",
-    "mosi_e2e.search": "test_search.py",
-    "mosi_e2e.doctor": "test_doctor.py",
-    "mosi_e2e.predict": "test_predict.py",
-    "mosi_e2e.demo": "test_demo.py",
-    "mosi_e2e.export": "test_export.py",
-    "preprocessing.sample": "test_sample.py",
-    "preprocessing.pack": "test_pack.py",
-    "preprocessing.shards": "test_shards.py",
-    "preprocessing.import_features": "test_import_features.py",
-}
-PROGRAMS = {"make", "tensorboard", "source", "pip", "ray", "git", "cd"}
-
-
-def commands_of(*modules: str):
-    return [command for command in OURS if command.module in modules]
+COMMANDS = [command for page, command in ALL if page == "README.md"]
+# Tracing takes half a minute, and the launcher's processes half a minute to start.
+SLOW = [command for command in COMMANDS if {"--onnx", "--multi_gpu"} & set(command.words)]
+PROGRAMS = {"make", "tensorboard"}
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """A working directory with the recipes, and small caches where the README's commands expect them."""
+    """A working directory with the recipes, and what the README's commands expect there."""
     place = tmp_path_factory.mktemp("readme")
-    shutil.copytree(ROOT / "configs", place / "configs")
     cache = make_cache(place / "made")
-    for name in ("sample", "mosi", "mine"):
-        (place / "cache").mkdir(exist_ok=True)
-        (place / "cache" / name).symlink_to(cache)
+    for name in ("sample", "mosi"):
+        shutil.copytree(cache, place / "cache" / name)
     (place / "mine.csv").write_text("label,score,video_id\n1,0.5,a\n-1,-0.2,a\n0,0.1,b\n2,1.5,c\n-2,-1,d\n")
+    mine = place / "data" / "mine"
+    mine.mkdir(parents=True)
+    write_face(mine / "me.mp4", 1, seconds=2)
+    (mine / "labels.csv").write_text("path,video_id,clip_id,label,split\nme.mp4,somebody,1,,test\n")
+    write_video(place / "video.mp4", 1.2)
+    write_pickle(place / "unaligned_50.pkl", make_tables())
+    with stand_in_project(place):
+        from mosi_e2e.train import main as train
+
+        assert train(["--config", "configs/sample_crossmodal.yaml", *QUICK, *SMALL]) == 0
     return place
 
 
@@ -59,48 +54,32 @@ def test_make_targets_exist():
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("command", OURS, ids=lambda command: command.line[:60])
-def test_every_command_is_understood(command):
-    understand(command)
+def test_commands_run_in_order(workplace, monkeypatch):
+    """What an earlier one made is what a later one evaluates, resumes or repeats.
 
-
-def test_training_and_evaluation_commands_run_in_order(workplace, monkeypatch, capsys):
-    """In their own order: what an earlier command made is what a later one evaluates or resumes."""
+    Those that stand on a page of the documentation, too, run with that.
+    """
     monkeypatch.chdir(workplace)
-    from mosi_e2e.train import main as train
+    run_page("README.md", but=[*list_run("test_docs_run.py"), *(command.text for command in SLOW)])
+    for written in ("report/index.html", "out/mine/predictions_test.csv", "out/video_overlay.mp4"):
+        assert (workplace / written).is_file()
+    assert (workplace / "runs" / "binary_repeat").is_dir()
 
-    assert train(["--config", "configs/sample_crossmodal.yaml", *QUICK, *SMALL]) == 0
-    for command in commands_of("mosi_e2e.train", "mosi_e2e.evaluate"):
-        assert run_command(command) == 0, command.line + capsys.readouterr().err
 
-
-def test_preprocessing_commands_run(workplace, sample_cache, monkeypatch, capsys):
+@pytest.mark.slow
+def test_slow_commands_run(workplace, monkeypatch):
     monkeypatch.chdir(workplace)
-    raw = sample_cache.parent / "raw"
-    (workplace / "data" / "mine").mkdir(parents=True)
-    shutil.make_archive(str(workplace / "MOSI"), "zip", raw)
-    clip = next((raw / "clips").glob("*.mp4"))
-    (workplace / "data" / "mine" / "labels.csv").write_text(
-        f"path,video_id,clip_id,label,split\n{clip},somebody,1,,test\n"
-    )
-    for command in commands_of("preprocessing.fetch"):
-        fetch = import_module("preprocessing.fetch").main
-        assert fetch(command.arguments) == 0, capsys.readouterr().err
-    commands = commands_of("preprocessing")
-    assert len(commands) >= 2
-    for command in commands:
-        arguments = [*command.arguments, "workers=1"]
-        if "labels=data/mine/labels.csv" not in arguments:
-            shutil.copytree(sample_cache, workplace / "cache" / "copied", dirs_exist_ok=True)
-            arguments += ["out=cache/copied", "faces.size=96"]  # as in the fixture: up to date already
-        else:
-            arguments += ["out=cache/fresh"]
-        assert load_module("preprocessing").main(arguments) == 0, capsys.readouterr().err
+    export, train = SLOW
+    assert run_command(export) == 0
+    assert (workplace / "model" / "model.onnx").is_file()
+    module = train.words.index("-m")
+    options, words = train.words[2:module], train.words[module:]
+    place = [f"data.cache={workplace / 'cache' / 'sample'}", f"out={workplace / 'runs'}"]
+    run(ACCELERATE, "launch", *options, "--main_process_port", free_port(), *words, *QUICK, *place)
+    environment = json.loads((workplace / "runs" / "two_processes" / "environment.json").read_text())
+    assert environment["processes"] == 2
 
 
-def test_every_command_is_covered():
-    """Nothing in the README goes untested without anybody noticing."""
-    assert {command.module for command in OURS} <= {*RUN, *RUN_ELSEWHERE}
+def test_every_program_is_known():
+    """What else is run or listed: test_docs.py."""
     assert {command.words[0] for command in COMMANDS if not command.module} <= PROGRAMS
-    named = {RUN_ELSEWHERE[command.module] for command in OURS if command.module in RUN_ELSEWHERE}
-    assert [name for name in sorted(named) if not (ROOT / "tests" / name).is_file()] == []

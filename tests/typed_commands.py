@@ -26,7 +26,31 @@ from preprocessing.config import PreprocessConfig, check_config
 from preprocessing.settings import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(
+    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<content>.*?)^(?P=indent)```", re.DOTALL | re.MULTILINE
+)
+CODE = re.compile(r"^ {4}(?P<indented>\S.*)$|`(?P<inline>[^`]+)`", re.MULTILINE)
+COMMAND = re.compile(
+    r"(?:[A-Z0-9_]+=\S+ |srun )*(?:\.venv/bin/)?"
+    r"(?:python|accelerate|make|pip|ray|hf|pre-commit|tensorboard) \S"
+)
+# Inline code that begins like a command and is none, and why.
+FRAGMENTS = {
+    "accelerate launch": "a name",
+    "accelerate launch --cpu --num_processes 2": "says what does not work",
+    "python -m mosi_e2e.predict": "a name; docs/predict.md has its commands",
+    "ray start --head": "docs/cluster.md has the whole of it",
+}
 QUICK = ["optim.epochs=1", "data.workers=0", "data.batch_size=32"]
+SHORTER = {
+    "preprocessing": ["workers=1"],
+    "preprocessing.sample": ["--clips", "12", "--videos", "6", "--workers", "1"],
+    "mosi_e2e.explore": ["--count", "2"],
+    "mosi_e2e.predict": ["--draws", "10"],
+    "benchmarks/sequences.py": ["--seeds", "1", *QUICK],
+    "benchmarks/loader.py": ["--repeats", "1"],
+    "benchmarks/openface.py": ["--repeats", "1", "--seconds", "0.1"],
+}
 
 
 class Understood(BaseException):
@@ -49,11 +73,17 @@ class Typed:
     line: str
 
     @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+    @property
     def module(self) -> str:
         """What `-m` names, or the script; empty for programs that are not this project's."""
-        if self.words[0] == "python" and self.words[1].endswith(".py"):
-            return self.words[1]
-        return self.words[self.words.index("-m") + 1] if self.words[0] in ("python", "accelerate") else ""
+        if self.words[0] not in ("python", "accelerate"):
+            return ""
+        if "-m" in self.words[:-1]:
+            return self.words[self.words.index("-m") + 1]
+        return next((word for word in self.words if word.endswith(".py")), "")
 
     @property
     def arguments(self) -> list[str]:
@@ -68,17 +98,33 @@ class Typed:
 
 
 def list_commands(text: str) -> list[Typed]:
-    """The lines of all bash blocks and inline `.venv/bin` commands; a backslash at the end joins lines."""
-    blocks = re.findall(r"^( *)```bash\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
-    lines = [line for _, block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    lines += [line for line in re.findall(r"`(\.venv/bin/[^`]+)`", text) if " " in line]
+    """What a page tells people to type, in its order.
+
+    These are the lines of `bash` and `sh` blocks (a backslash at the end joins two), and indented lines and
+    inline code that begin with a program's name.
+    """
+    lines, end = [], 0
+    for block in BLOCK.finditer(text):
+        lines += list_in_prose(text[end : block.start()])
+        end = block.end()
+        if block["language"] in ("bash", "sh"):
+            written = block["content"].replace("\\\n", " ").splitlines()
+            is_script = block["language"] == "sh"
+            lines += [line for line in written if not is_script or COMMAND.match(line.strip())]
+    lines += list_in_prose(text[end:])
     return [split_line(line) for line in lines if shlex.split(line, comments=True)]
 
 
+def list_in_prose(text: str) -> list[str]:
+    """The commands outside of blocks; what only names a program or shows a form is none."""
+    found = [" ".join((code["indented"] or code["inline"]).split()) for code in CODE.finditer(text)]
+    return [line for line in found if COMMAND.match(line) and line not in FRAGMENTS]
+
+
 def split_line(line: str) -> Typed:
-    """Take off assignments and the folder of the virtual environment."""
-    words = shlex.split(line, comments=True)
-    while re.fullmatch(r"[A-Z_]+=.*", words[0]):
+    """Take off assignments, Slurm's `srun`, the folder of the environment, and the shell's variables."""
+    words = [word for word in shlex.split(line, comments=True) if not word.startswith("$")]
+    while re.fullmatch(r"[A-Z0-9_]+=.*|srun", words[0]):
         words = words[1:]
     return Typed((words[0].removeprefix(".venv/bin/"), *words[1:]), line.strip())
 
@@ -94,7 +140,9 @@ def load_module(name: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / name)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
+        with pytest.MonkeyPatch.context() as patch:  # a script finds those beside it
+            patch.setattr(sys, "path", [str((ROOT / name).parent), *sys.path])
+            spec.loader.exec_module(module)
         return module
     found = importlib.util.find_spec(name)
     assert found, f"there is no module {name}"
@@ -178,12 +226,19 @@ def stand_in_project(place: Path) -> Iterator[Path]:
 
 
 def run_command(command: Typed, *more: str) -> int:
-    """Run the command in this process; trainings are shortened."""
-    arguments = [*command.arguments, *more]
-    if command.module == "mosi_e2e.train" and "--repeat" not in arguments:
-        arguments += QUICK
-        if any("crossmodal.yaml" in word for word in arguments):
-            arguments += SMALL
-        if "--multi_gpu" in command.words and not any(word.startswith("name=") for word in arguments):
-            arguments.append("name=two_processes")
+    """Run the command in this process, with settings that shorten it."""
+    arguments = [*command.arguments, *more, *shorten(command)]
     return load_module(command.module).main(arguments)
+
+
+def shorten(command: Typed) -> list[str]:
+    """What is added to a command, so that it is run in seconds; all else is as it is typed."""
+    if command.module != "mosi_e2e.train":
+        return SHORTER.get(command.module, [])
+    if "--repeat" in command.words:
+        return []
+    more = list(QUICK)
+    if any("crossmodal.yaml" in word for word in command.words):
+        given = "checkpoints/" in command.line  # encoders of the sizes of SMALL, which the test has put there
+        more += [one for one in SMALL if not (given and re.search(r"pretrained|speech\.model", one))]
+    return more

@@ -15,6 +15,7 @@ from mosi_e2e.demo.limits import Limits, check_limits
 from mosi_e2e.demo.scoring import Scorer
 from mosi_e2e.demo.uploads import Uploads, open_folder
 from mosi_e2e.demo.worker import Opener, open_predictor
+from mosi_e2e.predict.inputs import check_is_run
 from preprocessing.errors import UserError, command
 
 DEFAULT = Limits()
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_limits(limits)
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the web page needs Gradio; type: pip install 'mosi-e2e[demo]'")
+    check_is_run(args.run)
     run_page(args.run, open_predictor, limits, args.host, args.port)
     return 0
 

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mosi_e2e.predict.inputs import OVERLAY_ENDING, VIDEO_ENDINGS, list_videos, name_outputs
+from mosi_e2e.predict.inputs import (
+    OVERLAY_ENDING,
+    VIDEO_ENDINGS,
+    check_is_run,
+    is_run,
+    list_videos,
+    name_outputs,
+)
 from preprocessing.errors import UserError, command
 
 FEWEST_DRAWS = 10  # that an interval can be made of
@@ -81,11 +88,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def is_run(path: Path) -> bool:
-    """Whether a folder is a run, or a run's `best/`."""
-    return (path / "model.safetensors").is_file() or (path / "best" / "model.safetensors").is_file()
-
-
 def find_runs(paths: Sequence[Path]) -> list[Path]:
     """The run folders among the paths, each named once.
 
@@ -94,14 +96,12 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     """
     runs = [path for path in paths if is_run(path)]
     if not runs:
-        from mosi_e2e.export.folder import check_run
-
         if paths[0].suffix.lower() in VIDEO_ENDINGS:
             raise UserError(
                 f"{paths[0]} is a video; give a run folder first: "
                 f"python -m mosi_e2e.predict runs/NAME {paths[0]}"
             )
-        check_run(paths[0])
+        check_is_run(paths[0])
     for run in runs:
         if [one.resolve() for one in runs].count(run.resolve()) > 1:
             raise UserError(f"{run} is named twice; name each run once")

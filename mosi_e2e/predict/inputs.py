@@ -11,6 +11,23 @@ VIDEO_ENDINGS = frozenset(
 OVERLAY_ENDING = "_overlay.mp4"
 
 
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run, a run's `best/`, or a model folder."""
+    return (path / "model.safetensors").is_file() or (path / "best" / "model.safetensors").is_file()
+
+
+def check_is_run(path: Path) -> None:
+    """Refuse what is no run, and say what to type instead.
+
+    Raises:
+        UserError: there is no trained model.
+    """
+    if not is_run(path):
+        from mosi_e2e.export.folder import check_run  # here, since torch comes with it, which takes seconds
+
+        check_run(path)
+
+
 def list_videos(paths: Sequence[Path]) -> list[Path]:
     """Files as they are named, of folders the video files in them, without what lies deeper.
 

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+
 from mosi_e2e.predict.pictures import Portrait
 from mosi_e2e.predict.result import Interval, PersonResult, VideoResult, Window
 from preprocessing.decode import probe
@@ -67,5 +69,6 @@ def make_result(duration_s: float = 8.0, remarks: list[str] | None = None) -> Vi
     second = PersonResult(
         2, None, None, None, None, {}, {}, CONTRIBUTION, [], None, ["face"], 0.2, 0.0, Portrait()
     )
-    model = {"name": "x", "synthetic": True, "test_mae": 0.854}
-    return VideoResult("video.mp4", duration_s, [first, second], -0.2, remarks or [], model, None)
+    model = {"name": "x", "kind": "made", "task": "regression", "synthetic": True, "test_mae": 0.854}
+    sound = np.zeros(0, np.int16)
+    return VideoResult("video.mp4", duration_s, [first, second], -0.2, remarks or [], model, sound)

@@ -31,6 +31,7 @@ from mosi_e2e.demo.limits import Limits
 from mosi_e2e.demo.scoring import Progress, Scorer
 from mosi_e2e.demo.uploads import KEEP_S, PREFIX, Uploads, open_folder, remove_left_over
 from mosi_e2e.demo.view import describe_result, format_time, word_score
+from mosi_e2e.demo.worker import Answer
 from mosi_e2e.export.__main__ import main as export
 from mosi_e2e.pages import render
 from mosi_e2e.tables import SYNTHETIC_NOTE
@@ -71,7 +72,7 @@ def score(scorer: Scorer, video: Path) -> list:
     """All that the page is told of one request."""
 
     async def collect():
-        return [step async for step in scorer.score(video)]
+        return [step async for step in scorer.score(video, f"my {video.name}")]
 
     steps = asyncio.run(collect())
     video.with_name("progress.json").unlink()  # a request has a folder of its own
@@ -93,6 +94,8 @@ def refuse(scorer: Scorer, video: Path) -> str:
 def test_progress_comes_before_the_result(scorer, clips):
     *steps, result = score(scorer, clips / "slow.mp4")
     assert result.result["score"] == -1.26 and result.timeline.count("\n") == 1 + len(WINDOWS)
+    page = PageReader(result.page)
+    assert page.faults == [] and result.result["video"] == "my slow.mp4" in page.text and "−1.26" in page.text
     assert all(isinstance(step, Progress) for step in steps)
     assert steps[-1].what == "opening the model" or steps[-1].share == 0.5
     assert steps[-1].seconds > steps[0].seconds
@@ -300,7 +303,8 @@ def test_the_guard_refuses_by_length_before_it_reads(tmp_path):
 
 def show(name: str = "clip.mp4", **changes) -> dict:
     """What the page shows of the made result."""
-    return describe_result(make_result(remarks=["one remark"]).to_dict() | changes, "a,b\n1,2\n", name)
+    result = make_result(remarks=["one remark"]).to_dict() | {"video": name} | changes
+    return describe_result(Answer(result, "a,b\n1,2\n", "<p>page</p>"))
 
 
 def test_the_score_is_told_in_words_and_on_the_scale():
@@ -354,11 +358,24 @@ def test_seconds_moments_times_and_bars():
     assert (behaviour.text, behaviour.alone) == ("missing", "–") and shown["others"] == [(2, "no score")]
 
 
+@pytest.mark.parametrize("duration", [0.4, 1.9, 2.0, 2.6, 2.99, 3.0, 5.9, 6.1, 65.0, 299.0, 601.0])
+def test_labels_of_the_time_axis_keep_apart_on_a_phone(duration):
+    field, letter = 293, 6.5  # pixels at a width of 390
+    ticks = show(duration_s=duration)["ticks"]
+    assert ticks[0] == (0.0, "0:00")
+    ends = []
+    for left, text in ticks:
+        middle = left / 100 * field + (letter * len(text) / 2 if left == 0 else 0)  # the first starts at 0
+        ends += [middle - letter * len(text) / 2, middle + letter * len(text) / 2]
+    assert all(after - before >= 8 for before, after in zip(ends[1::2], ends[2::2], strict=False))
+
+
 def test_the_downloads_hold_the_result_under_the_visitors_name():
-    whole, table = show("my clip.mp4")["downloads"]
+    page, whole, table = show("my clip.mp4")["downloads"]
+    assert base64.b64decode(page.address.removeprefix("data:text/html;base64,")) == b"<p>page</p>"
     content = json.loads(base64.b64decode(whole.address.partition(",")[2]))
     assert content == make_result(remarks=["one remark"]).to_dict() | {"video": "my clip.mp4"}
-    assert (whole.name, table.name) == ("my clip.json", "my clip.csv")
+    assert (page.name, whole.name, table.name) == ("my clip.html", "my clip.json", "my clip.csv")
     assert base64.b64decode(table.address.partition(",")[2]) == b"a,b\n1,2\n"
 
 

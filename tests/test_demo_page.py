@@ -18,6 +18,7 @@ from launched import ROOT, free_port
 from made_cache import make_cache
 from made_clips import write_clip
 from made_set import write_face
+from pages_read import PageReader
 from tiny_models import MODELS, TINY_CROSS, tiny_model
 
 from mosi_e2e.config import RunConfig
@@ -156,6 +157,17 @@ def overflow(page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
+def measure_gaps(page) -> list[float]:
+    """Pixels between the labels of the time axis."""
+    return page.evaluate(
+        """() => {
+          const labels = [...document.querySelectorAll(".ticks span")];
+          const boxes = labels.map((one) => one.getBoundingClientRect());
+          return boxes.slice(1).map((box, number) => box.left - boxes[number].right);
+        }"""
+    )
+
+
 def download(page, name: str) -> str:
     with page.expect_download() as caught:
         page.click(f"a[download$='.{name}']")
@@ -182,9 +194,12 @@ def test_a_video_goes_up_and_its_score_comes_back_linked_with_the_player(open_pa
     table = download(page, "csv").splitlines()
     assert table[0].startswith("person,start_s,end_s,score") and len(table) == 1 + len(result["timeline"])
     assert page.locator(".streams tbody tr").count() == len(result["contribution"])
+    one_page = PageReader(download(page, "html"))
+    assert one_page.faults == [] and clip.name in one_page.text and shown in one_page.text
 
     page.wait_for_function("document.querySelector('#player').readyState > 0")
     duration = result["duration_s"]
+    page.locator("#timeline").scroll_into_view_if_needed()
     box = page.locator("#timeline").bounding_box()
     page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 20)
     assert player(page, "currentTime") == pytest.approx(0.75 * duration, abs=0.05 * duration)
@@ -278,6 +293,14 @@ def write_long(path: Path, seconds: int = 40) -> Path:
     return write_clip(
         path, [np.full((96, 128, 3), 90, np.uint8)] * seconds, times_ms=range(0, 1000 * seconds, 1000)
     )
+
+
+def test_labels_of_the_time_axis_keep_apart_on_a_phone(open_page, tmp_path):
+    page = open_page(390)
+    score(page, write_face(tmp_path / "three.mp4", 1, 2.96))
+    gaps = measure_gaps(page)
+    assert len(gaps) == 2 and min(gaps) > 8
+    assert overflow(page) <= 0
 
 
 def test_a_recording_is_scored(open_page, server):

@@ -1,7 +1,6 @@
 """The documentation: every command is understood, what is cheap is run, and the site is whole."""
 
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
@@ -28,7 +27,7 @@ from doc_pages import (
 )
 from made_cache import make_cache
 from made_features import make_tables, write_archive, write_pickle
-from made_predictor import write_video
+from made_predictor import write_run, write_video
 from typed_commands import (
     FRAGMENTS,
     ROOT,
@@ -197,6 +196,9 @@ def test_the_pages_about_first_steps_and_experiments_run(workplace):
 
 @pytest.mark.slow
 def test_the_measurements_that_need_no_more_run(workplace, capsys):
+    write_run(workplace / "runs" / "sample_crossmodal", workplace / "cache" / "sample")
+    write_video(workplace / "clip.mp4", 2)
+    run_page("demo.md")
     run_page("benchmarks/RESULTS.md")
     run_page("preprocessing_speed.md")
     run_page("timing.md")
@@ -258,22 +260,6 @@ def test_a_test_that_a_reason_names_is_about_those_commands(reason):
         assert any(re.search(rf"\b{what}\b", text) for text in texts), command
 
 
-def test_the_script_for_a_batch_system_goes_on_where_a_run_was(tmp_path):
-    """With a stand-in for `srun`, which says what it was to run."""
-    (script,) = re.findall(r"```sh\n(.*?)```", TEXTS["cluster.md"], re.DOTALL)
-    (tmp_path / "srun").write_text('#!/bin/sh\necho "$@"\n')
-    (tmp_path / "srun").chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-
-    def run() -> str:
-        return subprocess.check_output(["bash", "-c", script], cwd=tmp_path, env=environment, text=True)
-
-    assert run().split()[-2:] == ["--config", "configs/crossmodal.yaml"]
-    (tmp_path / "runs" / "crossmodal").mkdir(parents=True)
-    (tmp_path / "runs" / "crossmodal" / "config.yaml").touch()
-    assert run().split()[-1] == "--resume"
-
-
 def test_every_page_is_in_the_navigation():
     named = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
     beside = {"README.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md"}
@@ -315,7 +301,7 @@ def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path):
     mkdocs = str(Path(sys.executable).with_name("mkdocs"))
     subprocess.run([mkdocs, "build", "--strict", "--quiet", "--site-dir", tmp_path], cwd=ROOT, check=True)
     pages = list(tmp_path.rglob("*.html"))
-    assert len(pages) > len(TEXTS)
+    assert len(pages) >= len(TEXTS)
     fetching = (
         r"""<(?:script|img|iframe)[^>]*src=["']?(https?:[^"' >]+)""",
         r"""<link[^>]*rel=["']?stylesheet[^>]*href=["']?(https?:[^"' >]+)""",

@@ -3,13 +3,15 @@
 import csv
 import json
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import fake_openface
 import pytest
 import timm
-from doc_pages import run_page, run_scripts
+from doc_pages import TEXTS, run_page, run_scripts
 from launched import one_thread_on_the_processor
 from made_cache import make_cache
 from made_features import make_tables, write_archive
@@ -70,6 +72,7 @@ def test_the_page_about_predicting_is_right(workplace):
     assert -3 <= score <= 3
 
 
+@pytest.mark.slow  # tracing
 def test_the_page_about_exporting_is_right(workplace):
     made = put_cache(workplace, "mosi")
     write_run(workplace / "runs" / "NAME", made, LATE)
@@ -139,6 +142,22 @@ def test_the_page_about_results_is_right(workplace):
     run_page("results.md")
     for name in ("mmmo", "pom"):
         assert "| ridge with lengths |" in (workplace / "runs" / name / "results.md").read_text()
+
+
+def test_the_script_for_a_batch_system_goes_on_where_a_run_was(tmp_path):
+    """With a stand-in for `srun`, which says what it was to run."""
+    (script,) = re.findall(r"```sh\n(.*?)```", TEXTS["cluster.md"], re.DOTALL)
+    (tmp_path / "srun").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "srun").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    def run() -> str:
+        return subprocess.check_output(["bash", "-c", script], cwd=tmp_path, env=environment, text=True)
+
+    assert run().split()[-2:] == ["--config", "configs/crossmodal.yaml"]
+    (tmp_path / "runs" / "crossmodal").mkdir(parents=True)
+    (tmp_path / "runs" / "crossmodal" / "config.yaml").touch()
+    assert run().split()[-1] == "--resume"
 
 
 def make_folder(path: Path) -> Path:

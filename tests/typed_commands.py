@@ -225,10 +225,12 @@ def stand_in_project(place: Path) -> Iterator[Path]:
         yield place
 
 
-def run_command(command: Typed, *more: str) -> int:
+def run_command(command: Typed, *more: str) -> int | None:
     """Run the command in this process, with settings that shorten it."""
     arguments = [*command.arguments, *more, *shorten(command)]
-    return load_module(command.module).main(arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [command.module, *arguments])
+        return load_module(command.module).main()
 
 
 def shorten(command: Typed) -> list[str]:

@@ -138,13 +138,13 @@ class Page:
         try:
             with self.uploads.claim(visitor, Path(clip)) as video:
                 yield fields.show("working", render_progress(Progress(what="Starting")), result="")
-                async with aclosing(self.scorer.score(video)) as steps:
+                async with aclosing(self.scorer.score(video, Path(clip).name)) as steps:
                     async for step in steps:
                         if isinstance(step, Progress):
                             yield {fields.status: render_progress(step)}
                         else:
                             answer = check_answer(step)
-            shown = describe_result(answer.result, answer.timeline, Path(clip).name)
+            shown = describe_result(answer)
             yield fields.show("done", result=render("demo_result.html", shown))
         except UserError as error:
             yield fields.show("asking", render_error(str(error)), result="")

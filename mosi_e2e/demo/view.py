@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from mosi_e2e.demo.worker import Answer
 from mosi_e2e.pages import embed
 from mosi_e2e.tables import SYNTHETIC_NOTE
 
@@ -28,7 +29,8 @@ STREAMS = {
     "acoustics": "Voice (pitch, loudness, timbre over time)",
     "functionals": "Voice (statistics of the whole)",
 }
-TICKS = 6  # of the time axis, at most
+TICKS, HALVES = 6, 4  # steps of the time axis, at most; labels such as 0:00.5 are wider
+STEPS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
 GAP_S = 0.05  # windows further apart than this are not joined
 
 
@@ -63,20 +65,18 @@ class Download:
     label: str
 
 
-def describe_result(result: Mapping[str, Any], table: str, name: str) -> dict[str, Any]:
+def describe_result(answer: Answer) -> dict[str, Any]:
     """All that `templates/demo_result.html` asks for.
 
     Args:
-        result: `VideoResult.to_dict()`, with a score.
-        table: its timeline as CSV.
-        name: what the visitor called the video.
+        answer: of a video that has a score.
     """
+    result = answer.result
     timeline, interval = result["timeline"], result["interval"]
     duration = float(result["duration_s"])
-    result = {**result, "video": name}
     others = [one for one in result["people"] if one["number"] != 1]
     return {
-        "name": name,
+        "name": result["video"],
         "score": format_score(result["score"]),
         "word": word_score(result["score"]),
         "place": place(result["score"]),
@@ -97,7 +97,7 @@ def describe_result(result: Mapping[str, Any], table: str, name: str) -> dict[st
             for one in others
         ],
         "remarks": [f"{one[:1].upper()}{one[1:]}." for one in result["remarks"] if one != SYNTHETIC_NOTE],
-        "downloads": make_downloads(result, table, PurePath(name).stem or "video"),
+        "downloads": make_downloads(answer),
     }
 
 
@@ -170,7 +170,7 @@ def list_moments(
 
 def list_ticks(duration: float) -> list[tuple[float, str]]:
     """Round times and their places in percent."""
-    step = next((s for s in (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600) if duration / s <= TICKS), 1800)
+    step = next((s for s in STEPS_S if duration / s <= (HALVES if s < 1 else TICKS)), STEPS_S[-1])
     times = [step * i for i in range(math.floor(duration / step) + 1)]
     return [(round(100 * t / duration, 2), format_time(t)) for t in times] if duration > 0 else []
 
@@ -244,10 +244,12 @@ def make_bars(result: Mapping[str, Any]) -> list[Bar]:
     return bars
 
 
-def make_downloads(result: Mapping[str, Any], table: str, stem: str) -> list[Download]:
-    """The whole result, and the timeline as a table."""
-    whole = json.dumps(result, indent=1, ensure_ascii=False).encode()
+def make_downloads(answer: Answer) -> list[Download]:
+    """The whole result as a page and as data, and the timeline as a table."""
+    stem = PurePath(answer.result["video"]).stem or "video"
+    whole = json.dumps(answer.result, indent=1, ensure_ascii=False)
     return [
-        Download(f"{stem}.json", embed(whole, "application/json"), "Result (JSON)"),
-        Download(f"{stem}.csv", embed(table.encode(), "text/csv"), "Timeline (CSV)"),
+        Download(f"{stem}.html", embed(answer.page.encode(), "text/html"), "Page (HTML)"),
+        Download(f"{stem}.json", embed(whole.encode(), "application/json"), "Result (JSON)"),
+        Download(f"{stem}.csv", embed(answer.timeline.encode(), "text/csv"), "Timeline (CSV)"),
     ]

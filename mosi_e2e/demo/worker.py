@@ -4,7 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,12 +45,14 @@ class Job:
     Attributes:
         open_model, model: how to open which model.
         video: the file; its folder takes all that is written on the way.
+        name: what the visitor calls it.
         limits: how long it may be.
     """
 
     open_model: Opener
     model: Path
     video: Path
+    name: str
     limits: Limits
 
     @property
@@ -64,6 +66,8 @@ class Job:
 @cache
 def open_once(open_model: Opener, model: Path) -> Model:
     """The model, which stays for the process's whole life."""
+    import mosi_e2e.predict.page  # noqa: F401  takes seconds, too, and nobody waits yet
+
     return open_model(model)
 
 
@@ -79,10 +83,12 @@ class Answer:
     Attributes:
         result: `VideoResult.to_dict()`.
         timeline: its windows as CSV, the same as `python -m mosi_e2e.predict` writes.
+        page: the page that it writes.
     """
 
     result: dict[str, Any]
     timeline: str
+    page: str
 
 
 def score(job: Job) -> Answer:
@@ -91,6 +97,8 @@ def score(job: Job) -> Answer:
     Raises:
         UserError: the video is too long, or nothing can be read in it.
     """
+    from mosi_e2e.predict.page import write_result_page
+
     tempfile.tempdir = str(job.video.parent)  # goes with the request, even if this process is ended
     report = Reporter(job.progress)
     try:
@@ -103,9 +111,11 @@ def score(job: Job) -> Answer:
         raise UserError(say_unreadable(str(error))) from error
     except UserError as error:  # without the name that the file has on this machine
         raise UserError(str(error).replace(str(job.video), "The video")) from error
-    table = job.video.with_name("timeline.csv")
+    result = replace(result, video=job.name)
+    table, page = (job.video.with_name(name) for name in ("timeline.csv", "page.html"))
     write_csv(result, table)
-    return Answer(result.to_dict(), table.read_text())
+    write_result_page(result, page)
+    return Answer(result.to_dict(), table.read_text(), page.read_text())
 
 
 class Reporter:

@@ -146,8 +146,6 @@ def train_epoch(trainer: Trainer, epoch: int, save: Callable[[], None]) -> tuple
             update, micro = divmod(step, sampler.steps_per_update)
             is_last = micro == sampler.steps_per_update - 1
             seed_step(trainer.seed, epoch, step, accelerator.process_index)
-            seeds = seed_clips(batch["index"], trainer.seed, epoch)
-            trainer.clip_seeds.values = seeds.to(accelerator.device)
             loss = train_step(trainer, batch, is_last)
             total += loss
             watch.put(loss * parts, batch["clip_id"])
@@ -194,6 +192,8 @@ def train_step(trainer: Trainer, batch: dict, is_last: bool) -> torch.Tensor:
         This process's part of the update's mean loss.
     """
     accelerator = trainer.accelerator
+    seeds = seed_clips(batch["index"], trainer.seed, trainer.progress.epoch)
+    trainer.clip_seeds.values = seeds.to(accelerator.device)
     batch = send_to_device(batch, accelerator.device, non_blocking=True)
     # Gradients are summed over micro-batches here and averaged over processes once, with the last.
     with nullcontext() if is_last else accelerator.no_sync(trainer.model):

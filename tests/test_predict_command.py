@@ -1,5 +1,6 @@
 """The command that predicts: what it refuses and says, what one failed video costs, how it ends."""
 
+import json
 import sys
 from dataclasses import replace
 
@@ -78,6 +79,19 @@ def test_the_command_ends_without_noise(folder, tmp_path):
     printed = run_command(sys.executable, "-m", "mosi_e2e.predict", *words)
     assert f"written to {tmp_path}/" in printed
     assert "Traceback" not in printed and "Exception ignored" not in printed
+
+
+def test_exact_seconds_change_the_marks_and_not_the_score(folder, tmp_path):
+    write_video(tmp_path / "two.mp4", 1.6)
+    words = [str(folder / "cross"), str(tmp_path / "two.mp4"), "--draws", "0", "--out"]
+    found = []
+    for name, options in (("quick", []), ("exact", ["--exact-seconds"])):
+        assert main([*words, str(tmp_path / name), *options]) == 0
+        found.append(json.loads((tmp_path / name / "two.json").read_text()))
+    quick, exact = found
+    assert quick["score"] == exact["score"] and quick["contribution"] == exact["contribution"]
+    effects = [[one["effect"] for one in result["timeline"][0]["seconds"]] for result in found]
+    assert len(effects[0]) == len(effects[1]) == 2 and effects[0] != effects[1]
 
 
 def test_a_model_without_dropout_says_why_there_is_no_interval(folder):

@@ -39,7 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mosi_e2e.predict.predictor import PredictOptions, Predictor
 
     options = PredictOptions(
-        draws=args.draws, level=args.level, window_s=args.window, max_minutes=args.max_minutes
+        draws=args.draws,
+        level=args.level,
+        window_s=args.window,
+        max_minutes=args.max_minutes,
+        exact_seconds=args.exact_seconds,
     )
     predictor = Predictor.open_many(runs)
     if args.int8:
@@ -85,6 +89,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--int8", action="store_true", help="8-bit encoders: faster on a processor, scores change a little"
     )
+    parser.add_argument(
+        "--exact-seconds", action="store_true",
+        help="mute each second before the speech encoder, not behind it: slower, but exact for the voice",
+    )  # fmt: skip
     return parser.parse_args(argv)
 
 

@@ -44,6 +44,8 @@ class PredictOptions:
         window_s: usual length of a window; 0 = the training clips' median.
         max_minutes: longer videos are refused: memory grows with what is kept of them.
         seed: of the draws.
+        exact_seconds: mute each second before the speech encoder instead of behind it, see `docs/predict.md`:
+            the voice then costs as many times as much as its window has seconds, and once more.
     """
 
     draws: int = 20
@@ -51,6 +53,7 @@ class PredictOptions:
     window_s: float = 0.0
     max_minutes: float = 120.0
     seed: int = 0
+    exact_seconds: bool = False
 
 
 class Predictor:
@@ -108,11 +111,26 @@ class Predictor:
         Raises:
             UserError: the file cannot be used; the message says why.
         """
+        recording = self.read(video, on_progress, options)
+        return self.score(recording, self.cut(recording, options), on_progress, options)
+
+    def score(
+        self,
+        recording: Recording,
+        stretches: Sequence[Sequence[Stretch]],
+        on_progress: OnProgress | None = None,
+        options: PredictOptions = PredictOptions(),
+    ) -> VideoResult:
+        """Score what was read of a video.
+
+        Args:
+            recording: from `read`.
+            stretches: from `cut`, or other ones; per person.
+            on_progress: told the share that is done and what is being done.
+            options: of the interval.
+        """
         report = on_progress or (lambda share, what: None)
-        report(0.0, "reading the file")
-        recording = self._read(Path(video), report, options)
-        people, remarks = [], list(recording.remarks)
-        stretches = self._cut(recording, options)
+        people = []
         work = sum(map(len, stretches))
         done = 0
         for number, mine in enumerate(stretches):
@@ -124,11 +142,11 @@ class Predictor:
                 report(LOOKING + (1 - LOOKING) * done / max(work, 1), "scoring")
         report(1.0, "done")
         return VideoResult(
-            video=Path(video).name,
+            video=recording.path.name,
             duration_s=recording.duration_s,
             people=people,
             score_absent=float(np.mean([one.scorer.absent for one in self.members])),
-            remarks=remarks + self._remark(recording, people, options),
+            remarks=recording.remarks + self._remark(recording, people, options),
             model=self.describe(),
             waveform=recording.waveform,
         )
@@ -147,12 +165,20 @@ class Predictor:
             "test_mae": float(np.mean(known)) if known else None,
         }
 
-    def _read(self, video: Path, report: OnProgress, options: PredictOptions) -> Recording:
+    def read(
+        self,
+        video: str | Path,
+        on_progress: OnProgress | None = None,
+        options: PredictOptions = PredictOptions(),
+    ) -> Recording:
+        """Decode a video and look at its faces; arguments and errors as of `predict`."""
+        report = on_progress or (lambda share, what: None)
+        report(0.0, "reading the file")
         decode = replace(self.config.decode, max_missing=1.0, max_minutes=options.max_minutes)
         stages = frozenset(find_source(name).stage for name in self.streams)
         try:
             return read_recording(
-                video,
+                Path(video),
                 replace(self.config, decode=decode),
                 stages,
                 lambda share: report(LOOKING * share, "looking at the picture"),
@@ -161,8 +187,8 @@ class Predictor:
             reason = str(error).replace("decode.max_minutes=", "--max-minutes ")
             raise UserError(f"{video} cannot be scored: {reason}") from error
 
-    def _cut(self, recording: Recording, options: PredictOptions) -> list[list[Stretch]]:
-        """The stretches of each person."""
+    def cut(self, recording: Recording, options: PredictOptions = PredictOptions()) -> list[list[Stretch]]:
+        """The windows of each person."""
         cuts = choose_cuts(recording.waveform, recording.duration_s, self._choose_lengths(options))
         speaker = [recording.find_speaker(*cut) for cut in cuts]
         return [
@@ -179,7 +205,7 @@ class Predictor:
         return float(np.clip(shortest, SHORTEST_S, usual)), usual, longest
 
     def _score_person(
-        self, recording: Recording, number: int, stretches: list[Stretch], options: PredictOptions
+        self, recording: Recording, number: int, stretches: Sequence[Stretch], options: PredictOptions
     ) -> Iterator[int | PersonResult]:
         """Yield how many windows were dealt with, time and again; at last the result."""
         store = StretchStore(recording, self.config)
@@ -224,7 +250,8 @@ class Predictor:
         options: PredictOptions,
     ) -> Reading:
         draws = options.draws if len(self.members) == 1 else 0
-        encoded, seconds = member.scorer.encode(example), cut_seconds(stretch.seconds)
+        seconds = cut_seconds(stretch.seconds)
+        encoded = member.scorer.encode(example, seconds, options.exact_seconds)
         return member.scorer.read([encoded], [seconds], draws, options.seed + place)
 
     def _remark(self, recording: Recording, people: list[PersonResult], options: PredictOptions) -> list[str]:

@@ -3,6 +3,7 @@
 Frames and sound go through the functions that preprocessing uses for a clip of the cache.
 """
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -78,6 +79,14 @@ class Recording:
         loudness = self.loudness[rows]
         return choose_speaker([one.track[rows] for one in self.people], loudness) if len(loudness) else 0
 
+    def without(self, start_s: float, end_s: float) -> "Recording":
+        """As if nothing were seen or heard from `start_s` on and before `end_s`: silence, and no faces."""
+        waveform = self.waveform.copy()
+        waveform[round(start_s * SAMPLE_RATE) : round(end_s * SAMPLE_RATE)] = 0
+        end_s = math.inf if end_s >= self.duration_s else end_s  # a frame may stand at the very end
+        people = [replace(one, stages=_hide_rows(one.stages, start_s, end_s)) for one in self.people]
+        return replace(self, waveform=waveform, people=people)
+
     def draw_portrait(self, number: int) -> Portrait:
         """What the page shows of a person."""
         stages = self.people[number].stages
@@ -90,6 +99,16 @@ class Recording:
             rows = np.where(behaviour["behaviour_valid"][:, None], behaviour["behaviour"], np.nan)
             portrait = replace(portrait, behaviour=rows, behaviour_time=behaviour["behaviour_time"])
         return portrait
+
+
+def _hide_rows(stages: dict[str, Arrays], start_s: float, end_s: float) -> dict[str, Arrays]:
+    hidden = {}
+    for stage, arrays in stages.items():
+        key = {"faces": "face"}.get(stage, stage)
+        time = arrays[f"{key}_time"]
+        valid = arrays[f"{key}_valid"] & ((time < start_s) | (time >= end_s))
+        hidden[stage] = arrays | {f"{key}_valid": valid}
+    return hidden
 
 
 def read_recording(
@@ -115,9 +134,10 @@ def read_recording(
     if wants_faces:
         if config.behaviour.backend == "mediapipe":
             people, time, remark = _look(media, config, album, on_progress)
+            remarks.append(remark)
         else:
-            people, remark = _run_openface(media, config, stages)
-        remarks.append(remark)
+            people, said = _run_openface(media, config, stages)
+            remarks += said
         end_s = max(end_s, float(media.frames.time[0]) + media.frames.span_s)
     if end_s <= 0:
         raise MediaError("neither a picture nor a sound that this model reads can be decoded")
@@ -173,10 +193,28 @@ def _pack(track: list[Face | None], time: np.ndarray, crop_rows: list[int]) -> d
     }
 
 
-def _run_openface(media: Media, config: PreprocessConfig, stages: frozenset[str]) -> tuple[list[Seen], str]:
-    """The person whom OpenFace follows: it tells nobody apart."""
+def _run_openface(
+    media: Media, config: PreprocessConfig, stages: frozenset[str]
+) -> tuple[list[Seen], list[str]]:
+    """The person whom OpenFace follows, since it tells nobody apart, and what is to be said of that."""
     entry = ClipEntry(media.info.path.stem, media.info.path.stem, "", None, media.info.path, "")
     results = run_video_stages(entry, media, config, stages & {"faces", "behaviour"})
     found = {stage: result.arrays for stage, result in results.items() if result.state == "ok"}
     remark = next((str(result.facts.get("remark") or "") for result in results.values()), "")
-    return [Seen(found, [])], remark
+    counts = [result.facts["people"] for result in results.values() if "people" in result.facts]
+    return [Seen(found, [])], [remark, warn_of_others(max(counts, default=None)) if found else ""]
+
+
+def warn_of_others(count: int | None) -> str:
+    """What is to be said of people whom OpenFace does not tell apart.
+
+    Args:
+        count: most faces in one frame; None where nobody has counted them, which OpenFace does not.
+    """
+    if count == 1:
+        return ""
+    seen = "if several people are in the picture" if count is None else f"there are {count} faces in a frame"
+    return (
+        f"{seen}: OpenFace, by which this model sees expression, follows one face and tells nobody apart, so "
+        "the result may mix people, and the voice counts as that one's throughout"
+    )

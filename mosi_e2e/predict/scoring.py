@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain, combinations
 
 import numpy as np
@@ -16,13 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.ao.quantization import quantize_dynamic
 
-from mosi_e2e.data.batch import Batch, collate, drop_stream, pad_stream
+from mosi_e2e.data.batch import Batch, collate, drop_stream
 from mosi_e2e.data.streams import encoded_name
 from mosi_e2e.models.crossmodal import CrossModalTransformer
+from mosi_e2e.predict.muting import Rows, encode_rows, hush_seconds, mute_seconds, stack_muted
 from mosi_e2e.predict.result import REACH
-from preprocessing.store import SAMPLE_RATE
-
-SILENCE_S = 4  # of silence that is encoded once
 
 
 @dataclass(frozen=True)
@@ -77,30 +74,38 @@ class Scorer:
             if name in self.model.encoders:
                 quantize_dynamic(self.model.encoders[name].backbone, {nn.Linear}, torch.qint8, inplace=True)
         self._absent = None
-        self.__dict__.pop("silence", None)
 
     @torch.inference_mode()
-    def encode(self, example: dict) -> dict:
+    def encode(self, example: dict, edges: Sequence[float] = (), exact: bool = False) -> dict:
         """An example whose streams are what the encoders make of them, one window whole and alone.
 
         A model whose fusion does not take that (`late_fusion`, whose encoders are small) gets it as it is.
+
+        Args:
+            example: a window.
+            edges: [K + 1] of its seconds, on its own clock; needed by `read`.
+            exact: let the speech encoder hear the window once more for each second, see `muting`.
+
+        Returns:
+            The example with encoded streams and, where the voice is one of them, `muted` [K, T, width]: the
+            voice without each second.
         """
         if not self.encodes:
             return example
-        streams = {}
-        for name in self.streams:
-            encoder, rows = self.model.encoders[name], example["streams"][name]
-            if not len(rows["values"]):
-                empty = np.zeros((0, encoder.width), np.float32)
-                streams[self.key(name)] = {"values": empty, "time": np.zeros(0, np.float32)}
-                continue
-            tokens = encoder(*pad_stream(name, [rows]).values())
-            there = ~tokens.is_pad[0]
-            streams[self.key(name)] = {
-                "values": tokens.values[0, there].float().numpy(),
-                "time": tokens.time[0, there].float().numpy(),
-            }
-        return example | {"streams": streams}
+        rows = example["streams"]
+        streams = {name: self._encode_stream(name, rows[name]) for name in self.streams}
+        encoded = example | {"streams": {self.key(name): tokens for name, tokens in streams.items()}}
+        if "speech" in streams and len(edges):
+            mute = mute_seconds if exact else hush_seconds
+            sound = rows["speech"]["values"]
+            encoded["muted"] = mute(self.model.encoders["speech"], sound, streams["speech"], edges)
+        return encoded
+
+    def _encode_stream(self, name: str, rows: Rows) -> Rows:
+        encoder = self.model.encoders[name]
+        if not len(rows["values"]):
+            return {"values": np.zeros((0, encoder.width), np.float32), "time": np.zeros(0, np.float32)}
+        return encode_rows(encoder, name, rows)
 
     @torch.inference_mode()
     def read(self, examples: Sequence[dict], seconds: Sequence[np.ndarray], draws: int, seed: int) -> Reading:
@@ -115,7 +120,7 @@ class Scorer:
         batch = collate(examples)
         sets = list_sets(self.streams)
         low, high = lay_spans(seconds)  # [K * W, 1] each
-        hidden = self._hide(repeat(batch, len(low) // len(examples)), low, high)
+        hidden = self._hide(repeat(batch, len(low) // len(examples)), low, high) | stack_muted(examples)
         # One batch of everything: many small passes cost twice as much.
         answer = self.model(join([self._keep(batch, kept) for kept in sets] + [hidden]))
         score = self._to_score(answer.score).reshape(-1, len(examples))  # [sets + K, W], the whole first
@@ -140,14 +145,6 @@ class Scorer:
                 self._absent = float(self._to_score(self.model(collate([self.encode(example)])).score)[0])
         return self._absent
 
-    @cached_property
-    def silence(self) -> Tensor:
-        """[width] what the speech encoder makes of silence, at some distance from its ends."""
-        rows = {"values": np.zeros(SILENCE_S * SAMPLE_RATE, np.float32), "time": np.zeros(1, np.float32)}
-        with torch.inference_mode():
-            tokens = self.model.encoders["speech"](*pad_stream("speech", [rows]).values()).values[0]
-        return tokens[len(tokens) // 4 : -len(tokens) // 4].mean(dim=0)
-
     def _no_rows(self, stream: str) -> np.ndarray:
         encoder = self.model.encoders[stream]
         return np.zeros((0, len(encoder.mean) if not self.encodes else 1), np.float32)
@@ -165,21 +162,17 @@ class Scorer:
         return batch
 
     def _hide(self, batch: Batch, low: Tensor, high: Tensor) -> Batch:
-        """The batch without the rows of [low, high) [B 1] s; the voice is silent then.
+        """The batch without the rows of [low, high) [B 1] s, those of the voice excepted (`stack_muted`).
 
-        A second without sound is a silent one: its tokens give way to that of silence, since a gap between
-        tokens is nothing that a speech encoder ever leaves (`docs/predict.md` has both measured). A stream
-        with a single row, as functionals are, has nothing that belongs to a second.
+        A stream with a single row, as functionals are, has nothing that belongs to a second.
         """
         hidden = dict(batch)
         for name in map(self.key, self.streams):
+            if name == encoded_name("speech"):
+                continue
             time, is_pad = batch[f"{name}_time"], batch[f"{name}_is_pad"]
             is_there = (~is_pad).sum(dim=1, keepdim=True) > 1
-            is_hidden = (time >= low) & (time < high) & is_there
-            if name == encoded_name("speech"):
-                hidden[name] = torch.where(is_hidden[..., None], self.silence, batch[name])
-            else:
-                hidden[f"{name}_is_pad"] = is_pad | is_hidden
+            hidden[f"{name}_is_pad"] = is_pad | (time >= low) & (time < high) & is_there
         return hidden
 
     def _draw(self, batch: Batch, count: int, seed: int) -> np.ndarray:

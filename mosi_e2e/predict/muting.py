@@ -1,0 +1,105 @@
+"""A window's voice without each of its seconds, as the speech encoder has it.
+
+A second without sound is a silent one: a gap between tokens is nothing that a speech encoder ever leaves.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from torch import nn
+
+from mosi_e2e.data.batch import Batch, pad_stream
+from mosi_e2e.data.streams import encoded_name
+from preprocessing.store import SAMPLE_RATE
+
+SILENCE_S = 1.0  # that is encoded for a window, behind as much of its sound
+
+Rows = dict[str, np.ndarray]  # values [T, ...] and time [T]
+
+
+def encode_rows(encoder: nn.Module, stream: str, rows: Rows) -> Rows:
+    """What an encoder makes of the rows of one window, which are at least one."""
+    tokens = encoder(*pad_stream(stream, [rows]).values())
+    there = ~tokens.is_pad[0]
+    return {
+        "values": tokens.values[0, there].float().numpy(),
+        "time": tokens.time[0, there].float().numpy(),
+    }
+
+
+def hush_seconds(encoder: nn.Module, sound: np.ndarray, tokens: Rows, edges: np.ndarray) -> np.ndarray:
+    """The tokens of each second in turn give way to silence: one short pass of the encoder.
+
+    What the encoder has carried from that second into other tokens stays there.
+
+    Args:
+        encoder: of speech.
+        sound: [S] of the window.
+        tokens: what the encoder makes of it.
+        edges: [K + 1] of the seconds, on the window's clock.
+
+    Returns:
+        [K, T, width]
+    """
+    values, time = tokens["values"], tokens["time"]
+    if not len(values):
+        return np.zeros((len(edges) - 1, *values.shape), np.float32)
+    quiet = encode_silence(encoder, sound)
+    inside = [(time >= start) & (time < end) for start, end in pairwise(edges)]
+    return np.stack([np.where(one[:, None], quiet, values) for one in inside])
+
+
+def mute_seconds(encoder: nn.Module, sound: np.ndarray, tokens: Rows, edges: np.ndarray) -> np.ndarray:
+    """The sound of each second in turn is muted, and all of the window encoded again: K passes of it.
+
+    Arguments and result as of `hush_seconds`.
+    """
+    if not len(tokens["values"]):
+        return np.zeros((len(edges) - 1, *tokens["values"].shape), np.float32)
+    rows = ({"values": muted, "time": np.zeros(1, np.float32)} for muted in _mute(sound, edges))
+    return np.stack([encode_rows(encoder, "speech", one)["values"] for one in rows])  # one by one: memory
+
+
+def _mute(sound: np.ndarray, edges: np.ndarray) -> Iterator[np.ndarray]:
+    time = np.arange(len(sound)) / SAMPLE_RATE
+    for start, end in pairwise(edges):
+        yield np.where((time >= start) & (time < end), np.float32(0), sound)
+
+
+def stack_muted(examples: Sequence[dict]) -> Batch:
+    """The voice of W windows without each second, [K * W, T, width]: all without their first seconds first.
+
+    K is that of the longest window; of a window with fewer seconds the rest is whole.
+    """
+    if "muted" not in examples[0]:
+        return {}
+    key = encoded_name("speech")
+    rows = []
+    for second in range(max(len(one["muted"]) for one in examples)):
+        for one in examples:
+            whole = one["streams"][key]
+            rows.append(whole | {"values": one["muted"][second]} if second < len(one["muted"]) else whole)
+    return {key: pad_stream(key, rows)[key]}
+
+
+def encode_silence(encoder: nn.Module, sound: np.ndarray) -> np.ndarray:
+    """[width] what the speech encoder makes of silence behind this window's sound.
+
+    Silence by itself will not do: many encoders standardise what they get by all of it, and nothing but
+    zeros then comes out as unlike a pause as can be.
+    """
+    loud = find_loudest(sound, round(SILENCE_S * SAMPLE_RATE))
+    silence = np.zeros(round(SILENCE_S * SAMPLE_RATE), np.float32)
+    rows = {"values": np.concatenate([loud, silence]), "time": np.zeros(1, np.float32)}
+    tokens = encode_rows(encoder, "speech", rows)
+    place = (tokens["time"] - len(loud) / SAMPLE_RATE) / SILENCE_S  # in the silence, 0 to 1
+    return tokens["values"][(place > 0.25) & (place < 0.75)].mean(axis=0)
+
+
+def find_loudest(sound: np.ndarray, size: int) -> np.ndarray:
+    """The loudest of the pieces of `size` samples that a waveform [S] is cut into; all of a shorter one."""
+    if len(sound) <= size:
+        return sound
+    pieces = sound[: len(sound) // size * size].reshape(-1, size)
+    return pieces[np.square(pieces).sum(axis=1).argmax()]

@@ -94,7 +94,7 @@ def floors_binary(
     random = {"n": int(truth.size), **dict.fromkeys(BINARY_KEYS)}
     if truth.size:
         drawn = np.random.default_rng(seed).random((RANDOM_DRAWS, truth.size)) < rate
-        counts = [outcome.sum(axis=-1) for outcome in count_outcomes(truth, drawn)]  # 4 x [draws]
+        counts = [outcome.sum(axis=-1) for outcome in count_outcomes(np.sort(truth), drawn)]  # 4 x [draws]
         means = [float(values.mean()) for values in score_counts(*counts)]
         random |= dict(zip(("acc", "f1", "macro_f1"), means, strict=True))
         random["auc"] = 0.5 if 0 < truth.sum() < truth.size else None
@@ -263,6 +263,7 @@ def _score_sign(label: NDArray, sign: int) -> Scores:
 
 
 def _score_random(train_label: NDArray, label: NDArray, seed: int) -> Scores:
+    train_label, label = np.sort(train_label), np.sort(label)  # whatever order the clips come in
     generator = np.random.default_rng(seed)
     draw = np.repeat(np.arange(DRAWS_AT_ONCE), label.size)
     tiled = np.tile(label, DRAWS_AT_ONCE)

@@ -159,7 +159,7 @@ def test_a_recording_that_does_not_say_how_long_it_is_has_its_length_all_the_sam
 
 def test_one_is_scored_one_waits_and_the_third_is_sent_away(scorer, clips):
     async def crowd():
-        first, second, third = (scorer.score(clips / "slow.mp4") for _ in range(3))
+        first, second, third = (scorer.score(clips / "slow.mp4", "slow.mp4") for _ in range(3))
         async with aclosing(first), aclosing(second), aclosing(third):
             started, waiting = await anext(first), await anext(second)
             with pytest.raises(UserError) as full:
@@ -177,7 +177,7 @@ def test_who_leaves_gives_the_place_up_and_the_process_ends(scorer, clips):
     process = find_process(scorer, clips)
 
     async def leave():
-        async with aclosing(scorer.score(clips / "hang.mp4")) as steps:
+        async with aclosing(scorer.score(clips / "hang.mp4", "hang.mp4")) as steps:
             async for step in steps:
                 if step.share:
                     return

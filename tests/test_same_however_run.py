@@ -103,9 +103,18 @@ def test_layers_are_replaced_with_salts_of_their_own_and_keep_their_mode():
     assert torch.equal(second(ones), ones)
 
 
-def test_without_seeds_it_is_pytorchs_own():
+@pytest.mark.parametrize("seeds", [None, seed_clips(torch.arange(3), 0)])
+def test_without_a_seed_for_each_row_it_is_pytorchs_own(seeds):
     layer, ones = ClipDropout(0.5, ClipSeeds(), 1), torch.ones(8, 64)
+    layer.seeds.values = seeds
     torch.manual_seed(0)
     drawn = layer(ones)
     torch.manual_seed(0)
     assert torch.equal(drawn, nn.functional.dropout(ones, 0.5))
+
+
+@pytest.mark.parametrize("shape", [(64,), (5, 64), (2, 5, 64)])
+def test_any_shape_after_the_clips(shape):
+    mask = draw_mask(seed_clips(torch.arange(200), 0), 7, shape, 0.5)
+    assert mask.shape == (200, *shape)
+    assert mask.float().mean(dim=0).sub(0.5).abs().max() < 0.2  # every place is drawn, of 200 each

@@ -193,6 +193,9 @@ def test_random_floor_is_the_expectation():
     assert found["acc2_has0"] == pytest.approx(((label >= 0)[:, None] == (train >= 0)).mean(), abs=0.01)
     assert found["corr"] == pytest.approx(0, abs=0.02)
     assert floors(train, label)["random"] == found
+    order, other = (np.random.default_rng(1).permutation(len(one)) for one in (train, label))
+    assert floors(train[order], label[other])["random"] == found  # whatever order the clips come in
+    assert floors_binary(train, label)["random"] == floors_binary(train[order], label[other])["random"]
     assert floors(train, label, seed=1)["random"] != found
     assert floors([1.0, 1.0], label)["random"]["corr"] is None
 

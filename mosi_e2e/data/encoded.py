@@ -22,6 +22,7 @@ from preprocessing.settings import digest
 from preprocessing.store import ClipStore, StageFiles
 
 HALF_MAX = float(np.finfo(np.float16).max)  # larger values are kept in float32
+Rows = dict[str, np.ndarray]  # values [T, ...] and time [T] of one clip's stream
 VERSION = 1  # raise it when an encoder's code changes its output
 
 
@@ -77,6 +78,17 @@ def encoder_recipe(name: str, encoder: nn.Module, store: ClipStore) -> str:
     return digest(name, VERSION, encoder.standalone_config(), weights.hexdigest(), before)
 
 
+def encode_rows(encoder: nn.Module, stream: str, rows: Rows) -> Rows:
+    """What an encoder makes of a stream's rows of one clip, which are at least one: tokens, no padding."""
+    device = next(encoder.parameters()).device
+    tokens = encoder(*(value.to(device) for value in pad_stream(stream, [rows]).values()))
+    there = ~tokens.is_pad[0]
+    return {
+        "values": tokens.values[0, there].float().cpu().numpy(),
+        "time": tokens.time[0, there].float().cpu().numpy(),
+    }
+
+
 @torch.no_grad()
 def encode_clips(
     accelerator: Accelerator,
@@ -92,12 +104,7 @@ def encode_clips(
     encoder.eval()
     bar = tqdm(todo, desc=f"encoding {name} once", unit="clip", disable=not accelerator.is_local_main_process)
     for clip_id in bar:
-        raw = pad_stream(name, [read_stream(store, clip_id, find_source(name))])
-        tokens = encoder(*(value.to(accelerator.device) for value in raw.values()))
-        there = ~tokens.is_pad[0]
-        values = tokens.values[0, there].cpu().numpy()
-        arrays = {
-            "values": values.astype(np.float16) if np.abs(values).max(initial=0) < HALF_MAX else values,
-            "time": tokens.time[0, there].float().cpu().numpy(),
-        }
+        arrays = encode_rows(encoder, name, read_stream(store, clip_id, find_source(name)))
+        if np.abs(arrays["values"]).max(initial=0) < HALF_MAX:
+            arrays["values"] = arrays["values"].astype(np.float16)
         files.write(clip_id, arrays, {"state": "ok"})

@@ -59,14 +59,14 @@ class Scorer:
         self._pool.stop()
         self._pool.join()
 
-    async def score(self, video: Path, name: str = "") -> AsyncIterator[Progress | worker.Answer]:
+    async def score(self, video: Path, name: str) -> AsyncIterator[Progress | worker.Answer]:
         """Wait in the line, then score.
 
         Closing the iterator gives the place up, and ends the process if it is at work on this video.
 
         Args:
             video: the file.
-            name: what the visitor calls it; default: the file's own name.
+            name: what the visitor calls it.
 
         Yields:
             The progress several times a second; at last the answer.
@@ -82,7 +82,7 @@ class Scorer:
             while ahead := self._line.index(place):
                 yield Progress(ahead=ahead)
                 await asyncio.sleep(LOOK_EVERY_S)
-            job = worker.Job(self.open_model, self.model, video, name or video.name, self.limits)
+            job = worker.Job(self.open_model, self.model, video, name, self.limits)
             async with aclosing(self._run(job)) as steps:
                 async for step in steps:
                     yield step

@@ -43,29 +43,29 @@ def stop_with_launcher() -> None:
     That launcher passes no signal on: whoever ended it would leave a training behind that nobody sees. Linux
     only; launchers of several processes (torchrun) end them by themselves.
     """
-    if sys.platform != "linux" or "TORCHELASTIC_RUN_ID" in os.environ or not is_launched():
+    if sys.platform != "linux" or "TORCHELASTIC_RUN_ID" in os.environ or read_launcher() is None:
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def is_launched() -> bool:
-    """Whether the parent is `accelerate launch`."""
-    return bool(LAUNCHER.search(" ".join(parent_words())))
+def read_launcher() -> list[str] | None:
+    """The words after `accelerate launch`, where that started this process.
 
-
-def parent_words() -> list[str]:
-    """The command line of the parent; empty where it may not be looked at, or is no more."""
+    Also `accelerate-launch` and `python -m accelerate.commands.launch`. None where the parent is another one,
+    may not be looked at, or is no more.
+    """
     try:
-        return psutil.Process(os.getppid()).cmdline()
+        words = psutil.Process(os.getppid()).cmdline()
     except psutil.Error:  # the first process of a container has no parent
-        return []
+        return None
+    for number in range(len(words)):
+        if LAUNCHER.search(" ".join(words[: number + 1])):
+            return words[number + 1 :]
+    return None
 
 
 def launcher_arguments() -> Sequence[str]:
     """Names of the options that `accelerate launch` got, this program's own left out."""
-    words = parent_words()
-    # `accelerate launch`, `accelerate-launch`, or `python -m accelerate.commands.launch`.
-    start = next((number for number, word in enumerate(words) if word.endswith("launch")), len(words))
-    options = words[start + 1 :]
+    options = read_launcher() or []
     own = options.index("-m") if "-m" in options else len(options)
     return [word.split("=")[0] for word in options[:own]]

@@ -6,6 +6,7 @@ clip's own seed, the place of the layer, and the place in the clip's sequence, w
 clip is in. So a clip adds the same to an update however training is spread, as it does with augmentation.
 """
 
+import math
 import zlib
 from collections.abc import Iterable
 
@@ -43,7 +44,8 @@ class ClipDropout(nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         """Zero a share `p` of `x` and scale what is left, in training only."""
         seeds = self.seeds.values
-        if seeds is None or not self.training or self.p == 0:
+        is_by_clip = seeds is not None and len(seeds) == len(x)  # not so inside an encoder of frames
+        if not is_by_clip or not self.training or self.p == 0:
             return super().forward(x)
         drops = draw_mask(seeds, self.salt, x.shape[1:], self.p)
         return x.masked_fill(drops, 0.0) / (1 - self.p)
@@ -58,17 +60,17 @@ def draw_mask(seeds: Tensor, salt: int, shape: Iterable[int], p: float) -> Tenso
     Args:
         seeds: [b] int32.
         salt: int32.
-        shape: sizes after the first.
+        shape: sizes after the first; the last are columns, all before them rows.
         p: in (0, 1).
     """
     *rows, columns = shape
-    row = torch.arange(rows[0] if rows else 1, dtype=torch.int32, device=seeds.device)
+    row = torch.arange(math.prod(rows), dtype=torch.int32, device=seeds.device)
     column = torch.arange(columns, dtype=torch.int32, device=seeds.device)
     row = _mix(_mix(row * ROWS + salt) ^ seeds[:, None])  # [b r]
     column = _mix(column * COLUMNS - salt)  # [c]
     # Both are spread well, so one product is enough: its upper bits hang on all bits of either.
     noise = (row[:, :, None] ^ column).mul_(FIRST)  # [b r c], all int32 alike
-    return (noise < round(2**32 * p) - 2**31).view(-1, *shape)
+    return (noise < round(2**32 * p) - 2**31).view(-1, *rows, columns)
 
 
 def _mix(x: Tensor) -> Tensor:

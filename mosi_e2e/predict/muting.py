@@ -10,61 +10,46 @@ import numpy as np
 from torch import nn
 
 from mosi_e2e.data.batch import Batch, pad_stream
+from mosi_e2e.data.encoded import Rows, encode_rows
 from mosi_e2e.data.streams import encoded_name
 from preprocessing.store import SAMPLE_RATE
 
 SILENCE_S = 1.0  # that is encoded for a window, behind as much of its sound
 
-Rows = dict[str, np.ndarray]  # values [T, ...] and time [T]
 
-
-def encode_rows(encoder: nn.Module, stream: str, rows: Rows) -> Rows:
-    """What an encoder makes of the rows of one window, which are at least one."""
-    tokens = encoder(*pad_stream(stream, [rows]).values())
-    there = ~tokens.is_pad[0]
-    return {
-        "values": tokens.values[0, there].float().numpy(),
-        "time": tokens.time[0, there].float().numpy(),
-    }
-
-
-def hush_seconds(encoder: nn.Module, sound: np.ndarray, tokens: Rows, edges: np.ndarray) -> np.ndarray:
-    """The tokens of each second in turn give way to silence: one short pass of the encoder.
-
-    What the encoder has carried from that second into other tokens stays there.
+def leave_out_seconds(
+    encoder: nn.Module, sound: np.ndarray, tokens: Rows, edges: np.ndarray, exact: bool
+) -> np.ndarray:
+    """The voice's tokens without each second in turn.
 
     Args:
         encoder: of speech.
         sound: [S] of the window.
         tokens: what the encoder makes of it.
         edges: [K + 1] of the seconds, on the window's clock.
+        exact: mute the sound and encode all of it again, K passes; or let the second's tokens give way to
+            silence, one short pass: what the encoder has carried from that second into other tokens stays.
 
     Returns:
         [K, T, width]
     """
-    values, time = tokens["values"], tokens["time"]
-    if not len(values):
-        return np.zeros((len(edges) - 1, *values.shape), np.float32)
-    quiet = encode_silence(encoder, sound)
-    inside = [(time >= start) & (time < end) for start, end in pairwise(edges)]
-    return np.stack([np.where(one[:, None], quiet, values) for one in inside])
-
-
-def mute_seconds(encoder: nn.Module, sound: np.ndarray, tokens: Rows, edges: np.ndarray) -> np.ndarray:
-    """The sound of each second in turn is muted, and all of the window encoded again: K passes of it.
-
-    Arguments and result as of `hush_seconds`.
-    """
     if not len(tokens["values"]):
         return np.zeros((len(edges) - 1, *tokens["values"].shape), np.float32)
-    rows = ({"values": muted, "time": np.zeros(1, np.float32)} for muted in _mute(sound, edges))
-    return np.stack([encode_rows(encoder, "speech", one)["values"] for one in rows])  # one by one: memory
+    return np.stack(list((_mute if exact else _hush)(encoder, sound, tokens, edges)))
 
 
-def _mute(sound: np.ndarray, edges: np.ndarray) -> Iterator[np.ndarray]:
-    time = np.arange(len(sound)) / SAMPLE_RATE
+def _hush(encoder: nn.Module, sound: np.ndarray, tokens: Rows, edges: np.ndarray) -> Iterator[np.ndarray]:
+    quiet = encode_silence(encoder, sound)
     for start, end in pairwise(edges):
-        yield np.where((time >= start) & (time < end), np.float32(0), sound)
+        inside = (tokens["time"] >= start) & (tokens["time"] < end)
+        yield np.where(inside[:, None], quiet, tokens["values"])
+
+
+def _mute(encoder: nn.Module, sound: np.ndarray, tokens: Rows, edges: np.ndarray) -> Iterator[np.ndarray]:
+    time = np.arange(len(sound)) / SAMPLE_RATE
+    for start, end in pairwise(edges):  # one by one: memory
+        muted = np.where((time >= start) & (time < end), np.float32(0), sound)
+        yield encode_rows(encoder, "speech", {"values": muted, "time": np.zeros(1, np.float32)})["values"]
 
 
 def stack_muted(examples: Sequence[dict]) -> Batch:

@@ -101,10 +101,15 @@ class Recording:
         return portrait
 
 
+def row_key(stage: str) -> str:
+    """What the names of a stage's arrays begin with: `<key>_time`, `<key>_valid`."""
+    return {"faces": "face"}.get(stage, stage)
+
+
 def _hide_rows(stages: dict[str, Arrays], start_s: float, end_s: float) -> dict[str, Arrays]:
     hidden = {}
     for stage, arrays in stages.items():
-        key = {"faces": "face"}.get(stage, stage)
+        key = row_key(stage)
         time = arrays[f"{key}_time"]
         valid = arrays[f"{key}_valid"] & ((time < start_s) | (time >= end_s))
         hidden[stage] = arrays | {f"{key}_valid": valid}

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.ao.quantization import quantize_dynamic
 
 from mosi_e2e.data.batch import Batch, collate, drop_stream
+from mosi_e2e.data.encoded import Rows, encode_rows
 from mosi_e2e.data.streams import encoded_name
 from mosi_e2e.models.crossmodal import CrossModalTransformer
-from mosi_e2e.predict.muting import Rows, encode_rows, hush_seconds, mute_seconds, stack_muted
+from mosi_e2e.predict.muting import leave_out_seconds, stack_muted
 from mosi_e2e.predict.result import REACH
 
 
@@ -96,9 +97,8 @@ class Scorer:
         streams = {name: self._encode_stream(name, rows[name]) for name in self.streams}
         encoded = example | {"streams": {self.key(name): tokens for name, tokens in streams.items()}}
         if "speech" in streams and len(edges):
-            mute = mute_seconds if exact else hush_seconds
-            sound = rows["speech"]["values"]
-            encoded["muted"] = mute(self.model.encoders["speech"], sound, streams["speech"], edges)
+            encoder, sound = self.model.encoders["speech"], rows["speech"]["values"]
+            encoded["muted"] = leave_out_seconds(encoder, sound, streams["speech"], edges, exact)
         return encoded
 
     def _encode_stream(self, name: str, rows: Rows) -> Rows:

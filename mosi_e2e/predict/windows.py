@@ -6,7 +6,7 @@ import numpy as np
 
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_source
-from mosi_e2e.predict.recording import Recording
+from mosi_e2e.predict.recording import Recording, row_key
 from preprocessing.acoustics import extract_acoustics
 from preprocessing.config import PreprocessConfig
 from preprocessing.stages import empty_arrays
@@ -70,7 +70,7 @@ class StretchStore:
         arrays = self.recording.people[stretch.person].stages.get(stage)
         if arrays is None:
             return None
-        key = {"faces": "face"}.get(stage, stage)
+        key = row_key(stage)
         is_last = stretch.end_s >= self.recording.duration_s  # a frame may stand at the very end
         edges = (stretch.start_s, np.inf if is_last else stretch.end_s)
         rows = slice(*np.searchsorted(arrays[f"{key}_time"], edges))

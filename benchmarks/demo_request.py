@@ -53,7 +53,7 @@ def measure(scorer: Scorer, worker: psutil.Process, video: Path) -> str:
 async def watch(scorer: Scorer, worker: psutil.Process, video: Path) -> tuple[Answer, int]:
     """The answer, and the most memory that was seen in use."""
     steps, peak = [], 0
-    async for step in scorer.score(video):
+    async for step in scorer.score(video, video.name):
         steps.append(step)
         peak = max(peak, worker.memory_info().rss)
     return steps[-1], peak

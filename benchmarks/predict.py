@@ -2,6 +2,7 @@
 
     python benchmarks/predict.py --minutes 1 10    # a small ViT and wav2vec 2.0 base, untrained
     python benchmarks/predict.py --minutes 1 --int8
+    python benchmarks/predict.py --minutes 1 --exact-seconds --overlay
 
 Every length is a process of its own. Processor time tells what the work costs whatever else the machine does;
 wall time, and with it "of real time", means something on an idle machine only.
@@ -82,14 +83,15 @@ def write_run(folder: Path) -> Path:
     return folder
 
 
-def measure_video(run: Path, video: Path, int8: bool, answer) -> None:
+def measure_video(run: Path, video: Path, args: argparse.Namespace, answer) -> None:
     """Open and predict in this new process."""
     started = time.perf_counter()
     from mosi_e2e.predict import predictor as module
+    from mosi_e2e.predict.overlay import write_overlay
     from preprocessing.faces import load_landmarker
 
     predictor = module.Predictor.open(run)
-    if int8:
+    if args.int8:
         predictor.use_int8()
     load_landmarker(predictor.config.track)
     start_up = time.process_time(), time.perf_counter() - started
@@ -100,7 +102,10 @@ def measure_video(run: Path, video: Path, int8: bool, answer) -> None:
     clock.watch(scorer, "read", "fusion: score, Shapley, dropout, seconds")
     for name in ("face", "speech", "behaviour"):
         clock.watch(scorer.model.encoders[name], "forward", f"{name} encoder")
-    result = clock.measure("the rest", lambda: predictor.predict(video))
+    options = module.PredictOptions(exact_seconds=args.exact_seconds)
+    result = clock.measure("the rest", lambda: predictor.predict(video, options=options))
+    if args.overlay:
+        clock.measure("overlay", lambda: write_overlay(result, video, video.with_name("overlay.mp4")))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     answer.put(
         {
@@ -113,13 +118,13 @@ def measure_video(run: Path, video: Path, int8: bool, answer) -> None:
     )
 
 
-def measure(run: Path, loop: Path, minutes: float, int8: bool) -> dict:
+def measure(run: Path, loop: Path, minutes: float, args: argparse.Namespace) -> dict:
     """One length in a process of its own."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         video = repeat_clip(loop, Path(folder) / "video.mp4", max(round(60 * minutes / LOOP_S), 1))
         answer = context.SimpleQueue()
-        worker = context.Process(target=measure_video, args=(run, video, int8, answer))
+        worker = context.Process(target=measure_video, args=(run, video, args, answer))
         worker.start()
         worker.join()
     if worker.exitcode:
@@ -154,6 +159,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0], help="lengths to measure")
     parser.add_argument("--run", type=Path, help="a run of yours; default: untrained encoders of usual size")
     parser.add_argument("--int8", action="store_true", help="8-bit encoders")
+    parser.add_argument("--exact-seconds", action="store_true", help="mute seconds before the speech encoder")
+    parser.add_argument("--overlay", action="store_true", help="also write the video with its score")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args(argv)
     found = []
@@ -162,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
         run = args.run or write_run(folder / "run")
         loop = write_loop(folder / "loop.mp4")
         for minutes in args.minutes:
-            found.append(measure(run, loop, minutes, args.int8))
+            found.append(measure(run, loop, minutes, args))
             show(found[-1])
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")

@@ -21,6 +21,15 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Results of a module's tests that can be compared to the bit, on the processor."""
+    from launched import one_thread_on_the_processor  # here, since torch takes seconds to import
+
+    with one_thread_on_the_processor():
+        yield
+
+
 @pytest.fixture(scope="session")
 def sample_cache(tmp_path_factory) -> Path:
     """The finished cache of a tiny sample set, made by the two commands; the raw set is in `raw` beside it.

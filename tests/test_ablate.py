@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from launched import one_thread_on_the_processor
 from made_cache import make_cache
 from tiny_models import write_recipe
 
@@ -21,11 +20,7 @@ from mosi_e2e.statistics import compare_paired
 from preprocessing.errors import UserError
 from preprocessing.settings import load_config
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train_here(words, log, extra):

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from launched import one_thread_on_the_processor
 from made_cache import make_cache
 from tiny_encoders import GROUP_NORM, VIT
 from tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model
@@ -33,10 +32,7 @@ from preprocessing.store import ClipStore
 CLIPS = ["ta_1", "ta_2", "tb_1", "tc_3"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

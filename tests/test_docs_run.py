@@ -12,7 +12,6 @@ import fake_openface
 import pytest
 import timm
 from doc_pages import TEXTS, run_page, run_scripts
-from launched import one_thread_on_the_processor
 from made_cache import make_cache
 from made_features import make_tables, write_archive
 from made_predictor import LATE, write_run, write_video
@@ -26,11 +25,7 @@ from typed_commands import stand_in_project
 from preprocessing import pipeline
 from preprocessing.store import read_index
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from launched import one_thread_on_the_processor
 from made_cache import make_cache
 from tiny_models import write_recipe
 
@@ -22,10 +21,7 @@ FROZEN = [
 ]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

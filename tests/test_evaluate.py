@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from launched import TWO_PROCESSES, launch, one_thread_on_the_processor
+from launched import TWO_PROCESSES, launch
 from made_cache import SPLITS, make_cache
 from tiny_models import write_recipe
 
@@ -27,10 +27,7 @@ PREDICTED = pd.DataFrame(
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

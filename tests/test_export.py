@@ -7,7 +7,6 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import ModelCard
-from launched import one_thread_on_the_processor
 from made_cache import make_cache
 from tiny_models import load_batch, write_recipe
 
@@ -21,11 +20,7 @@ from preprocessing.settings import load_config
 from preprocessing.stages import describe_stages, make_recipes
 from preprocessing.store import ClipStore
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from launched import ROOT, one_thread_on_the_processor
+from launched import ROOT
 from made_cache import make_cache
 from made_clips import draw_number, make_tone, write_clip
 from tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model, write_recipe
@@ -37,10 +37,7 @@ CLIPS = ["ta_1", "ta_2", "ta_3", "tb_1", "tb_3", "tc_1", "tc_3", "t_d_2"]  # thr
 LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

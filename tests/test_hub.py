@@ -9,7 +9,7 @@ import pytest
 import torch
 from huggingface_hub import ModelHubMixin, hub_mixin
 from huggingface_hub.errors import LocalEntryNotFoundError
-from launched import ROOT, one_thread_on_the_processor
+from launched import ROOT
 from made_cache import make_cache
 from tiny_models import load_batch, write_recipe
 
@@ -21,11 +21,7 @@ from mosi_e2e.predict.predictor import PredictOptions, Predictor
 from preprocessing.errors import UserError
 from preprocessing.store import ClipStore
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

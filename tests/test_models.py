@@ -5,7 +5,6 @@ from itertools import combinations
 
 import pytest
 import torch
-from launched import one_thread_on_the_processor
 from made_cache import LACKING, make_cache
 from tiny_models import MODELS, TINY_CROSS, TINY_LATE, load_batch, tiny_model
 
@@ -20,10 +19,7 @@ CLIPS = ["ta_1", "ta_2", "ta_3", "tb_1", "tb_3", "tc_1", "tc_3", "t_d_2"]  # thr
 WITHOUT_EFFECT = {"summaries.functionals.pool.score.weight"}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

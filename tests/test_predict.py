@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from launched import one_thread_on_the_processor
 from made_clips import write_clip
 from made_predictor import CROSS, LATE, draw_people, make_small_cache, make_talk, write_run, write_video
 from pages_read import check_page
@@ -24,11 +23,7 @@ from preprocessing.errors import UserError
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

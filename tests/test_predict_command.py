@@ -5,7 +5,6 @@ import sys
 from dataclasses import replace
 
 import pytest
-from launched import one_thread_on_the_processor
 from launched import run as run_command
 from made_predictor import CROSS, make_small_cache, write_run, write_video
 from tiny_models import TINY_CROSS
@@ -13,11 +12,7 @@ from tiny_models import TINY_CROSS
 from mosi_e2e.predict.__main__ import main
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import fake_openface
 import pytest
-from launched import one_thread_on_the_processor
 from made_cache import make_cache
 from made_predictor import CROSS, LATE, write_run, write_video
 
@@ -12,10 +11,7 @@ from preprocessing import openface_run
 TOLD = "tells nobody apart"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

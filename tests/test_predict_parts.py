@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from demo_models import make_result
-from launched import one_thread_on_the_processor
 from tiny_models import TINY_CROSS
 
 from mosi_e2e.data.batch import collate
@@ -29,10 +28,7 @@ LENGTHS = (1.5, 4.0, 9.0)
 COLUMNS, CLIP_S, RATE = 6, 5, 10
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_speech(seconds, pauses):

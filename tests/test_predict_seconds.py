@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from launched import one_thread_on_the_processor
 from launched import run as run_command
 from made_predictor import write_run
 from tiny_encoders import GROUP_NORM, LAYER_NORM, tiny_speech
@@ -29,10 +28,7 @@ CLIP_S, CROP_RATE, SIZE = 4, 5, 32
 WHOLE = Stretch(0, 0.0, CLIP_S, has_voice=True)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_recording(rng: np.random.Generator, label: float) -> tuple[Recording, int]:

@@ -5,18 +5,13 @@ import shutil
 
 import pandas as pd
 import pytest
-from launched import one_thread_on_the_processor
 from made_cache import make_cache
 from tiny_models import write_recipe
 
 from mosi_e2e.engine.repeat import compare_environments, read_environment
 from mosi_e2e.train import main
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from launched import TWO_PROCESSES, launch, one_thread_on_the_processor
+from launched import TWO_PROCESSES, launch
 from made_cache import make_cache
 from tiny_models import write_recipe
 from torch import nn
 
 from mosi_e2e.models.dropout import ClipDropout, ClipSeeds, draw_mask, drop_by_clip, seed_clips
 from mosi_e2e.train import main
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 EPOCHS = 5  # of two updates: a batch is 12 of 23 clips
 WORDS = ("data.batch_size=12", "stopping.patience=100", "--score", "test")
@@ -29,8 +31,7 @@ def whole(place):
 
 
 def train(place, name, *words):
-    with one_thread_on_the_processor():
-        assert main(["--config", str(place / "cross.yaml"), f"name={name}", *WORDS, *words]) == 0
+    assert main(["--config", str(place / "cross.yaml"), f"name={name}", *WORDS, *words]) == 0
     return place / "runs" / name
 
 

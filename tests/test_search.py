@@ -5,7 +5,6 @@ import sys
 import pandas as pd
 import pytest
 import yaml
-from launched import one_thread_on_the_processor
 from made_cache import make_cache
 from tiny_models import write_recipe
 
@@ -16,11 +15,7 @@ from mosi_e2e.search import RangeConfig, main, propose
 from preprocessing.errors import UserError
 from preprocessing.settings import load_config
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from launched import CONFIG_FILE, TWO_PROCESSES, launch, one_thread_on_the_processor, start
+from launched import CONFIG_FILE, TWO_PROCESSES, launch, start
 from made_cache import SPLITS, make_cache
 from safetensors.torch import load_file
 from tiny_models import write_recipe
@@ -27,10 +27,7 @@ UNSTEADY = ["seconds", "clips_per_s"]  # columns of the history that no two runs
 EPOCHS = 4
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -37,10 +37,7 @@ ALL = [
 ]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _on_the_processor():
-    with one_thread_on_the_processor():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

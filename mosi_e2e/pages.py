@@ -18,6 +18,7 @@ from typing import Any
 
 import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from preprocessing.store import write_atomic
@@ -109,10 +110,21 @@ def write_page(folder: Path, template: str, context: Mapping[str, Any]) -> Path:
 
 @cache
 def open_templates() -> Environment:
-    return Environment(
+    templates = Environment(
         loader=PackageLoader("mosi_e2e"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["breakable"] = breakable
+    return templates
+
+
+def breakable(text: str) -> Markup:
+    """A name that may be broken behind its underscores, rather than anywhere.
+
+    >>> breakable("late_fusion")
+    Markup('late_<wbr>fusion')
+    """
+    return escape(text).replace("_", Markup("_<wbr>"))

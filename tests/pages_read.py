@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
-VOID = {"meta", "img", "br", "hr", "input", "link", "path"}
+VOID = {"meta", "img", "br", "wbr", "hr", "input", "link", "path"}
 ADDRESSES = ("src", "href", "srcset", "poster", "action", "data")
 
 

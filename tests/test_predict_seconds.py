@@ -15,8 +15,9 @@ from tiny_encoders import GROUP_NORM, LAYER_NORM, tiny_speech
 from tiny_models import TINY_CROSS
 
 from mosi_e2e.data.batch import collate
+from mosi_e2e.data.encoded import encode_rows
 from mosi_e2e.models.crossmodal import CrossModalTransformer
-from mosi_e2e.predict.muting import encode_rows, encode_silence
+from mosi_e2e.predict.muting import encode_silence
 from mosi_e2e.predict.pictures import Album
 from mosi_e2e.predict.recording import Recording, Seen
 from mosi_e2e.predict.scoring import Reading, Scorer, cut_seconds
@@ -84,8 +85,8 @@ def train(stream: str) -> Scorer:
 
 
 def ask(scorer: Scorer, recording: Recording, stream: str, exact: bool) -> Reading:
-    edges = cut_seconds(CLIP_S)
-    return scorer.read([scorer.encode(read(recording, stream), edges, exact)], [edges], 0, 0)
+    edges, quiet = cut_seconds(CLIP_S), None if exact else scorer.hear_silence(recording.waveform)
+    return scorer.read([scorer.encode(read(recording, stream), edges, quiet)], [edges], 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_the_second_that_carries_the_label_is_marked_and_decides(stream, exact):
 
 
 @pytest.mark.parametrize("kwargs", [GROUP_NORM, LAYER_NORM], ids=["group", "layer"])
-def test_silence_is_encoded_as_a_pause_in_the_windows_own_sound(kwargs):
+def test_silence_is_encoded_as_a_pause_in_the_recordings_own_sound(kwargs):
     """By itself it is unlike any pause: encoders standardise what they get by all of it."""
     torch.manual_seed(0)
     encoder = tiny_speech(kwargs=kwargs, normalise=True).eval()

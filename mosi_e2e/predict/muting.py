@@ -14,11 +14,11 @@ from mosi_e2e.data.encoded import Rows, encode_rows
 from mosi_e2e.data.streams import encoded_name
 from preprocessing.store import SAMPLE_RATE
 
-SILENCE_S = 1.0  # that is encoded for a window, behind as much of its sound
+SILENCE_S = 1.0  # that is encoded for a recording, behind as much of its sound
 
 
 def leave_out_seconds(
-    encoder: nn.Module, sound: np.ndarray, tokens: Rows, edges: np.ndarray, exact: bool
+    encoder: nn.Module, sound: np.ndarray, tokens: Rows, edges: np.ndarray, quiet: np.ndarray | None
 ) -> np.ndarray:
     """The voice's tokens without each second in turn.
 
@@ -27,25 +27,25 @@ def leave_out_seconds(
         sound: [S] of the window.
         tokens: what the encoder makes of it.
         edges: [K + 1] of the seconds, on the window's clock.
-        exact: mute the sound and encode all of it again, K passes; or let the second's tokens give way to
-            silence, one short pass: what the encoder has carried from that second into other tokens stays.
+        quiet: [width] of `encode_silence`, to which the second's tokens give way: what the encoder has
+            carried from that second into other tokens stays. None: mute the sound and encode all of it
+            again, K passes.
 
     Returns:
         [K, T, width]
     """
     if not len(tokens["values"]):
         return np.zeros((len(edges) - 1, *tokens["values"].shape), np.float32)
-    return np.stack(list((_mute if exact else _hush)(encoder, sound, tokens, edges)))
+    return np.stack(list(_mute(encoder, sound, edges) if quiet is None else _hush(tokens, edges, quiet)))
 
 
-def _hush(encoder: nn.Module, sound: np.ndarray, tokens: Rows, edges: np.ndarray) -> Iterator[np.ndarray]:
-    quiet = encode_silence(encoder, sound)
+def _hush(tokens: Rows, edges: np.ndarray, quiet: np.ndarray) -> Iterator[np.ndarray]:
     for start, end in pairwise(edges):
         inside = (tokens["time"] >= start) & (tokens["time"] < end)
         yield np.where(inside[:, None], quiet, tokens["values"])
 
 
-def _mute(encoder: nn.Module, sound: np.ndarray, tokens: Rows, edges: np.ndarray) -> Iterator[np.ndarray]:
+def _mute(encoder: nn.Module, sound: np.ndarray, edges: np.ndarray) -> Iterator[np.ndarray]:
     time = np.arange(len(sound)) / SAMPLE_RATE
     for start, end in pairwise(edges):  # one by one: memory
         muted = np.where((time >= start) & (time < end), np.float32(0), sound)
@@ -69,16 +69,15 @@ def stack_muted(examples: Sequence[dict]) -> Batch:
 
 
 def encode_silence(encoder: nn.Module, sound: np.ndarray) -> np.ndarray:
-    """[width] what the speech encoder makes of silence behind this window's sound.
+    """[width] what the speech encoder makes of silence behind sound [S], float32.
 
     Silence by itself will not do: many encoders standardise what they get by all of it, and nothing but
     zeros then comes out as unlike a pause as can be.
     """
-    loud = find_loudest(sound, round(SILENCE_S * SAMPLE_RATE))
     silence = np.zeros(round(SILENCE_S * SAMPLE_RATE), np.float32)
-    rows = {"values": np.concatenate([loud, silence]), "time": np.zeros(1, np.float32)}
+    rows = {"values": np.concatenate([sound, silence]), "time": np.zeros(1, np.float32)}
     tokens = encode_rows(encoder, "speech", rows)
-    place = (tokens["time"] - len(loud) / SAMPLE_RATE) / SILENCE_S  # in the silence, 0 to 1
+    place = (tokens["time"] - len(sound) / SAMPLE_RATE) / SILENCE_S  # in the silence, 0 to 1
     return tokens["values"][(place > 0.25) & (place < 0.75)].mean(axis=0)
 
 
@@ -87,4 +86,5 @@ def find_loudest(sound: np.ndarray, size: int) -> np.ndarray:
     if len(sound) <= size:
         return sound
     pieces = sound[: len(sound) // size * size].reshape(-1, size)
-    return pieces[np.square(pieces).sum(axis=1).argmax()]
+    power = [np.square(piece, dtype=np.float64).sum() for piece in pieces]  # one by one: memory
+    return pieces[int(np.argmax(power))]

@@ -131,10 +131,12 @@ class Predictor:
         """
         report = on_progress or (lambda share, what: None)
         people = []
+        exact = options.exact_seconds
+        quiet = [None if exact else one.scorer.hear_silence(recording.waveform) for one in self.members]
         work = sum(map(len, stretches))
         done = 0
         for number, mine in enumerate(stretches):
-            for person in self._score_person(recording, number, mine, options):
+            for person in self._score_person(recording, number, mine, quiet, options):
                 if isinstance(person, PersonResult):
                     people.append(person)
                     continue
@@ -205,7 +207,12 @@ class Predictor:
         return float(np.clip(shortest, SHORTEST_S, usual)), usual, longest
 
     def _score_person(
-        self, recording: Recording, number: int, stretches: Sequence[Stretch], options: PredictOptions
+        self,
+        recording: Recording,
+        number: int,
+        stretches: Sequence[Stretch],
+        quiet: Sequence[np.ndarray | None],
+        options: PredictOptions,
     ) -> Iterator[int | PersonResult]:
         """Yield how many windows were dealt with, time and again; at last the result."""
         store = StretchStore(recording, self.config)
@@ -215,8 +222,11 @@ class Predictor:
         for place, stretch in enumerate(stretches):  # one by one: several would be padded to the longest
             example = store.read_example(stretch, self.streams)
             if any_rows(example):
-                for reading, member in zip(readings, self.members, strict=True):
-                    reading.append(self._ask(member, stretch, example, place, options))
+                seconds = cut_seconds(stretch.seconds)
+                draws = options.draws if len(self.members) == 1 else 0
+                for reading, member, silence in zip(readings, self.members, quiet, strict=True):
+                    encoded = member.scorer.encode(example, seconds, silence)
+                    reading.append(member.scorer.read([encoded], [seconds], draws, options.seed + place))
                 kept.append(stretch)
                 missing.append(list_missing(example))
             yield 1
@@ -240,19 +250,6 @@ class Predictor:
             self.task,
         )
         yield summary.describe(number + 1, portrait, face_ratio, voice / total)
-
-    def _ask(
-        self,
-        member: Member,
-        stretch: Stretch,
-        example: dict,
-        place: int,
-        options: PredictOptions,
-    ) -> Reading:
-        draws = options.draws if len(self.members) == 1 else 0
-        seconds = cut_seconds(stretch.seconds)
-        encoded = member.scorer.encode(example, seconds, options.exact_seconds)
-        return member.scorer.read([encoded], [seconds], draws, options.seed + place)
 
     def _remark(self, recording: Recording, people: list[PersonResult], options: PredictOptions) -> list[str]:
         """What whoever reads the score should know."""

@@ -19,8 +19,9 @@ from mosi_e2e.data.batch import Batch, collate, drop_stream
 from mosi_e2e.data.encoded import Rows, encode_rows
 from mosi_e2e.data.streams import encoded_name
 from mosi_e2e.models.crossmodal import CrossModalTransformer
-from mosi_e2e.predict.muting import leave_out_seconds, stack_muted
+from mosi_e2e.predict.muting import SILENCE_S, encode_silence, find_loudest, leave_out_seconds, stack_muted
 from mosi_e2e.predict.result import REACH
+from preprocessing.store import SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,15 @@ class Scorer:
         self._absent = None
 
     @torch.inference_mode()
-    def encode(self, example: dict, edges: Sequence[float] = (), exact: bool = False) -> dict:
+    def hear_silence(self, waveform: np.ndarray) -> np.ndarray | None:
+        """[width] the voice's tokens in a pause of a recording [S] int16; None without a voice."""
+        if not self.encodes or "speech" not in self.streams or not len(waveform):
+            return None
+        loudest = find_loudest(waveform, round(SILENCE_S * SAMPLE_RATE))
+        return encode_silence(self.model.encoders["speech"], loudest.astype(np.float32) / 32768)
+
+    @torch.inference_mode()
+    def encode(self, example: dict, edges: Sequence[float] = (), quiet: np.ndarray | None = None) -> dict:
         """An example whose streams are what the encoders make of them, one window whole and alone.
 
         A model whose fusion does not take that (`late_fusion`, whose encoders are small) gets it as it is.
@@ -85,7 +94,7 @@ class Scorer:
         Args:
             example: a window.
             edges: [K + 1] of its seconds, on its own clock; needed by `read`.
-            exact: let the speech encoder hear the window once more for each second, see `muting`.
+            quiet: from `hear_silence`; None lets the speech encoder hear the window again for each second.
 
         Returns:
             The example with encoded streams and, where the voice is one of them, `muted` [K, T, width]: the
@@ -98,7 +107,7 @@ class Scorer:
         encoded = example | {"streams": {self.key(name): tokens for name, tokens in streams.items()}}
         if "speech" in streams and len(edges):
             encoder, sound = self.model.encoders["speech"], rows["speech"]["values"]
-            encoded["muted"] = leave_out_seconds(encoder, sound, streams["speech"], edges, exact)
+            encoded["muted"] = leave_out_seconds(encoder, sound, streams["speech"], edges, quiet)
         return encoded
 
     def _encode_stream(self, name: str, rows: Rows) -> Rows:

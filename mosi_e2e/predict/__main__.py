@@ -91,7 +91,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--exact-seconds", action="store_true",
-        help="mute each second before the speech encoder, not behind it: slower, but exact for the voice",
+        help="mute each second before the speech encoder, not behind it: twice the time, exact for the voice",
     )  # fmt: skip
     return parser.parse_args(argv)
 

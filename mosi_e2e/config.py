@@ -20,8 +20,7 @@ class RunConfig:
         seed: of weights, order, augmentation and dropout.
         task: regression (sentiment in [-3, 3]) | binary (negative / positive).
         zero_label: binary only: clips labelled 0 are left out (`drop`) or `positive`.
-        compile: run the model through `torch.compile`: slow first steps, faster later ones. For GPUs; on
-            processors with AVX-512 PyTorch 2.11 cannot compile the backward pass.
+        compile: run the model through `torch.compile`: slow first steps, faster later ones.
         save_every: store the state to resume from after so many updates within an epoch, too; 0 stores it
             after each epoch and at SIGTERM alone.
         trackers: where curves go live: tensorboard, wandb (Weights & Biases, if installed).

@@ -55,6 +55,7 @@ class MaskedGroupNorm(nn.GroupNorm):
     tokens.
     """
 
+    @torch.compiler.disable  # a graph for every list of lengths: recompiled with nearly every batch
     def forward(self, hidden: Float[Tensor, "b c t"], n_valid: Int[Tensor, " b"]) -> Float[Tensor, "b c t"]:
         """Normalise the first `n_valid` frames of each clip; the others become 0.
 
@@ -188,6 +189,8 @@ class SpeechEncoder(PretrainedEncoder):
         for module in self.backbone.encoder.pos_conv_embed.modules():
             if isinstance(module, nn.Conv1d):
                 module.register_forward_pre_hook(self._zero_padding)
+        for layer in self.backbone.encoder.layers:
+            layer.attention.register_forward_pre_hook(_broadcast_mask, with_kwargs=True)
 
     def _zero_padding(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         """Before a positional convolution: [b d t] with zeros in padding."""
@@ -202,6 +205,22 @@ class SpeechEncoder(PretrainedEncoder):
         n_trainable = {"frozen": 0, "last_n": last_n, "full": n_full}[self.config.freeze]
         self.freeze_layers([stem, entry, *layers], n_trainable)
         self.stem_frozen = not any(parameter.requires_grad for parameter in stem)
+
+
+def _broadcast_mask(
+    attention: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Any]
+) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+    """Every query sees the same keys: a row per clip says what transformers' [b 1 t t] says.
+
+    `torch.compile` with varying lengths takes the strides of that square, and of any mask that is not in
+    the type of the sums already, for constants (PyTorch 2.11, on a processor).
+    """
+    mask = named.get("attention_mask")
+    if mask is not None and mask.ndim == 4:
+        is_key = mask[:, :, :1]  # [b 1 1 t]
+        bias = torch.zeros(is_key.shape, dtype=inputs[0].dtype, device=mask.device)
+        named = {**named, "attention_mask": bias.masked_fill(~is_key, -torch.inf)}
+    return inputs, named
 
 
 def mark_first(count: Int[Tensor, " b"], length: int) -> Bool[Tensor, "b length"]:

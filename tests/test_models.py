@@ -11,6 +11,7 @@ from tiny_models import MODELS, TINY_CROSS, TINY_LATE, load_batch, tiny_model
 from mosi_e2e.data.batch import drop_stream
 from mosi_e2e.engine.losses import LossConfig, Objective
 from mosi_e2e.models import ModelConfig, build_model, list_streams, set_statistics
+from mosi_e2e.models.dropout import seed_clips
 from preprocessing.errors import UserError
 from preprocessing.store import ClipStore
 
@@ -190,3 +191,19 @@ def test_settings_that_cannot_be():
         list_streams(foreign)
     with pytest.raises(UserError, match="one or more of"):
         list_streams(ModelConfig("crossmodal", crossmodal=replace(TINY_CROSS, streams=["face", "face"])))
+
+
+def test_one_compilation_is_enough_for_batches_of_any_length(config, store):
+    torch.compiler.reset()
+    model = tiny_model(config, store).train()
+    batches = [load_batch(config, store, clips) for clips in (CLIPS[:3], CLIPS[2:5], CLIPS[4:7])]
+
+    def score(batch):
+        model.clip_seeds.values = seed_clips(batch["index"], 0)
+        return flatten(model(batch))
+
+    whole = [score(batch) for batch in batches]
+    model.compile(dynamic=True, backend="eager")
+    torch.testing.assert_close(score(batches[0]), whole[0])
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        torch.testing.assert_close([score(batch) for batch in batches[1:]], whole[1:])

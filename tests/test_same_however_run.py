@@ -119,3 +119,15 @@ def test_any_shape_after_the_clips(shape):
     mask = draw_mask(seed_clips(torch.arange(200), 0), 7, shape, 0.5)
     assert mask.shape == (200, *shape)
     assert mask.float().mean(dim=0).sub(0.5).abs().max() < 0.2  # every place is drawn, of 200 each
+
+
+@pytest.mark.parametrize("share", [0.3, pytest.param(0.5, marks=pytest.mark.slow)])
+def test_masks_are_the_same_when_compiled(share):
+    """`torch.compile` folds arithmetic on counters; every size is a symbol, as in training."""
+    torch.compiler.reset()
+    layer = ClipDropout(share, ClipSeeds(), 77).train()
+    layer.seeds.values = seed_clips(torch.arange(6), 0)
+    compiled = torch.compile(layer, dynamic=True)
+    for rows in (21, 22):
+        x = torch.randn(6, rows, 67)  # not a multiple of any vector's length
+        torch.testing.assert_close(compiled(x), layer(x))

@@ -76,15 +76,23 @@ class CrossModalTransformer(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
         """Score a batch (see `mosi_e2e.data.batch`), of all streams or some; labels are not looked at."""
-        there = [name for name in self.encoders if name in batch or encoded_name(name) in batch]
-        tokens = {name: self._encode(name, batch) for name in there}
+        given = {name: found for name in self.encoders if (found := find_stream(name, batch))}
+        tokens = {}
+        for name, (is_encoded, *stream) in given.items():
+            tokens[name] = Tokens(*stream) if is_encoded else self.encoders[name](*stream)
         fused = self.fusion(tokens)
         raw = {name: head(fused.by_stream[name]) for name, head in self.stream_heads.items()}
         by_stream = {name: bound_score(score, self.bound) for name, score in raw.items()}
         return Prediction(bound_score(self.head(fused.pooled), self.bound), by_stream)
 
-    def _encode(self, name: str, batch: Mapping[str, Tensor]) -> Tokens:
-        """A stream's tokens; what a frozen encoder gave before is taken as it is."""
-        if (given := encoded_name(name)) in batch:
-            return Tokens(batch[given], batch[f"{given}_time"], batch[f"{given}_is_pad"])
-        return self.encoders[name](batch[name], batch[f"{name}_time"], batch[f"{name}_is_pad"])
+
+def find_stream(name: str, batch: Mapping[str, Tensor]) -> tuple[bool, Tensor, Tensor, Tensor] | None:
+    """A stream's values, times and padding, and whether a frozen encoder has been over them; None: not there.
+
+    Apart from the encoders, so that a compiled model does not carry the whole batch along, whose clip ids
+    would make every batch a case of its own.
+    """
+    for key in (encoded_name(name), name):
+        if key in batch:
+            return key != name, batch[key], batch[f"{key}_time"], batch[f"{key}_is_pad"]
+    return None

@@ -64,13 +64,22 @@ def draw_mask(seeds: Tensor, salt: int, shape: Iterable[int], p: float) -> Tenso
         p: in (0, 1).
     """
     *rows, columns = shape
-    row = torch.arange(math.prod(rows), dtype=torch.int32, device=seeds.device)
-    column = torch.arange(columns, dtype=torch.int32, device=seeds.device)
+    row, column = _count(math.prod(rows), seeds.device), _count(columns, seeds.device)
     row = _mix(_mix(row * ROWS + salt) ^ seeds[:, None])  # [b r]
     column = _mix(column * COLUMNS - salt)  # [c]
     # Both are spread well, so one product is enough: its upper bits hang on all bits of either.
     noise = (row[:, :, None] ^ column).mul_(FIRST)  # [b r c], all int32 alike
-    return (noise < round(2**32 * p) - 2**31).view(-1, *rows, columns)
+    # Never below 0: a compiler may take the sign of a product for what its factors' signs make it.
+    return (noise < (round(2**32 * p) - 2**31 or 1)).view(-1, *rows, columns)
+
+
+def _count(n: int, device: torch.device) -> Tensor:
+    """0 to n - 1, int32.
+
+    The xor changes nothing in them. It keeps `torch.compile` from folding the products that follow into
+    64-bit arithmetic of places in memory, which gives other numbers.
+    """
+    return torch.arange(n, dtype=torch.int32, device=device) ^ 0
 
 
 def _mix(x: Tensor) -> Tensor:

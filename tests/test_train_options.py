@@ -93,6 +93,33 @@ def test_sigterm_in_mid_epoch_stores_the_state_and_leaves(place, whole, monkeypa
     assert_equal_to_the_bit(whole, stopped)
 
 
+KILL_ITSELF = """
+import os, signal, sys
+import mosi_e2e.engine.loop as loop
+from mosi_e2e.train import main
+step, steps = loop.train_step, []
+def kill(trainer, batch, is_last):
+    steps.append(batch["clip_id"])
+    if len(steps) == 7:  # of four updates per epoch: the third of the second epoch
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(trainer, batch, is_last)
+loop.train_step = kill
+main(sys.argv[1:])
+"""
+
+
+def test_kill_9_in_mid_epoch_changes_not_a_bit(place, capsys):
+    drop = ("model.crossmodal.fusion.dropout=0.2", "model.crossmodal.head_dropout=0.2", "optim.epochs=2")
+    unharmed = train(place, "unharmed", *drop, recipe="cross")
+    words = ("--config", place / "cross.yaml", "name=killed", *drop, "save_every=1")
+    killed = start(sys.executable, "-c", KILL_ITSELF, *words)
+    printed = killed.communicate(timeout=240)[0]
+    assert killed.returncode == -signal.SIGKILL, printed
+    train(place, "killed", *drop, "save_every=1", "--resume", recipe="cross")
+    assert "resumed at epoch 1, update 2" in capsys.readouterr().out
+    assert_equal_to_the_bit(unharmed, place / "runs" / "killed")
+
+
 def test_a_run_that_dies_in_mid_epoch_goes_on_there(place, whole, monkeypatch, capsys):
     saved = []
 

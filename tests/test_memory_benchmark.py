@@ -1,0 +1,38 @@
+"""Memory of a training step, counted by `benchmarks/memory.py --seconds 5 10` at full size, here in small."""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_models import MODELS
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.data.dataset import DataConfig
+
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "memory.py"
+
+
+@pytest.fixture(scope="module")
+def memory():
+    spec = importlib.util.spec_from_file_location("memory", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_kept_grows_with_clips_and_seconds_and_shrinks_with_what_is_frozen(memory):
+    crossmodal = replace(MODELS["crossmodal"].crossmodal, streams=["face", "speech", "behaviour"])
+
+    def measure(clips, speech):
+        part = replace(crossmodal, speech=replace(crossmodal.speech, freeze=speech))
+        model = replace(MODELS["crossmodal"], crossmodal=part)
+        config = RunConfig(data=DataConfig(batch_size=16, micro_batch=clips), model=model)
+        return memory.measure(config, [2, 4])
+
+    few, many, frozen = measure(8, "full"), measure(16, "full"), measure(8, "frozen")
+    assert few["parameters"] == few["trained"] == frozen["parameters"] > frozen["trained"]
+    two, four = few["kept_for_backward_gb_2_s"], few["kept_for_backward_gb_4_s"]
+    assert four == pytest.approx(2 * two, rel=0.2)
+    assert many["kept_for_backward_gb_2_s"] == pytest.approx(2 * two, rel=0.2)
+    assert frozen["kept_for_backward_gb_2_s"] < 0.9 * two

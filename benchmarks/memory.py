@@ -3,8 +3,8 @@
     python benchmarks/memory.py --config configs/crossmodal.yaml --seconds 5 10
 
 Counted are the weights, the gradients and the two moments of what trains, and every storage that autograd
-keeps for the backward pass, in bfloat16 autocast, at the recipe's `micro_batch`. Weights are random: sizes are
-the same. Not counted: what a kernel needs while it runs, one layer's tensors again where
+keeps for the backward pass, in bfloat16 autocast, at the recipe's `micro_batch`. Weights are random: sizes
+are the same. Not counted: what a kernel needs while it runs, one layer's tensors again where
 `gradient_checkpointing` recomputes them, and what CUDA itself takes. Kernels of a GPU may keep other tensors
 than those of a processor.
 """

@@ -1,5 +1,7 @@
 """`crossmodal` with all of its dropout learns the same however its updates are spread."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,14 +41,14 @@ def read(run, split):
     return pd.read_csv(run / f"predictions_{split}.csv"), pd.read_csv(run / "history.csv")
 
 
-def assert_alike(one, other):
+def assert_alike(one, other, loss=1e-4, score=2e-3):
     for split in ("valid", "test"):
         (ours, losses), (theirs, other_losses) = read(one, split), read(other, split)
         assert ours.clip_id.tolist() == theirs.clip_id.tolist() and ours.clip_id.is_unique
         assert len(losses) == len(other_losses) == EPOCHS
-        assert np.abs(losses.train_loss - other_losses.train_loss).max() < 1e-4
+        assert np.abs(losses.train_loss - other_losses.train_loss).max() < loss
         scores = ours.select_dtypes("number").columns
-        assert np.abs(ours[scores] - theirs[scores]).max(axis=None) < 2e-3
+        assert np.abs(ours[scores] - theirs[scores]).max(axis=None) < score
 
 
 def test_micro_batches_change_nothing(place, whole):
@@ -54,10 +56,20 @@ def test_micro_batches_change_nothing(place, whole):
 
 
 def test_two_processes_change_nothing_and_each_test_clip_is_scored_once(place, whole):
-    launch(
-        "mosi_e2e.train", "--config", place / "cross.yaml", "name=two", *WORDS, options=TWO_PROCESSES
-    )  # fmt: skip
+    words = ("--config", place / "cross.yaml", "name=two", *WORDS)
+    printed = launch("mosi_e2e.train", *words, options=TWO_PROCESSES)
     assert_alike(whole, place / "runs" / "two")
+    bars = re.findall(r"epoch 0: 100%.*?\[(\d\d):(\d\d)<00:00, .*clip/s, loss=[\d.]+, lr=[\d.e-]+\]", printed)
+    assert len(bars) == 1  # one process shows it: time, time left, clips per second, loss, learning rate
+
+
+def test_two_processes_share_the_encoding_of_a_frozen_stream(place):
+    words = (*WORDS, "model.crossmodal.speech.freeze=frozen", "augment.enabled=false")
+    launch(
+        "mosi_e2e.train", "--config", place / "cross.yaml", "name=shared", *words, options=TWO_PROCESSES
+    )  # fmt: skip
+    each_time = train(place, "each_time", *words, "data.encode_frozen=false")
+    assert_alike(each_time, place / "runs" / "shared", loss=2e-3, score=5e-3)  # kept in half precision
 
 
 def test_dropout_matters_here(place, whole):

@@ -166,10 +166,19 @@ def test_the_average_is_what_is_kept(place, whole):
     assert read(whole)[0].train_loss.tolist() == read(plain)[0].train_loss.tolist()  # it only looks on
 
 
-def test_scores_stay_within_the_bound(place):
-    run = train(place, "bound", "model.late_fusion.bound=0.5", "optim.lr=0.05", "optim.epochs=1")
-    scores = read(run)[2][["score", "visual", "acoustic"]]
-    assert scores.abs().max().max() <= 0.5
+@pytest.mark.parametrize(
+    ("recipe", "model", "streams"),
+    [
+        ("late", "late_fusion", ["visual", "acoustic"]),
+        ("cross", "crossmodal", ["face", "speech", "behaviour", "acoustics"]),
+    ],
+)
+def test_scores_stay_within_the_bound(place, recipe, model, streams):
+    words = (f"model.{model}.bound=0.5", "optim.lr=0.05", "optim.epochs=1")
+    scores = read(train(place, f"bound_{recipe}", *words, recipe=recipe))[2]
+    assert scores[["score", *streams]].abs().max().max() <= 0.5
+    scores = read(train(place, f"free_{recipe}", *words[1:], recipe=recipe))[2]
+    assert scores.score.abs().max() > 0.5  # it had to be held
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,13 @@ def build_ours(heads: int, lengths: dict[str, int]) -> tuple[int, Callable[[], N
     return build_step(model, lambda: model["head"](model["fusion"](tokens).pooled))
 
 
-def build_peer(folder: Path, lengths: dict[str, int]) -> tuple[int, Callable[[], None]]:
-    """MMSA's MulT as configured for MOSI; returns its parameter count and a training step."""
-    import torch
-
+def load_peer(folder: Path) -> tuple[type, dict]:
+    """MMSA's MulT and its settings for MOSI, without the rest of the package."""
+    if not (folder / "MMSA/models/singleTask/MULT.py").is_file():
+        raise UserError(
+            f"--peer is the folder that holds MMSA; none in {folder}: "
+            f"pip install --no-deps --target {folder} MMSA==2.2.1"
+        )
     # The package's own `__init__` files import a text encoder and a trainer that this model does not
     # need: empty packages with the same paths let the one module be imported alone.
     for name in ("MMSA", "MMSA.models", "MMSA.models.singleTask", "MMSA.models.subNets"):
@@ -71,10 +74,16 @@ def build_peer(folder: Path, lengths: dict[str, int]) -> tuple[int, Callable[[],
     sys.modules["MMSA.models.subNets"].BertTextEncoder = None
     module = importlib.import_module("MMSA.models.singleTask.MULT")
     settings = json.loads((folder / "MMSA/config/config_regression.json").read_text())["mult"]
-    arguments = types.SimpleNamespace(**settings["commonParams"], **settings["datasetParams"]["mosi"])
-    arguments.feature_dims = [features for _, features in STREAMS.values()]
-    arguments.train_mode = "regression"
-    model = module.MULT(arguments)
+    return module.MULT, settings["commonParams"] | settings["datasetParams"]["mosi"]
+
+
+def build_peer(folder: Path, lengths: dict[str, int]) -> tuple[int, Callable[[], None]]:
+    """The peer as configured for MOSI; returns its parameter count and a training step."""
+    import torch
+
+    peer, settings = load_peer(folder)
+    features = [features for _, features in STREAMS.values()]
+    model = peer(types.SimpleNamespace(**settings, feature_dims=features, train_mode="regression"))
     inputs = [torch.randn(BATCH, lengths[name], STREAMS[name][1]) for name in STREAMS]
     return build_step(model, lambda: model(*inputs)["M"])
 
@@ -195,11 +204,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.serve:
         serve(arguments)
         return 0
-    if arguments.peer and not (Path(arguments.peer) / "MMSA/models/singleTask/MULT.py").is_file():
-        raise UserError(
-            f"--peer is the folder that holds MMSA; none in {arguments.peer}: "
-            f"pip install --no-deps --target {arguments.peer} MMSA==2.2.1"
-        )
+    if arguments.peer:
+        load_peer(Path(arguments.peer))
     if not arguments.peer:
         print("the peer is left out: no --peer FOLDER given (see --help for how to fetch it)")
     print("| tokens | model | parameters | s / step | peak MB | faster | of its memory |")

@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from launched import CONFIG_FILE, TWO_PROCESSES, launch, start
+from launched import (
+    ACCELERATE,
+    CONFIG_FILE,
+    TWO_PROCESSES,
+    free_port,
+    launch,
+    run,
+    start,
+)
 from made_cache import SPLITS, make_cache
 from safetensors.torch import load_file
 from tiny_models import write_recipe
@@ -287,6 +295,33 @@ def test_the_launcher_alone_changes_nothing(place, calm):
     environment = json.loads((place / "runs" / "launched" / "environment.json").read_text())
     assert environment["processes"] == 1 and environment["mixed_precision"] == "no"
     assert_equal_to_the_bit(calm, place / "runs" / "launched")
+
+
+LOOK_AT_THE_END = """
+import gc
+import sys
+from accelerate import Accelerator
+from torch.nn.parallel import DistributedDataParallel
+from mosi_e2e.train import main
+
+def look(accelerator):
+    models = [one for one in gc.get_objects() if type(one) is DistributedDataParallel]
+    print(f"process {accelerator.process_index} ends with {len(models)} distributed model(s)")
+    end(accelerator)
+
+end, Accelerator.end_training = Accelerator.end_training, look
+main(sys.argv[1:])
+"""
+
+
+def test_the_distributed_model_is_gone_before_its_group(place):
+    """Otherwise the two may wait for each other for ever, too rarely for a test to see."""
+    script = place / "look.py"
+    script.write_text(LOOK_AT_THE_END)
+    words = ("--config", place / "calm.yaml", "name=looked", "optim.epochs=1", "--score", "test")
+    options = (*TWO_PROCESSES, "--main_process_port", free_port())
+    printed = run(ACCELERATE, "launch", *options, script, *words)
+    assert all(f"process {rank} ends with 0 distributed" in printed for rank in range(2)), printed
 
 
 def test_two_processes_train_the_same_model(place, calm):

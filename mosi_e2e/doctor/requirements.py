@@ -5,7 +5,6 @@ read all forms may be what is missing.
 """
 
 import importlib.metadata
-import importlib.util
 import re
 import shlex
 import sys
@@ -101,7 +100,8 @@ def release(version: str) -> tuple[int, ...]:
 def say_install(*requirements: Requirement | str, options: str = "") -> str:
     """The command that installs packages into this Python, by whichever installer it has."""
     packages = " ".join(shlex.quote(str(one)) for one in requirements)
-    if importlib.util.find_spec("pip") is None:
+    # Not by `find_spec`: setuptools takes a search for pip for a build, and `torch.compile` fails after it.
+    if not any(importlib.metadata.distributions(name="pip")):
         start = f"uv pip install --python {shlex.quote(sys.executable)}"
     else:
         start = f"{shlex.quote(sys.executable)} -m pip install"

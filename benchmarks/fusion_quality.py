@@ -3,9 +3,10 @@
 The peer of `benchmarks/fusion.py` takes the place of the fusion in `configs/timing_crossmodal.yaml`: the
 same clips, encoders, augmentation, loss, head, optimizer and number of epochs, best epoch by valid, test
 scored once. Its third stream, text, is one token of zeros. Sizes: `ours` gives it the recipe's width, heads
-and layers, no dropout; `its_own` leaves all as it is configured for MOSI, the learning rate too.
+and layers, no dropout, and attention in both directions of time; `its_own` leaves all as it is configured for
+MOSI, the learning rate too.
 
-    python benchmarks/fusion_quality.py --peer /tmp/mmsa --size ours --seeds 0 1 2
+    python benchmarks/fusion_quality.py --peer /tmp/mmsa --size ours
 """
 
 import argparse
@@ -40,7 +41,7 @@ def make_fusion(peer: type, settings: dict, size: str) -> type:
             self.streams = sorted(streams)
             own = dict(settings)
             if size == "ours":
-                own |= dict.fromkeys(DROPOUTS, 0.0)
+                own |= dict.fromkeys(DROPOUTS, 0.0) | {"attn_mask": False}
                 own |= {"dst_feature_dim_nheads": (config.width, config.heads), "nlevels": config.layers}
             first, second = (in_widths[name] for name in self.streams)
             features = [1, first, second]

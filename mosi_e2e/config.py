@@ -20,7 +20,8 @@ class RunConfig:
         seed: of weights, order, augmentation and dropout.
         task: regression (sentiment in [-3, 3]) | binary (negative / positive).
         zero_label: binary only: clips labelled 0 are left out (`drop`) or `positive`.
-        compile: run the model through `torch.compile`: slow first steps, faster later ones.
+        compile: run the model through `torch.compile`: the first steps, and the
+            first validation, take minutes; later ones are faster.
         save_every: store the state to resume from after so many updates within an epoch, too; 0 stores it
             after each epoch and at SIGTERM alone.
         trackers: where curves go live: tensorboard, wandb (Weights & Biases, if installed).

@@ -13,7 +13,7 @@ from accelerate import Accelerator, PartialState
 from mosi_e2e.data.dataset import SPLITS, ClipDataset
 from mosi_e2e.data.loaders import build_loader
 from mosi_e2e.data.sampler import SweepSampler
-from mosi_e2e.engine.checkpoint import check_columns, load_model
+from mosi_e2e.engine.checkpoint import check_columns, check_run, load_model
 from mosi_e2e.engine.launch import adapt_to_machine
 from mosi_e2e.engine.loop import predict_split
 from mosi_e2e.engine.losses import LossConfig, Objective
@@ -81,6 +81,7 @@ def score_run(run: Path, split: str, cache: str | None = None, out: str | None =
     """
     adapt_to_machine()
     accelerator = Accelerator()
+    check_run(run)
     model, config, facts = load_model(run / "best")
     store = open_store(cache or config.data.cache, "" if cache else config.data.source)
     check_columns(facts, store)

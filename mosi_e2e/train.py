@@ -106,6 +106,8 @@ def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> Non
         f"{config.model.name}: {total:,} parameters, {trainable:,} trained, "
         f"on {accelerator.num_processes} process(es)"
     )
+    if config.compile:
+        say("compile=true: the first updates and the first validation take minutes")
     state = resume_state(folder) if resume else None
     if state is not None:
         accelerator.load_state(str(state))

@@ -245,7 +245,7 @@ def test_errors_say_what_to_type(place, tmp_path, capsys):
     for words, message in (
         ([], "give either a run folder or --predictions"),
         ([runs[0], "--predictions", "x.csv"], "give either"),
-        ([str(tmp_path / "none")], "holds no trained model"),
+        ([str(tmp_path / "none")], "there is no run"),
         (["--predictions", str(tmp_path / "none.csv")], "there is no file"),
         ([*runs, "--out", str(tmp_path)], "leave it out"),
         ([runs[0], "--cache", str(tmp_path)], "holds no finished cache"),

@@ -90,6 +90,7 @@ def save_model(
     write_atomic(folder / "facts.json", json.dumps(dataclasses.asdict(facts)).encode())
     beside = folder / f".{WEIGHTS}.tmp"
     save_file({name: value.contiguous() for name, value in weights.items()}, beside)
+    beside.chmod((folder / "facts.json").stat().st_mode)  # safetensors lets nobody but the owner read it
     beside.replace(folder / WEIGHTS)
 
 
@@ -115,6 +116,33 @@ class SkipRandomFilling(TorchFunctionMode):
         return args[0] if func in self.drawn else func(*args, **(kwargs or {}))
 
 
+def check_run(path: Path) -> None:
+    """Refuse what holds no trained model, and say what to type."""
+    if not path.is_dir():
+        near = sorted(str(run) for run in path.parent.glob("*") if (run / "best" / WEIGHTS).is_file())
+        raise UserError(
+            f"there is no run {path}; "
+            + (
+                f"type one of: {', '.join(near)}"
+                if near
+                else "train one: accelerate launch -m mosi_e2e.train --config configs/sample_late_fusion.yaml"
+            )
+        )
+    if not (path / "best" / WEIGHTS).is_file():
+        runs = sorted(str(run) for run in path.glob("*") if (run / "best" / WEIGHTS).is_file())
+        raise UserError(
+            f"{path} has no best/{WEIGHTS}, so there is no trained model in it; "
+            + (
+                f"type one of the runs in it: {', '.join(runs)}"
+                if runs
+                else "let the run end its first epoch: accelerate launch -m mosi_e2e.train --config "
+                f"{path}/config.yaml --resume"
+                if (path / "config.yaml").is_file()
+                else "name a run folder (runs/NAME) or a model folder"
+            )
+        )
+
+
 def load_model(folder: Path) -> tuple[nn.Module, RunConfig, CacheFacts]:
     """Rebuild a saved model, in eval mode.
 
@@ -123,7 +151,8 @@ def load_model(folder: Path) -> tuple[nn.Module, RunConfig, CacheFacts]:
     """
     if not (folder / WEIGHTS).is_file():
         raise UserError(
-            f"{folder} holds no trained model ({WEIGHTS}); train one: accelerate launch -m mosi_e2e.train"
+            f"{folder} holds no trained model ({WEIGHTS}); train one: accelerate launch -m mosi_e2e.train "
+            "--config configs/sample_late_fusion.yaml"
         )
     config = load_config(RunConfig, folder / "config.yaml")
     facts = CacheFacts(**json.loads((folder / "facts.json").read_text()))

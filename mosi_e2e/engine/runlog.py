@@ -94,8 +94,10 @@ def write_start(folder: Path, config: RunConfig, store: ClipStore, accelerator: 
 def describe_environment(accelerator: Accelerator) -> dict:
     """Command, code version, packages and hardware."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ["-m", module.name.removesuffix(".__main__")] if module else sys.argv[:1]
     return {
-        "command": [sys.executable, *sys.argv],
+        "command": [sys.executable, *program, *sys.argv[1:]],
         "git": describe_git(),
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -24,10 +24,9 @@ from torch import nn
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_source
-from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, load_model, save_model
+from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, check_run, load_model, save_model
 from mosi_e2e.export.card import write_card
 from mosi_e2e.models import list_streams
-from preprocessing.errors import UserError
 from preprocessing.settings import dump_config, load_config
 from preprocessing.stages import recover_config
 from preprocessing.store import STAGES, write_atomic
@@ -82,33 +81,6 @@ def read_folder(path: Path) -> TrainedModel:
     trained = load_config(RunConfig, path / "config.yaml") if (path / "config.yaml").is_file() else config
     records["README.md"] = write_card(config, trained, facts, records).encode()
     return TrainedModel(network, config, facts, records)
-
-
-def check_run(path: Path) -> None:
-    """Refuse what holds no trained model, and say what to type."""
-    if not path.is_dir():
-        near = sorted(str(run) for run in path.parent.glob("*") if (run / "best" / WEIGHTS).is_file())
-        raise UserError(
-            f"there is no run {path}; "
-            + (
-                f"type one of: {', '.join(near)}"
-                if near
-                else "train one: accelerate launch -m mosi_e2e.train --config configs/sample_late_fusion.yaml"
-            )
-        )
-    if not (path / "best" / WEIGHTS).is_file():
-        runs = sorted(str(run) for run in path.glob("*") if (run / "best" / WEIGHTS).is_file())
-        raise UserError(
-            f"{path} has no best/{WEIGHTS}, so there is no trained model in it; "
-            + (
-                f"type one of the runs in it: {', '.join(runs)}"
-                if runs
-                else "let the run end its first epoch: accelerate launch -m mosi_e2e.train --config "
-                f"{path}/config.yaml --resume"
-                if (path / "config.yaml").is_file()
-                else "name a run folder (runs/NAME) or a model folder"
-            )
-        )
 
 
 def write_folder(folder: Path, trained: TrainedModel) -> None:

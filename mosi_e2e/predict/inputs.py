@@ -23,7 +23,8 @@ def check_is_run(path: Path) -> None:
         UserError: there is no trained model.
     """
     if not is_run(path):
-        from mosi_e2e.export.folder import check_run  # here, since torch comes with it, which takes seconds
+        # Here, since torch comes with it, which takes seconds.
+        from mosi_e2e.engine.checkpoint import check_run
 
         check_run(path)
 

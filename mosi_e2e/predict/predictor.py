@@ -187,7 +187,8 @@ class Predictor:
             )
         except MediaError as error:
             reason = str(error).replace("decode.max_minutes=", "--max-minutes ")
-            raise UserError(f"{video} cannot be scored: {reason}") from error
+            advice = "" if ";" in reason else "; give another video, or leave it out"
+            raise UserError(f"{video} cannot be scored: {reason}{advice}") from error
 
     def cut(self, recording: Recording, options: PredictOptions = PredictOptions()) -> list[list[Stretch]]:
         """The windows of each person."""

@@ -141,7 +141,10 @@ def _explain(config: FaceConfig, error: Exception) -> str:
     found = " ".join(str(error).split())[:300]
     near = difflib.get_close_matches(config.model.split(".")[0], timm.list_models(), n=3)
     if isinstance(error, OSError):
-        advice = "download it once with a connection, name a local folder, or give a file as face.weights"
+        advice = (
+            "download it once with a connection, name a local folder, "
+            "or give its file: model.crossmodal.face.weights=FILE"
+        )
     elif "Unknown model" in found and near:
         advice = f"did you mean {', '.join(near)}?"
     else:

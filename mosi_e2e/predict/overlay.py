@@ -167,9 +167,8 @@ def _draw_box(picture: np.ndarray, box: np.ndarray, score: float | None) -> None
     thick = max(picture.shape[1] // 320, 1)
     cv2.rectangle(picture, (x0, y0), (x1, y1), _colour(score), thick, cv2.LINE_AA)
     if score is not None:
-        _write(
-            picture, f"{score:+.1f}", (x0, max(y0 - 3 * thick, 14)), picture.shape[1] / 900, _colour(score)
-        )
+        text = f"{round(score, 1) + 0.0:+.1f}"  # no "-0.0"
+        _write(picture, text, (x0, max(y0 - 3 * thick, 14)), picture.shape[1] / 900, _colour(score))
 
 
 def _draw_scale(picture: np.ndarray, score: float | None) -> None:
@@ -194,7 +193,7 @@ def _draw_scale(picture: np.ndarray, score: float | None) -> None:
             picture, (bar[0], middle - strip // 6), (bar[1], middle + strip // 6), _colour(score), cv2.FILLED
         )
         cv2.circle(picture, (place(score), middle), strip // 4, INK, cv2.FILLED, cv2.LINE_AA)
-    text = "no score" if score is None else f"{score:+.2f}"
+    text = "no score" if score is None else f"{round(score, 2) + 0.0:+.2f}"  # no "-0.00"
     _write(picture, text, (round(0.03 * width), middle + strip // 5), strip / 42, INK)
 
 

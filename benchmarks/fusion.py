@@ -58,13 +58,18 @@ def build_ours(heads: int, lengths: dict[str, int]) -> tuple[int, Callable[[], N
     return build_step(model, lambda: model["head"](model["fusion"](tokens).pooled))
 
 
-def load_peer(folder: Path) -> tuple[type, dict]:
-    """MMSA's MulT and its settings for MOSI, without the rest of the package."""
+def check_peer(folder: Path) -> None:
+    """Refuse a folder without the peer, before anything is imported."""
     if not (folder / "MMSA/models/singleTask/MULT.py").is_file():
         raise UserError(
             f"--peer is the folder that holds MMSA; none in {folder}: "
             f"pip install --no-deps --target {folder} MMSA==2.2.1"
         )
+
+
+def load_peer(folder: Path) -> tuple[type, dict]:
+    """MMSA's MulT and its settings for MOSI, without the rest of the package."""
+    check_peer(folder)
     # The package's own `__init__` files import a text encoder and a trainer that this model does not
     # need: empty packages with the same paths let the one module be imported alone.
     for name in ("MMSA", "MMSA.models", "MMSA.models.singleTask", "MMSA.models.subNets"):
@@ -205,8 +210,8 @@ def main(argv: list[str] | None = None) -> int:
         serve(arguments)
         return 0
     if arguments.peer:
-        load_peer(Path(arguments.peer))
-    if not arguments.peer:
+        check_peer(Path(arguments.peer))
+    else:
         print("the peer is left out: no --peer FOLDER given (see --help for how to fetch it)")
     print("| tokens | model | parameters | s / step | peak MB | faster | of its memory |")
     print("|---|---|---|---|---|---|---|")

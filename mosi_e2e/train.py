@@ -135,6 +135,7 @@ def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> Non
             f"stopped by SIGTERM before update {progress.update} of epoch {progress.epoch}, state stored; "
             "type the same command with --resume"
         )
+        end_training(accelerator, trainer)
         raise
     score_best(accelerator, folder, trainer, objective)
     say(f"best epoch {trainer.stopping.best_epoch}; next: python -m mosi_e2e.evaluate {folder} --split test")

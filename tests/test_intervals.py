@@ -1,16 +1,12 @@
 """`mosi_e2e.intervals` in simulation, and against the studentised bootstrap by plain loops."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from typed_commands import load_module
 
 from mosi_e2e.intervals import ANGLE, LOGARITHM, PLAIN, SCALES, estimate_intervals, expand_percentiles
 from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS
 from mosi_e2e.resampling import draw_resamples
-
-COVERAGE = Path(__file__).resolve().parents[1] / "benchmarks/interval_coverage.py"
 
 
 def weigh_means(values: np.ndarray):
@@ -72,10 +68,7 @@ def test_percentiles_widen_as_units_become_few():
 @pytest.fixture(scope="module")
 def coverage():
     """The simulation of `benchmarks/interval_coverage.py`, which runs 1,000 sets."""
-    spec = importlib.util.spec_from_file_location("interval_coverage", COVERAGE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module("benchmarks/interval_coverage.py")
 
 
 def test_intervals_cover_what_they_claim_in_simulation(coverage):

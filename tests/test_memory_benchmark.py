@@ -1,24 +1,18 @@
 """Memory of a training step, counted by `benchmarks/memory.py --seconds 5 10` at full size, here in small."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from tiny_models import MODELS
+from typed_commands import load_module
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import DataConfig
 
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "memory.py"
-
 
 @pytest.fixture(scope="module")
 def memory():
-    spec = importlib.util.spec_from_file_location("memory", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module("benchmarks/memory.py")
 
 
 def test_what_is_kept_grows_with_clips_and_seconds_and_shrinks_with_what_is_frozen(memory):

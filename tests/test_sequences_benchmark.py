@@ -1,26 +1,19 @@
 """The table of models, ridges and floors on imported features."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 from made_features import make_tables, write_pickle
+from typed_commands import load_module
 
 from mosi_e2e.statistics import bootstrap_interval
 from preprocessing.import_features.__main__ import main as import_features
 from preprocessing.store import ClipStore
 
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "sequences.py"
-
 
 @pytest.fixture(scope="module")
 def sequences():
-    spec = importlib.util.spec_from_file_location("sequences", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module("benchmarks/sequences.py")
 
 
 @pytest.fixture

@@ -329,4 +329,5 @@ def test_two_processes_train_the_same_model(place, calm):
     run = place / "runs" / "two"
     environment = json.loads((run / "environment.json").read_text())
     assert environment["processes"] == 2 and environment["distributed"] == "MULTI_CPU"
+    assert environment["command"][1:3] == ["-m", "mosi_e2e.train"]  # as it can be typed
     assert_alike(calm, run)

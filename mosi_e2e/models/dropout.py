@@ -69,7 +69,7 @@ def draw_mask(seeds: Tensor, salt: int, shape: Iterable[int], p: float) -> Tenso
     column = _mix(column * COLUMNS - salt)  # [c]
     # Both are spread well, so one product is enough: its upper bits hang on all bits of either.
     noise = (row[:, :, None] ^ column).mul_(FIRST)  # [b r c], all int32 alike
-    # Never below 0: a compiler may take the sign of a product for what its factors' signs make it.
+    # Not compared with 0: C++ takes it that products do not overflow, and would look at the factors' signs.
     return (noise < (round(2**32 * p) - 2**31 or 1)).view(-1, *rows, columns)
 
 

@@ -216,7 +216,7 @@ def _broadcast_mask(
     the type of the sums already, for constants (PyTorch 2.11, on a processor).
     """
     mask = named.get("attention_mask")
-    if mask is not None and mask.ndim == 4:
+    if mask is not None and mask.ndim == 4 and mask.dtype == torch.bool:
         is_key = mask[:, :, :1]  # [b 1 1 t]
         bias = torch.zeros(is_key.shape, dtype=inputs[0].dtype, device=mask.device)
         named = {**named, "attention_mask": bias.masked_fill(~is_key, -torch.inf)}

@@ -9,7 +9,8 @@ import numpy as np
 from mosi_e2e.explore.sound import make_player, track_wave
 from mosi_e2e.explore.strips import make_strip
 from mosi_e2e.explore.tracks import BOX_WIDTH, Axis, Track, absent, draw_curves, make_axis, spell
-from mosi_e2e.pages import Notice, Table, render
+from mosi_e2e.pages import Notice, Picture, Table, embed, render
+from mosi_e2e.predict.people import draw_people
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult
 from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still, name_stream
 from mosi_e2e.tables import SYNTHETIC_NOTE
@@ -77,9 +78,17 @@ def write_result_page(result: VideoResult, path: Path) -> None:
             "people": [view_person(result, person, several) for person in result.people],
             "player": make_player(result.waveform) if len(result.waveform) else "",
             "absent": signed(result.score_absent),
+            "people_picture": show_people(result) if several else None,
         },
     )
     write_atomic(path, text.encode())
+
+
+def show_people(result: VideoResult) -> Picture | None:
+    """Who is who, where several people have a result each."""
+    picture = draw_people(result)
+    names = ", ".join(person.name for person in result.people)
+    return picture and Picture(embed(picture, "image/jpeg"), f"A frame with a box around each face: {names}")
 
 
 def list_notices(result: VideoResult) -> list[Notice]:
@@ -112,7 +121,7 @@ def view_person(result: VideoResult, person: PersonResult, several: bool) -> Per
     largest = max((abs(one["effect"]) for window in person.timeline for one in window.seconds), default=0.0)
     decides = person.deciding
     return PersonView(
-        title=f"Person {person.number} of {len(result.people)}" if several else "Result",
+        title=capital(person.name) if several else "Result",
         score="–" if person.score is None else signed(person.score),
         place=None if person.score is None else place(person.score),
         band=interval and (place(interval.low), round(place(interval.high) - place(interval.low), 2)),

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-WIDTH = 240  # pixels
+WIDTH = 480  # pixels: a name beside a face stays readable
 QUALITY = 80
 MOST = 96  # kept of one video: twice as many are thinned out to every second one
+SAME_FRAME_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ class Portrait:
     behaviour: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     behaviour_time: np.ndarray = field(default_factory=lambda: np.zeros(0))
     columns: list[str] = field(default_factory=list)
+
+
+def find_box(portrait: Portrait, still: Still) -> np.ndarray | None:
+    """The face's box [4] in a still, in its own pixels; None where the face was not found."""
+    if not len(portrait.box_time):
+        return None
+    row = int(np.abs(portrait.box_time - still.time).argmin())
+    near = abs(portrait.box_time[row] - still.time) < SAME_FRAME_S
+    return portrait.box[row] * still.scale if near and np.isfinite(portrait.box[row]).all() else None
 
 
 class Album:

@@ -16,6 +16,7 @@ import numpy as np
 
 from mosi_e2e.data.streams import find_source
 from mosi_e2e.predict.members import Member, check_alike, find_settings, open_member
+from mosi_e2e.predict.people import name_people
 from mosi_e2e.predict.recording import Recording, read_recording
 from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Reading, cut_seconds, join_readings
@@ -142,6 +143,8 @@ class Predictor:
                     continue
                 done += person
                 report(LOOKING + (1 - LOOKING) * done / max(work, 1), "scoring")
+        names = name_people([person.portrait for person in people])
+        people = [replace(person, name=name) for person, name in zip(people, names, strict=True)]
         report(1.0, "done")
         return VideoResult(
             video=recording.path.name,

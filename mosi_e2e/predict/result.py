@@ -76,6 +76,7 @@ class PersonResult:
         face_ratio: share of the sampled frames in which the face was found; None without a look at faces.
         voice_ratio: share of the video in which the voice counts as theirs.
         portrait: crops and boxes for the page; not in the JSON.
+        name: who that is among several people, by place: `person 1 (left)`.
     """
 
     number: int
@@ -92,6 +93,7 @@ class PersonResult:
     face_ratio: float | None
     voice_ratio: float
     portrait: Portrait = field(repr=False)
+    name: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return _plain(self)

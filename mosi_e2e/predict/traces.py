@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mosi_e2e.explore.strips import draw_box
+from mosi_e2e.explore.strips import draw_box, shrink
 from mosi_e2e.explore.tracks import pair_sides
-from mosi_e2e.predict.pictures import Portrait, Still
+from mosi_e2e.predict.pictures import Portrait, Still, find_box
 
-SAME_FRAME_S = 0.02
+WIDTH = 240  # pixels, of a still in a strip
 STREAM_NAMES = {
     "face": "face",
     "speech": "voice",
@@ -34,12 +34,8 @@ def choose_stills(stills: Sequence[Still], most: int) -> list[Still]:
 def draw_still(still: Still, portrait: Portrait) -> np.ndarray:
     """[H, W, 3] uint8 blue, green, red, with the box around the person's face."""
     picture = cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), cv2.IMREAD_COLOR)
-    box = None
-    if len(portrait.box_time):
-        row = int(np.abs(portrait.box_time - still.time).argmin())
-        near = abs(portrait.box_time[row] - still.time) < SAME_FRAME_S
-        box = portrait.box[row] * still.scale if near and np.isfinite(portrait.box[row]).all() else None
-    return draw_box(picture[..., ::-1], box)
+    boxed = draw_box(picture[..., ::-1], find_box(portrait, still))
+    return shrink(boxed, min(WIDTH, boxed.shape[1]))
 
 
 def choose_traces(portrait: Portrait, most: int) -> dict[str, np.ndarray]:

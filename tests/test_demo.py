@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -19,17 +18,12 @@ import pytest
 from demo_models import WINDOWS, make_result, open_obedient
 from made_clips import draw_number, make_tone, write_clip
 from pages_read import PageReader
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
-from starlette.testclient import TestClient
 
 from mosi_e2e.demo import limits as says
 from mosi_e2e.demo.__main__ import main
-from mosi_e2e.demo.guard import FRAMING_BYTES, Guard
 from mosi_e2e.demo.limits import Limits
 from mosi_e2e.demo.scoring import Progress, Scorer
-from mosi_e2e.demo.uploads import KEEP_S, PREFIX, Uploads, open_folder, remove_left_over
+from mosi_e2e.demo.uploads import KEEP_S, PREFIX, Upload, Uploads, open_folder, remove_left_over
 from mosi_e2e.demo.view import describe_result, format_time, word_score
 from mosi_e2e.demo.worker import Answer
 from mosi_e2e.export.__main__ import main as export
@@ -188,12 +182,11 @@ def test_who_leaves_gives_the_place_up_and_the_process_ends(scorer, clips):
     assert find_process(scorer, clips) != process
 
 
-def upload(uploads: Uploads, content: bytes = b"video", name: str = "my clip.MP4") -> Path:
-    """As Gradio does: in a folder that is named after the content."""
-    path = uploads.incoming / content.hex() / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(content)
-    return path
+def upload(uploads: Uploads, content: bytes = b"video", name: str = "my clip.MP4") -> Upload:
+    with uploads.receive("192.0.2.7", len(content)) as upload:
+        upload.path.write_bytes(content)
+        upload.rename(name)
+    return upload
 
 
 def list_files(root: Path) -> list[str]:
@@ -201,62 +194,48 @@ def list_files(root: Path) -> list[str]:
 
 
 def test_a_claimed_upload_leaves_nothing_whatever_happens(tmp_path):
-    uploads = Uploads(tmp_path)
-    path = upload(uploads)
-    uploads.hold("a", path)
+    uploads = Uploads(tmp_path, LIMITS)
+    mine = upload(uploads)
+    uploads.hold("a", mine)
 
     def fail(video: Path):
-        assert video.read_bytes() == b"video" and video.suffix == ".mp4" and not path.exists()
+        assert video.read_bytes() == b"video" and video.suffix == ".mp4" and not mine.path.exists()
         (video.parent / "left").mkdir()
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), uploads.claim("a", path) as video:
+    with pytest.raises(ZeroDivisionError), uploads.claim("a", mine) as video:
         fail(video)
     assert list_files(tmp_path) == []
-    with pytest.raises(UserError, match="choose the file again"), uploads.claim("a", path):
+    with pytest.raises(UserError, match="choose the file again"), uploads.claim("a", mine):
+        pass
+    removed = upload(uploads)
+    removed.path.unlink()  # by whoever cleans the temporary folder
+    with pytest.raises(UserError, match="choose the file again"), uploads.claim("a", removed):
         pass
     assert list_files(tmp_path) == []
 
 
 def test_an_upload_goes_when_another_takes_its_place_or_the_visitor_leaves(tmp_path):
-    uploads = Uploads(tmp_path)
+    uploads = Uploads(tmp_path, LIMITS)
     first = upload(uploads, b"first")
     uploads.hold("a", first)
+    uploads.hold("a", first)  # said twice
     second = upload(uploads, b"second")
     uploads.hold("a", second)
-    assert not first.exists() and second.exists()
+    assert not first.path.exists() and second.path.exists()
     uploads.hold("a", None)
     assert list_files(tmp_path) == []
 
 
-def test_equal_uploads_of_two_visitors_do_not_take_each_other_away(tmp_path):
-    uploads = Uploads(tmp_path)
-    for visitor in "ab":
-        path = upload(uploads)
-        uploads.hold(visitor, path)
-    with uploads.claim("a", path) as video:
-        assert video.read_bytes() == b"video"
-    assert path.exists()
-    with uploads.claim("b", path) as video:
-        assert video.read_bytes() == b"video"
-    assert list_files(tmp_path) == []
-
-
-def test_what_is_old_is_swept_and_what_is_new_stays(tmp_path):
-    uploads = Uploads(tmp_path)
-    old, new = upload(uploads, b"old"), upload(uploads, b"new")
-    part = uploads.incoming / "tmpabc"  # of an upload that was broken off
-    part.write_bytes(b"x" * 10)
-    past = time.time() - KEEP_S - 1
-    for path in (old, part):
-        os.utime(path, (past, past))
-    assert uploads.count_bytes() == 16
+def test_what_is_old_is_swept_and_what_is_new_stays(tmp_path, monkeypatch):
+    uploads = Uploads(tmp_path, LIMITS)
+    upload(uploads, b"old").since -= KEEP_S + 1
     (uploads.requests / "orphan").mkdir()
-    busy = upload(uploads, b"busy")
+    new, busy = upload(uploads, b"new"), upload(uploads, b"busy")
     with uploads.claim("a", busy) as video:
         uploads.sweep()
         assert video.exists()
-    assert list_files(tmp_path) == sorted([b"new".hex(), new.name])
+    assert list_files(tmp_path) == [new.path.name]
 
 
 def test_the_folder_goes_at_the_end_and_after_a_kill(tmp_path, monkeypatch):
@@ -276,29 +255,6 @@ def test_the_folder_goes_at_the_end_and_after_a_kill(tmp_path, monkeypatch):
     (tmp_path / f"{PREFIX}{gone.pid}-abc").mkdir()
     remove_left_over(tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_guard_refuses_by_length_before_it_reads(tmp_path):
-    uploads = Uploads(tmp_path)
-    reached = []
-
-    async def take(request):
-        reached.append(len(await request.body()))
-        return PlainTextResponse("ok")
-
-    routes = [Route("/upload", take, methods=["POST"])]
-    client = TestClient(Guard(Starlette(routes=routes), LIMITS, uploads))
-    most = LIMITS.max_bytes + FRAMING_BYTES
-    assert client.post("/upload", content=b"x" * most).status_code == 200
-    large = client.post("/upload", content=b"x" * (most + 1))
-    assert large.status_code == 413 and "cut a shorter piece" in large.text
-    assert client.post("/upload", content=iter([b"x"])).status_code == 411  # sent in chunks of no said length
-    (uploads.incoming / "full").write_bytes(b"x" * LIMITS.max_disk_bytes)
-    full = client.post("/upload", content=b"x" * (FRAMING_BYTES + 1))
-    assert full.status_code == 507 and full.text == says.SAY_DISK_FULL
-    assert client.post("/upload", content=b"what is no file").status_code == 200
-    assert reached == [most, len("what is no file")]
-    assert "default-src 'self'" in full.headers["content-security-policy"]
 
 
 def show(name: str = "clip.mp4", **changes) -> dict:

@@ -86,7 +86,7 @@ def run_page(model: Path, open_model: Opener, limits: Limits, host: str, port: i
         from mosi_e2e.demo.app import Page  # takes seconds, while the other process opens the model
         from mosi_e2e.demo.server import build_server, serve
 
-        uploads = Uploads(root)
+        uploads = Uploads(root, limits)
         app = build_server(Page(scorer, uploads, limits, opening.result()), uploads, limits, host)
         announce(host, taken.getsockname()[1])
         serve(app, taken)

@@ -7,14 +7,13 @@ Gradio gives the fields for upload and recording, and carries messages; what a r
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from mosi_e2e.demo.limits import SAY_NOTHING, Limits, say_too_large
 from mosi_e2e.demo.scoring import Progress, Scorer
-from mosi_e2e.demo.uploads import KEEP_S, Uploads
+from mosi_e2e.demo.uploads import KEEP_S, Upload, Uploads
 from mosi_e2e.demo.view import describe_result, format_time
 from mosi_e2e.demo.worker import Answer
 from mosi_e2e.pages import open_templates, render
@@ -60,6 +59,19 @@ class Fields:
         return changes
 
 
+class Messages(gr.Blocks):
+    """Blocks that hand on what a browser sent as it is.
+
+    Gradio would open, copy or download what a message names as a file, before the page's function is called.
+    """
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        self.validate_inputs(block_fn, inputs)
+        return inputs[: len(block_fn.inputs)]
+
+
 class Page:
     """What happens on the page.
 
@@ -75,7 +87,7 @@ class Page:
 
     def build(self) -> gr.Blocks:
         """Lay the page out."""
-        with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(60, KEEP_S)) as blocks:
+        with Messages(title=TITLE, analytics_enabled=False) as blocks:
             intro = {"title": TITLE, "lead": LEAD, "synthetic": self.about["synthetic"]}
             gr.HTML(render("demo_intro.html", intro), **PLAIN)
             with gr.Column(elem_id="ask") as ask:
@@ -99,20 +111,17 @@ class Page:
             result = gr.HTML(visible=False, elem_id="result", **PLAIN)
             gr.HTML(render("demo_notes.html", {"keep_minutes": KEEP_S // 60}), **PLAIN)
             self.connect(blocks, Fields(ask, clip, start, stop, again, status, result))
-        return blocks
+        # A result comes in steps, and only the queue asks for all: a direct call would stop at the first.
+        return blocks.queue(api_open=False)
 
     def connect(self, blocks: gr.Blocks, fields: Fields) -> None:
         """Say what happens when."""
 
-        def choose(clip: str | None, request: gr.Request) -> Updates:
-            self.uploads.hold(request.session_hash, Path(clip) if clip else None)
-            changes: Updates = {fields.start: gr.update(interactive=clip is not None)}
-            if clip is not None:
-                changes[fields.status] = gr.update(visible=False)
-            return changes
+        def choose(sent: Any, request: gr.Request) -> Updates:
+            return self.choose(fields, sent, request.session_hash)
 
-        async def score(clip: str | None, request: gr.Request) -> AsyncIterator[Updates]:
-            async with aclosing(self.score(fields, clip, request.session_hash)) as steps:
+        async def score(sent: Any, request: gr.Request) -> AsyncIterator[Updates]:
+            async with aclosing(self.score(fields, sent, request.session_hash)) as steps:
                 async for step in steps:
                     yield step
 
@@ -130,15 +139,37 @@ class Page:
         fields.again.click(reset, None, everything, queue=False, **quiet)
         blocks.unload(leave)
 
-    async def score(self, fields: Fields, clip: str | None, visitor: str) -> AsyncIterator[Updates]:
-        """One request, from the button to the result; whatever happens, the upload is gone afterwards."""
-        if clip is None:
-            yield fields.show("asking", render_error("Choose or record a video first."))
-            return
+    def find(self, sent: Any) -> Upload | None:
+        """The upload that a message names, or None if it names none; whatever else it says is ignored.
+
+        Raises:
+            UserError: what it names is not here.
+        """
+        if sent is None:
+            return None
+        name = sent.get("path") if isinstance(sent, dict) else None
+        return self.uploads.find(name if isinstance(name, str) else "")
+
+    def choose(self, fields: Fields, sent: Any, visitor: str) -> Updates:
+        """The field has another video in it, or none."""
         try:
-            with self.uploads.claim(visitor, Path(clip)) as video:
+            upload = self.find(sent)
+        except UserError as error:
+            return {fields.status: gr.update(value=render_error(str(error)), visible=True)}
+        self.uploads.hold(visitor, upload)
+        changes: Updates = {fields.start: gr.update(interactive=upload is not None)}
+        if upload is not None:
+            changes[fields.status] = gr.update(visible=False)
+        return changes
+
+    async def score(self, fields: Fields, sent: Any, visitor: str) -> AsyncIterator[Updates]:
+        """One request, from the button to the result; whatever happens, the upload is gone afterwards."""
+        try:
+            if (upload := self.find(sent)) is None:
+                raise UserError("Choose or record a video first.")
+            with self.uploads.claim(visitor, upload) as video:
                 yield fields.show("working", render_progress(Progress(what="Starting")), result="")
-                async with aclosing(self.scorer.score(video, Path(clip).name)) as steps:
+                async with aclosing(self.scorer.score(video, upload.name)) as steps:
                     async for step in steps:
                         if isinstance(step, Progress):
                             yield {fields.status: render_progress(step)}

@@ -33,6 +33,16 @@ class Limits:
         """All uploads together: one for each place in the line, and some that are being chosen."""
         return self.max_bytes * (self.max_waiting + 2)
 
+    @property
+    def max_sender_bytes(self) -> int:
+        """All uploads from one address: half of the room, so that it alone cannot keep others out."""
+        return self.max_disk_bytes // 2
+
+    @property
+    def least_cost_bytes(self) -> int:
+        """What the smallest file counts as, so that the number of files is bounded, too."""
+        return self.max_bytes // 100
+
     def say(self) -> str:
         """For the page, below the field."""
         return (
@@ -95,6 +105,13 @@ def say_line_full(limits: Limits) -> str:
     return f"The line is full, with {count} waiting: upload yours again in a few minutes."
 
 
+SAY_OWN_SHARE = "Too many uploads from your address lie here at the moment: try again in a few minutes."
+SAY_NOT_HERE = "There is nothing here; the page is at /."
+SAY_ELSEWHERE = "Only this page itself may send something here; open it and try again."
+SAY_LENGTH = "What is sent must say how long it is (Content-Length)."
+SAY_WORDY = "This message is too long."
+SAY_ONE_FILE = "This is not a whole upload of one file: choose the file again."
+SAY_SLOW = "The upload took too long: upload a smaller file."
 SAY_DISK_FULL = "Too many uploads lie here at the moment: try again in a few minutes."
 SAY_DIED = (
     "The process that scored this video broke down, which damaged or very large files can cause; the page is "

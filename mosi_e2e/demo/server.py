@@ -12,6 +12,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mosi_e2e.demo.app import Page, make_head, make_theme
 from mosi_e2e.demo.guard import Guard
+from mosi_e2e.demo.intake import Intake
 from mosi_e2e.demo.limits import Limits
 from mosi_e2e.demo.uploads import Uploads
 
@@ -28,13 +29,16 @@ def build_server(page: Page, uploads: Uploads, limits: Limits, host: str) -> Fas
         yield
         task.cancel()
 
-    app = FastAPI(lifespan=sweep, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        lifespan=sweep, routes=Intake(uploads).list_routes(), docs_url=None, redoc_url=None, openapi_url=None
+    )
     if host in LOCAL:  # another name means that some web site leads its readers' browsers here
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOCAL))
-    app.add_middleware(Guard, limits=limits, uploads=uploads)
-    return gr.mount_gradio_app(
+    app.add_middleware(Guard, limits=limits)
+    blocks = page.build()
+    app = gr.mount_gradio_app(
         app,
-        page.build(),
+        blocks,
         path="/",
         server_name=host,
         footer_links=[],
@@ -44,10 +48,14 @@ def build_server(page: Page, uploads: Uploads, limits: Limits, host: str) -> Fas
         pwa=False,
         mcp_server=False,
         enable_monitoring=False,
-        show_error=True,
+        show_error=False,  # what was not foreseen may have a path in it
         theme=make_theme(),
         head=make_head(),
     )
+    # Only `launch()` sets this, and until then Gradio does not check which files a message may name. Here it
+    # is never asked to open one (`app.Messages`): this is the second lock.
+    blocks.has_launched = True
+    return app
 
 
 def serve(app: FastAPI, port: socket.socket) -> None:

@@ -3,7 +3,8 @@
     python benchmarks/speaker.py --speakers FOLDER --listeners FOLDER
 
 Clips are put beside one another two by two, as if both people were in one picture, with the sound of one of
-them: by turns the smaller face, which should be chosen, and the larger one, which should be kept.
+them: by turns the smaller face, which should be chosen, and the larger one, which should be kept. `predict`
+gives a window's voice to the one who clearly speaks, or to nobody.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from preprocessing.errors import UserError, command
 from preprocessing.faces import Face, TrackConfig, load_landmarker
 from preprocessing.frames import pick_frames
 from preprocessing.media import Media
-from preprocessing.tracks import CLEARLY, measure_loudness, measure_speaking
+from preprocessing.tracks import measure_loudness, measure_speaking, speaks_clearly
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips" / "real"
 
@@ -59,8 +60,10 @@ def describe_pairs(name: str, pairs: Iterable[tuple[Person, Person]], seconds: f
     scores = [score for pair in pairs if (score := score_pair(*pair, seconds))]
     if not scores:
         return f"{name:24} no pairs"
-    own, other = np.maximum(np.array(scores), 0).T
-    rates = [np.mean(own > other), np.mean(own > CLEARLY * other), np.mean(other > CLEARLY * own)]
+    ahead = [own > other for own, other in scores]
+    found = [speaks_clearly(own, other) for own, other in scores]
+    wrong = [speaks_clearly(other, own) for own, other in scores]
+    rates = [np.mean(ahead), np.mean(found), np.mean(wrong), 1 - np.mean(found) - np.mean(wrong)]
     cells = "".join(f"{100 * rate:18.0f} %" for rate in rates)
     return f"{name:24}{len(scores):6}{cells}"
 
@@ -92,7 +95,8 @@ def main(argv: list[str] | None = None) -> int:
     config = TrackConfig(rate=args.rate)
     speakers = [person for folder in args.speakers for person in read_folder(folder, config)]
     listeners = [person for folder in args.listeners for person in read_folder(folder, config)]
-    print(f"{'':24}{'pairs':>6}{'speaker is ahead':>20}{'small one chosen':>20}{'large one lost':>20}")
+    names = ("speaker is ahead", "small one chosen", "large one lost", "nobody")
+    print(f"{'':24}{'pairs':>6}" + "".join(f"{name:>20}" for name in names))
     print(describe_pairs("both speak", itertools.permutations(speakers, 2), args.seconds))
     print(describe_pairs("the other one listens", itertools.product(speakers, listeners), args.seconds))
     return 0

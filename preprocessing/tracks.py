@@ -15,7 +15,8 @@ MIN_OVERLAP = 0.3  # intersection over union of one face in neighbouring sampled
 MAX_SCALE, MAX_DISTANCE = 2.0, 1.5  # of one face before and after a jump cut; the latter in face heights
 JAW = BLENDSHAPES.index("jawOpen")
 MARGIN_S = 0.1  # sound before and after a step between two frames that counts to it: lips and sound differ
-CLEARLY = 2.0  # times as much as the largest face must another one speak
+CLEARLY = 2.0  # times as much as anybody else must somebody speak
+LEAST_SPEAKING = 0.002  # the tracking noise of a silent face makes less: docs/clips.md
 
 
 def list_tracks(
@@ -41,23 +42,26 @@ def list_tracks(
     return people + [[track.get(number) for number in range(len(detections))] for track in steady]
 
 
-def choose_speaker(people: list[list[Face | None]], loudness: np.ndarray | None) -> int:
-    """Whose voice it is: the first person's, unless another one in sight with them clearly speaks instead.
+def choose_speaker(people: list[list[Face | None]], loudness: np.ndarray | None) -> int | None:
+    """Whose voice it is: that of the only person in sight, or of the one who clearly speaks.
 
     Args:
-        people: per person the face per sampled frame, as from `list_tracks`, or a stretch of that.
-        loudness: [T] of the same frames.
+        people: per person the face per sampled frame, as from `list_tracks`, or a part of that.
+        loudness: [T] of the same frames; None where the sound is even, which tells nothing.
 
     Returns:
-        Number of the person.
+        Number of the person; the first one where nobody is in sight, None where several are and none of them
+        clearly speaks.
     """
     tracks = [{number: face for number, face in enumerate(track) if face} for track in people]
-    if loudness is None or len(people) < 2:
-        return 0
-    seen = [track for track in tracks if track]
-    first = tracks[0] or max(seen, key=len, default=tracks[0])
-    speaker = _prefer_speaker(first, seen, loudness)
-    return next(number for number, track in enumerate(tracks) if track is speaker)
+    seen = [person for person, track in enumerate(tracks) if track]
+    if len(seen) < 2:
+        return seen[0] if seen else 0
+    if loudness is None:
+        return None
+    score = {person: measure_speaking(tracks[person], loudness) for person in seen}
+    best, second = sorted(seen, key=lambda person: -score[person])[:2]
+    return best if speaks_clearly(score[best], score[second]) else None
 
 
 def choose_track(detections: list[list[Face]], loudness: np.ndarray | None = None) -> list[Face | None]:
@@ -66,7 +70,7 @@ def choose_track(detections: list[list[Face]], loudness: np.ndarray | None = Non
     Faces of neighbouring frames belong to one track where their boxes overlap; the track with the largest
     sum of face heights over its frames wins, so neither a passer-by close to the camera nor a small face
     in the background does. With sound, it gives way to somebody who is in sight together with it and speaks
-    more than `CLEARLY` times as much. After a jump cut, as vlogs have, the person is somewhere else in the
+    clearly (`speaks_clearly`) instead. After a jump cut, as vlogs have, the person is somewhere else in the
     picture: another track goes on for the chosen one where nobody else is ever in sight with either of them
     and the face keeps its place and size roughly. Otherwise a lost face stays lost: those rows are None.
 
@@ -119,13 +123,18 @@ def measure_speaking(track: dict[int, Face], loudness: np.ndarray) -> float:
     ) / len(loudness)
 
 
+def speaks_clearly(score: float, other: float) -> bool:
+    """Whether somebody's `measure_speaking` tells that it is they who speak, and not somebody else."""
+    return score > max(LEAST_SPEAKING, CLEARLY * other)
+
+
 def _prefer_speaker(
     largest: dict[int, Face], tracks: list[dict[int, Face]], loudness: np.ndarray
 ) -> dict[int, Face]:
     together = [track for track in tracks if track is not largest and track.keys() & largest.keys()]
     best = max(together, key=lambda track: measure_speaking(track, loudness), default=largest)
-    clearly = measure_speaking(best, loudness) > CLEARLY * max(measure_speaking(largest, loudness), 0.0)
-    return best if clearly else largest
+    scores = measure_speaking(best, loudness), measure_speaking(largest, loudness)
+    return best if speaks_clearly(*scores) else largest
 
 
 def _link_faces(detections: list[list[Face]]) -> list[dict[int, Face]]:

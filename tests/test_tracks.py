@@ -14,7 +14,14 @@ from preprocessing.faces import Face
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
 from preprocessing.settings import load_config
-from preprocessing.tracks import JAW, choose_track, measure_loudness, measure_speaking
+from preprocessing.tracks import (
+    JAW,
+    LEAST_SPEAKING,
+    choose_speaker,
+    choose_track,
+    measure_loudness,
+    measure_speaking,
+)
 
 RATE = 10
 SPEAKERS = ("_nfQTC-BKyo_2", "-8tnhi5R_pA_2")  # clips of the sample set whose mouths move visibly
@@ -124,6 +131,39 @@ def test_a_smaller_face_is_followed_where_it_clearly_speaks(small, large, chosen
     frames = [list(pair) for pair in zip(*faces, strict=True)]
     assert follow(*frames, loudness=ALTERNATING) == [chosen] * 20
     assert follow(*frames) == [1] * 20
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "speaker"),
+    [
+        ((ALTERNATING, 0.1), (ALTERNATING, 0.0), 0),
+        ((ALTERNATING, 0.0), (ALTERNATING, 0.1), 1),
+        ((ALTERNATING, 0.1), (ALTERNATING, 0.06), None),  # both
+        ((-ALTERNATING, 0.1), (ALTERNATING, LEAST_SPEAKING), None),  # a silent face's noise is no speech
+        ((ALTERNATING, 0.0), (ALTERNATING, LEAST_SPEAKING), None),
+        ((ALTERNATING, 0.0), (ALTERNATING, 0.0), None),
+        ((-ALTERNATING, 0.1), (-ALTERNATING, 0.1), None),
+    ],
+)
+def test_the_voice_is_that_of_who_clearly_speaks_or_of_nobody(first, second, speaker):
+    people = [talk(*first, 100, 160), talk(*second, 400, 80)]
+    assert choose_speaker(people, ALTERNATING) == speaker
+    assert choose_speaker(people[::-1], ALTERNATING) == (None if speaker is None else 1 - speaker)
+
+
+def test_the_voice_is_that_of_the_only_person_in_sight():
+    still, absent = talk(ALTERNATING, 0.0, 100, 160), [None] * 20
+    assert choose_speaker([absent, still], ALTERNATING) == 1
+    assert choose_speaker([still, absent], ALTERNATING) == 0
+    assert choose_speaker([absent, absent], ALTERNATING) == 0
+    assert choose_speaker([absent, still], None) == 1
+    assert choose_speaker([still, still], None) is None  # an even sound tells nothing
+
+
+def test_a_small_silent_face_does_not_take_the_place_of_the_largest():
+    """However little the largest one speaks."""
+    faces = [talk(ALTERNATING, LEAST_SPEAKING, 100, 80), talk(-ALTERNATING, 0.1, 400, 160)]
+    assert follow(*[list(pair) for pair in zip(*faces, strict=True)], loudness=ALTERNATING) == [1] * 20
 
 
 def test_a_glimpse_of_a_talking_face_is_not_enough():

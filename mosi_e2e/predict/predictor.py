@@ -22,7 +22,7 @@ from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Reading, cut_seconds, join_readings
 from mosi_e2e.predict.segments import TYPICAL, choose_cuts
 from mosi_e2e.predict.summary import Summary
-from mosi_e2e.predict.windows import Stretch, StretchStore
+from mosi_e2e.predict.windows import Stretch, StretchStore, describe_voices
 from mosi_e2e.tables import SYNTHETIC_NOTE
 from preprocessing.decode import MediaError
 from preprocessing.errors import UserError
@@ -151,7 +151,7 @@ class Predictor:
             duration_s=recording.duration_s,
             people=people,
             score_absent=float(np.mean([one.scorer.absent for one in self.members])),
-            remarks=recording.remarks + self._remark(recording, people, options),
+            remarks=recording.remarks + self._remark(recording, stretches, people, options),
             model=self.describe(),
             waveform=recording.waveform,
         )
@@ -255,7 +255,13 @@ class Predictor:
         )
         yield summary.describe(number + 1, portrait, face_ratio, voice / total)
 
-    def _remark(self, recording: Recording, people: list[PersonResult], options: PredictOptions) -> list[str]:
+    def _remark(
+        self,
+        recording: Recording,
+        stretches: Sequence[Sequence[Stretch]],
+        people: list[PersonResult],
+        options: PredictOptions,
+    ) -> list[str]:
         """What whoever reads the score should know."""
         remarks = [SYNTHETIC_NOTE] if self.facts.synthetic else []
         needs_sound = [name for name in self.streams if find_source(name).stage in ("waveform", "acoustics")]
@@ -276,11 +282,7 @@ class Predictor:
         if not people[0].interval and people[0].score is not None and options.draws:
             remarks.append("the model has no dropout: runs of other seeds beside it would give an interval")
         if len(people) > 1:
-            remarks.append(
-                f"{len(people)} people are told apart, each has a result of their own; the first is the one "
-                "whom training would have chosen. In each window the voice counts as the first person's, "
-                "unless another one in sight clearly speaks instead"
-            )
+            remarks.append(describe_voices(stretches, bool(needs_sound) and len(recording.waveform) > 0))
         if self.task == "binary":
             remarks.append(
                 "the model tells positive from negative only: its score is its probability of "

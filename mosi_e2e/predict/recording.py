@@ -71,13 +71,13 @@ class Recording:
     columns: list[str]
     remarks: list[str]
 
-    def find_speaker(self, start_s: float, end_s: float) -> int:
-        """Number of the person whose voice is heard in a stretch."""
-        if len(self.people) < 2 or self.loudness is None:
+    def find_speaker(self, start_s: float, end_s: float) -> int | None:
+        """Number of the person whose voice is heard in a window; None where that is not clear."""
+        if len(self.people) < 2:
             return 0
         rows = slice(*np.searchsorted(self.time, (start_s, end_s)))
-        loudness = self.loudness[rows]
-        return choose_speaker([one.track[rows] for one in self.people], loudness) if len(loudness) else 0
+        loudness = None if self.loudness is None else self.loudness[rows]
+        return choose_speaker([one.track[rows] for one in self.people], loudness)
 
     def without(self, start_s: float, end_s: float) -> "Recording":
         """As if nothing were seen or heard from `start_s` on and before `end_s`: silence, and no faces."""

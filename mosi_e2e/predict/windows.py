@@ -1,5 +1,6 @@
 """A stretch of a recording as one example, read by the function that reads a clip of the cache."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,28 @@ class Stretch:
     @property
     def seconds(self) -> float:
         return self.end_s - self.start_s
+
+
+def describe_voices(stretches: Sequence[Sequence[Stretch]], has_voice: bool) -> str:
+    """What the reader of several people's results should know about whose voice was heard.
+
+    Args:
+        stretches: per person the same windows.
+        has_voice: whether there is a sound that the model reads.
+    """
+    text = (
+        f"{len(stretches)} people are told apart, each has a result of their own; the first is the one whom "
+        "training would have chosen"
+    )
+    if not has_voice:
+        return text
+    windows = list(zip(*stretches, strict=True))
+    unclear = sum(not any(one.has_voice for one in window) for window in windows)
+    return (
+        f"{text}. In each window the voice counts for the only person in sight, or for the one who clearly "
+        f"speaks (the mouth moves with the sound). In {unclear} of {len(windows)} windows nobody clearly "
+        "does, and the voice counts for nobody there"
+    )
 
 
 class StretchStore:

@@ -25,7 +25,7 @@ from preprocessing.crops import LADDER, CropPlan, encode_crops, take_sample, thi
 from preprocessing.errors import UserError, command
 from preprocessing.packed import PACK_FORMAT
 from preprocessing.settings import digest
-from preprocessing.store import Arrays, ClipStore, StageFiles
+from preprocessing.store import Arrays, ClipStore, StageFiles, name_beside
 
 MARGIN = 0.98  # of the limit, for what is only predicted
 NOT_CACHED = ("failed", "refused")
@@ -91,7 +91,7 @@ def pack(store: ClipStore, out: Path, limit: int) -> None:
     if out.exists():
         raise UserError(f"{out} is there already: delete it, or type another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    beside = name_beside(out)
     inventory = take_inventory(store)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV lets go of the interpreter while it works
         for plan in LADDER:

@@ -10,8 +10,9 @@ from preprocessing.clip_job import ClipJob, describe_source
 from preprocessing.config import PreprocessConfig
 from preprocessing.executor import Failure
 from preprocessing.labels import ClipEntry
+from preprocessing.names import file_name
 from preprocessing.stages import describe_stages, make_recipes
-from preprocessing.store import FORMAT_VERSION, STAGES, StageFiles, file_name
+from preprocessing.store import FORMAT_VERSION, STAGES, StageFiles
 
 # Why a clip goes through a stage.
 NEW, CHANGED, LOST, DAMAGED, REPLACED = "new", "settings changed", "lost", "damaged", "clip replaced"

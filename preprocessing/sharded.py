@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from preprocessing.errors import UserError
-from preprocessing.store import Arrays, ClipStore, file_name
+from preprocessing.names import bound_name, file_name
+from preprocessing.store import Arrays, ClipStore
 
 SHARD_FORMAT = "mosi_e2e shards 1"
 SHARDS, MEMBERS = "shards.json", "members.csv"
@@ -26,7 +27,7 @@ HOW = "python -m preprocessing.shards CACHE --out"
 
 def member_key(clip_id: str) -> str:
     """The clip's key in the tar: all that stands before a member's first dot, so it has none itself."""
-    return file_name(clip_id).replace(".", "%2E")
+    return bound_name(file_name(clip_id).replace(".", "%2E"))
 
 
 def is_sharded(path: str | Path) -> bool:

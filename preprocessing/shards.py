@@ -19,7 +19,6 @@ reader from front to back can shuffle no more than it holds in memory.
 import argparse
 import hashlib
 import json
-import secrets
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +34,7 @@ from preprocessing.errors import UserError, command
 from preprocessing.lock import hold_cache
 from preprocessing.settings import digest
 from preprocessing.sharded import MEMBERS, SHARD_FORMAT, SHARDS, is_sharded, member_key
-from preprocessing.store import ClipStore, StageFiles, write_atomic, write_table
+from preprocessing.store import ClipStore, StageFiles, name_beside, write_atomic, write_table
 
 BLOCK = tarfile.BLOCKSIZE  # bytes: headers and contents begin at multiples of it
 RECORD = tarfile.RECORDSIZE  # bytes: the whole file is a multiple of it
@@ -234,7 +233,7 @@ def write_missing(store: ClipStore, out: Path, todo: Sequence[Shard], facts: dic
     write_atomic(out / SHARDS, (json.dumps(facts, indent=1) + "\n").encode())
     with tqdm(total=sum(shard.clips for shard in todo), unit="clip", desc="writing shards") as bar:
         for shard in todo:
-            beside = out / f".{shard.name}.{secrets.token_hex(4)}.tmp"
+            beside = name_beside(out / shard.name)
             try:
                 write_tar(beside, shard, bar)
                 beside.replace(out / shard.name)

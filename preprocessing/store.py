@@ -22,7 +22,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -30,6 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from preprocessing.errors import UserError
+from preprocessing.names import bound_name, file_name
 
 FORMAT_VERSION = 1
 SAMPLE_RATE = 16_000  # Hz, of every cached waveform: what the wav2vec 2.0 family expects
@@ -38,10 +38,9 @@ TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # names of files that are bei
 Arrays = dict[str, np.ndarray]
 
 
-def file_name(clip_id: str) -> str:
-    """A name that no file system, shell or tar program trips over, one to one with the clip id."""
-    name = quote(clip_id, safe="")
-    return f"%{ord(name[0]):02X}{name[1:]}" if name[0] in ".-~" else name
+def name_beside(path: Path) -> Path:
+    """Where a file lies while it is written; `TEMPORARY` fits every such name."""
+    return path.with_name(f".{bound_name(path.name, 255 - 14)}.{secrets.token_hex(4)}.tmp")
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -50,7 +49,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     The name beside belongs to this write alone: processes of several machines may share the folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    beside = name_beside(path)
     try:
         beside.write_bytes(data)
         beside.replace(path)

@@ -1,5 +1,6 @@
 """The cache's files: names, whole or not at all, the same bytes for the same content, ids as they were."""
 
+import doctest
 import json
 import os
 import subprocess
@@ -9,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from preprocessing import names
 from preprocessing.errors import UserError
+from preprocessing.names import NAME_BYTES, bound_name, file_name
 from preprocessing.store import (
     FORMAT_VERSION,
     STAGES,
     ClipStore,
     StageFiles,
-    file_name,
     read_index,
     write_atomic,
     write_table,
@@ -88,10 +90,30 @@ def test_names_are_one_to_one_also_with_ids_that_look_escaped():
     assert len(set(map(file_name, ids))) == len(ids)
 
 
-def test_odd_ids_are_read_back(tmp_path):
-    store = ClipStore(write_cache(tmp_path, [*PLAIN_IDS, *ODD_IDS]))
-    assert store.index.clip_id.tolist() == [*PLAIN_IDS, *ODD_IDS]
-    assert all(store.read(clip_id, "faces", ["b"])["b"].shape == (2, 3) for clip_id in store.index.clip_id)
+def test_a_name_is_bounded_and_cut_only_where_it_must_be():
+    assert doctest.testmod(names).failed == 0
+    assert bound_name("n" * NAME_BYTES) == "n" * NAME_BYTES
+    ids = ["日" * 28, "日" * 27 + "本", "n" * 230, "n" * 231, "ü" * 200, "." * 300]
+    for make in (file_name, bound_name):
+        made = [make(clip_id) for clip_id in ids]
+        assert len(set(made)) == len(ids)
+        assert all(len(name.encode()) <= NAME_BYTES for name in made)
+        assert [make(name) for name in made] == made or make is file_name
+    assert len(bound_name("\udcff" * 300)) <= NAME_BYTES  # a name that is no Unicode
+
+
+def test_odd_and_long_ids_are_read_back(tmp_path):
+    ids = [*PLAIN_IDS, *ODD_IDS, "日" * 28, "日" * 27 + "本"]
+    store = ClipStore(write_cache(tmp_path, ids))
+    assert store.index.clip_id.tolist() == ids
+    assert all(store.read(clip_id, "faces", ["b"])["b"].shape == (2, 3) for clip_id in ids)
+    StageFiles(tmp_path, "faces", "0123abcd").write_failure(ids[-1], {"stage": "faces", "error": "x"})
+    assert StageFiles(tmp_path, "faces", "0123abcd").failure(ids[-1]) == {"stage": "faces", "error": "x"}
+
+
+def test_a_file_of_the_longest_name_can_be_written(tmp_path):
+    write_atomic(tmp_path / ("n" * 251 + ".csv"), b"x")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"x"]
 
 
 def test_what_was_written_is_read_back_bit_by_bit(tmp_path):

@@ -1,0 +1,33 @@
+"""Names of files that are derived from what a user calls his clips: harmless, bounded, one to one."""
+
+import hashlib
+import os
+from urllib.parse import quote
+
+# File systems take 255 bytes. Around a name come the longest ending (`.safetensors`) and what a file is
+# called while it is written (`.` before it, `.<8 digits>.tmp` behind).
+NAME_BYTES = 229
+MARK_DIGITS = 16
+
+
+def bound_name(name: str, limit: int = NAME_BYTES) -> str:
+    """A name of at most `limit` bytes: the name itself, or its beginning with a hash of the whole.
+
+    Whatever is written under a name that a user chose (a clip id, a video's stem) goes through this. A name
+    that fits stays as it is.
+
+    >>> bound_name("a_1"), bound_name("a" * 300, 40)
+    ('a_1', 'aaaaaaaaaaaaaaaaaaaaaaa-9835fa6bf4e20a9b')
+    """
+    data = os.fsencode(name)
+    if len(data) <= limit:
+        return name
+    mark = hashlib.sha256(data).hexdigest()[:MARK_DIGITS]
+    return f"{data[: limit - MARK_DIGITS - 1].decode(errors='ignore')}-{mark}"
+
+
+def file_name(clip_id: str) -> str:
+    """A name that no file system, shell or tar program trips over, one to one with the clip id."""
+    name = quote(clip_id, safe="")
+    name = f"%{ord(name[0]):02X}{name[1:]}" if name[0] in ".-~" else name
+    return bound_name(name)

@@ -1,6 +1,5 @@
 """`python -m mosi_e2e.ablate`: many variants, many seeds, one table."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from mosi_e2e.ablation.config import AblationConfig, list_runs
 from mosi_e2e.ablation.execute import execute
 from mosi_e2e.ablation.formats import lay_out, list_remarks, write_tables
 from mosi_e2e.ablation.table import summarise
+from preprocessing.arguments import Parser
 from preprocessing.errors import command
 from preprocessing.settings import load_config
 
@@ -16,7 +16,7 @@ from preprocessing.settings import load_config
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 only if every run is finished."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mosi_e2e.ablate",
         description="Train named variants with several seeds and compare them on the same clips.",
         epilog="example: python -m mosi_e2e.ablate --config configs/ablations.yaml parallel=4   |   a second "

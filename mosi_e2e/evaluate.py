@@ -20,6 +20,7 @@ from mosi_e2e.engine.losses import LossConfig, Objective
 from mosi_e2e.engine.runlog import score_table, write_split
 from mosi_e2e.models import list_streams
 from mosi_e2e.tables import format_scores
+from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 from preprocessing.packed import open_store
 from preprocessing.store import write_atomic
@@ -28,7 +29,7 @@ from preprocessing.store import write_atomic
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Print and write the metric row."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mosi_e2e.evaluate",
         description="Score a trained model on one split of a cache, or a table of predictions.",
         epilog="examples: python -m mosi_e2e.evaluate runs/crossmodal --split test   |   "

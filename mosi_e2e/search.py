@@ -1,6 +1,5 @@
 """`python -m mosi_e2e.search`: hyper-parameters chosen on valid; test is never looked at."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 from mosi_e2e.ablation.execute import LOG, last_line, run_command
 from mosi_e2e.config import RunConfig
+from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 from preprocessing.settings import dump_config, load_config
 
@@ -60,7 +60,7 @@ class SearchConfig:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Search, and write the best recipe."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mosi_e2e.search",
         description="Look for good hyper-parameters on the valid split (Optuna's TPE sampler).",
         epilog="example: python -m mosi_e2e.search --config configs/search.yaml trials=50",

@@ -1,6 +1,5 @@
 """`accelerate launch -m mosi_e2e.train`: one training run."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -31,6 +30,7 @@ from mosi_e2e.engine.runlog import (
 )
 from mosi_e2e.evaluate import score_runs
 from mosi_e2e.tables import format_scores
+from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 from preprocessing.packed import open_store
 from preprocessing.settings import load_config
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Exit status 143 after SIGTERM, as shells expect; the state is then stored.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="accelerate launch -m mosi_e2e.train",
         description="Train one model on a cache.",
         epilog="example: accelerate launch --config_file accelerate_config.yaml -m mosi_e2e.train "

@@ -1,10 +1,10 @@
 """`python -m preprocessing`: raw clips and labels → cache."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from preprocessing.arguments import Parser
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import command
 from preprocessing.estimate import read_last_run
@@ -16,7 +16,7 @@ from preprocessing.summary import describe_summary
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 only if every clip is in the cache (with `--dry-run`: if the plan could be made)."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocessing",
         description="Decode every clip once; cache face crops, sound, behaviour tokens and openSMILE. "
         "A run that was cut off goes on with the same command.",

@@ -28,6 +28,8 @@ LOCAL_HEADER = 30  # bytes before an entry's data at least
 MAX_NAME = 255  # bytes of one part of a path, on the usual file systems
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what every zip program writes by default
 ENCRYPTED = 0x1 | 0x40 | 0x2000  # flag bits: entry, strong, hidden table of contents
+# What macOS and Windows put beside a user's files, a folder's icon among them; it is not unpacked.
+JUNK = ("__MACOSX", ".DS_Store", "Icon\r", "Thumbs.db", "desktop.ini")
 PKWARE_UNIX, ASI_UNIX = 0x000D, 0x756E  # extra fields that can name a link's target or a device
 
 
@@ -55,7 +57,9 @@ class Member:
     path: PurePosixPath
 
 
-def extract_archive(archive: Path, target: Path, limits: Limits, mend: str) -> int:
+def extract_archive(
+    archive: Path, target: Path, limits: Limits, mend: str, elsewhere: str = "type another --out"
+) -> int:
     """Unpack `archive` into the new folder `target` and return the number of files.
 
     Args:
@@ -63,6 +67,7 @@ def extract_archive(archive: Path, target: Path, limits: Limits, mend: str) -> i
         target: folder that does not exist yet.
         limits: what is refused.
         mend: what to type if the archive is damaged; ends the message.
+        elsewhere: what to type if `target` has no room, or may not be written to.
 
     Raises:
         UserError: no zip archive, damaged, not to be trusted, or it does not fit on the disk.
@@ -71,7 +76,7 @@ def extract_archive(archive: Path, target: Path, limits: Limits, mend: str) -> i
         with zipfile.ZipFile(archive) as opened:
             members = check_members(opened, archive, limits)
             size = sum(member.info.file_size for member in members)
-            check_space(target.parent, size, f"to unpack {archive.name}")
+            check_space(target.parent, size, f"to unpack {archive.name}", elsewhere)
             target.mkdir(parents=True)
             with tqdm(total=size, unit="B", unit_scale=True, desc="unpacking") as bar:
                 for member in members:
@@ -79,7 +84,10 @@ def extract_archive(archive: Path, target: Path, limits: Limits, mend: str) -> i
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
         raise UserError(f"{archive} is no zip archive, incomplete or damaged ({error}): {mend}") from error
     except OSError as error:
-        raise UserError(f"{archive} cannot be unpacked to {target.parent} ({error}): mend that") from error
+        raise UserError(
+            f"{archive} cannot be unpacked to {target.parent} ({error.strerror or error}): make room and run "
+            f"again, or {elsewhere}"
+        ) from error
     return len(members)
 
 
@@ -107,6 +115,8 @@ def check_members(opened: zipfile.ZipFile, archive: Path, limits: Limits) -> lis
         )
     members = []
     for info in infos:
+        if is_junk(info.filename):
+            continue
         problem = find_problem(info, limits)
         if problem:
             raise UserError(f"{archive}: entry {shorten(info.orig_filename)} {problem}; nothing was unpacked")
@@ -119,6 +129,15 @@ def check_members(opened: zipfile.ZipFile, archive: Path, limits: Limits) -> lis
     if not members:
         raise UserError(f"{archive} is an empty archive: it should hold a label file and clips")
     return members
+
+
+def is_junk(name: str) -> bool:
+    """Whether an entry is no file of the user's.
+
+    >>> is_junk("__MACOSX/MOSI/._1.mp4"), is_junk("MOSI/.DS_Store"), is_junk("MOSI/Raw/1.mp4")
+    (True, True, False)
+    """
+    return any(part in JUNK or part.startswith("._") for part in name.split("/"))
 
 
 def find_problem(info: zipfile.ZipInfo, limits: Limits) -> str:
@@ -204,8 +223,8 @@ def check_size(members: Sequence[Member], archive: Path, limits: Limits) -> None
         )
 
 
-def check_space(folder: Path, needed: int, purpose: str) -> None:
-    """Refuse to start what the disk has no room for.
+def check_space(folder: Path, needed: int, purpose: str, elsewhere: str = "type another --out") -> None:
+    """Refuse to start what the disk has no room for; `elsewhere` is what to type instead.
 
     Raises:
         UserError: names the folder, what is needed and what is free.
@@ -214,7 +233,7 @@ def check_space(folder: Path, needed: int, purpose: str) -> None:
     if needed > free:
         raise UserError(
             f"{folder} has {free / 1e9:.2f} GB free and {needed / 1e9:.2f} GB are needed {purpose}: "
-            "make room, or type another --out"
+            f"make room, or {elsewhere}"
         )
 
 

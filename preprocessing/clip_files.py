@@ -1,17 +1,60 @@
 """Where the media files of a data set are: names under a folder, whatever the container.
 
 A clip is looked for by the end of its path without the extension (`abc_1`, `Raw/abc/1`), because copies
-of one data set differ in the folders around the clips and in the container.
+of one data set differ in the folders around the clips and in the container. Names are compared in one
+Unicode form (`compose_name`), because a Mac writes others than a keyboard types.
 """
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from preprocessing.errors import UserError
+
+# Of everything that is taken for a video in a folder: clips of a data set, and what `predict` scores.
 MEDIA_EXTENSIONS = frozenset(
-    (".mp4", ".avi", ".mkv", ".flv", ".mpg", ".mov", ".webm", ".wmv", ".mpeg", ".m4v")
+    ".3g2 .3gp .asf .avi .dv .f4v .flv .h264 .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob"
+    " .webm .wmv".split()
 )
+
+
+def compose_name(name: str) -> str:
+    """The form in which names of files and ids are compared: `u` and a separate umlaut become `ü` (NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def find_file(path: Path) -> Path | None:
+    """The file that a path names, in whatever Unicode form its folders and the file are stored.
+
+    Raises:
+        UserError: several files fit, which look the same on the screen.
+    """
+    if path.is_file():
+        return path
+    fitting = [Path(path.anchor or ".")]
+    for part in path.relative_to(path.anchor).parts:
+        fitting = [one for folder in fitting for one in _find_entries(folder, part)]
+    files = [one for one in fitting if one.is_file()]
+    if len(files) > 1:
+        raise UserError(
+            f"{len(files)} files are named {path}, and only their accents are stored differently: keep one"
+        )
+    return files[0] if files else None
+
+
+def _find_entries(folder: Path, name: str) -> list[Path]:
+    if name.isascii() or (folder / name).exists() or not folder.is_dir():
+        return [folder / name]
+    return [path for path in sorted(folder.iterdir()) if compose_name(path.name) == compose_name(name)]
+
+
+def describe_rivals(found: list[Path], root: Path) -> str:
+    """The first two of several files that fit one clip."""
+    first, second = (str(path.relative_to(root)) for path in found[:2])
+    is_alike = compose_name(first) == compose_name(second)
+    return f"{first} and {second}" + (" (only their accents are stored differently)" if is_alike else "")
 
 
 def walk_files(root: Path) -> Iterator[Path]:
@@ -42,7 +85,7 @@ def index_media(root: Path, clip_folder: str) -> dict[str, list[Path]]:
     inside = [path for path in files if clip_folder in path.relative_to(root).parts[:-1]]
     index = defaultdict(list)
     for path in inside or files:
-        parts = path.relative_to(root).with_suffix("").parts
+        parts = [compose_name(part) for part in path.relative_to(root).with_suffix("").parts]
         for start in range(len(parts)):
             index["/".join(parts[start:])].append(path)
     return index
@@ -50,7 +93,7 @@ def index_media(root: Path, clip_folder: str) -> dict[str, list[Path]]:
 
 def find_media(index: Mapping[str, list[Path]], name: str) -> list[Path]:
     """Give the files that a name fits; a name without extension fits any container."""
-    stem, extension = split_extension(name)
+    stem, extension = split_extension(compose_name(name))
     return [path for path in index.get(stem, ()) if extension in ("", path.suffix.lower())]
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from preprocessing.archive import Limits, extract_archive
+from preprocessing.arguments import Parser
 from preprocessing.download import DownloadOptions, download, say
 from preprocessing.errors import UserError, command
 from preprocessing.labels import find_label_file, read_labels
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocessing.fetch",
         description="Download a zip of clips and labels (going on where it broke off) and unpack it safely.",
         epilog="examples: python -m preprocessing.fetch --out data/mosi   |   "

@@ -20,7 +20,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from preprocessing.clip_files import find_media, index_media, name_media, split_extension, walk_files
+from preprocessing.clip_files import (
+    compose_name,
+    find_file,
+    find_media,
+    index_media,
+    name_media,
+    split_extension,
+    walk_files,
+)
 from preprocessing.errors import UserError
 from preprocessing.layouts import (
     FOLDS_NAMES,
@@ -90,9 +98,10 @@ def read_labels(
     if not check_files:
         return entries
     if layout == "csv":
-        missing = [(entry, str(entry.path)) for entry in entries if not entry.path.is_file()]
-        refuse_missing(missing, entries)
-        return entries
+        files = [find_file(entry.path) for entry in entries]
+        pairs = list(zip(entries, files, strict=True))
+        refuse_missing([(entry, str(entry.path)) for entry, file in pairs if file is None], entries)
+        return [replace(entry, path=file) for entry, file in pairs if file is not None]
     return locate_media(entries, media_names, root, CLIP_FOLDERS.get(layout, ""))
 
 
@@ -251,8 +260,13 @@ def locate_media(
             missing.append((entry, f"{' or '.join(dict.fromkeys(names))} below {root}"))
             continue
         if len(found) > 1:
-            first, second = (path.relative_to(root) for path in found[:2])
-            problems.append(f"{entry.row}: {first} and {second} both fit clip {entry.clip_id}, keep one")
+            first, second = (str(path.relative_to(root)) for path in found[:2])
+            alike = " (only their accents are stored differently)" * (
+                compose_name(first) == compose_name(second)
+            )
+            problems.append(
+                f"{entry.row}: {first} and {second}{alike} both fit clip {entry.clip_id}, keep one"
+            )
         owner = owners.setdefault(found[0], entry)
         if owner is not entry:
             problems.append(f"{entry.row}: {found[0].relative_to(root)} is already the file of {owner.row}")

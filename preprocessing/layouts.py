@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from preprocessing.clip_files import compose_name
 from preprocessing.errors import UserError
 
 LAYOUTS = ("course", "mmsa", "cmu", "csv")
@@ -64,7 +65,7 @@ class Columns:
     position: dict[str, int]  # field (clip, video, label, split, path) -> index of its cell
 
     def pick(self, cells: list[str]) -> dict[str, str]:
-        """Give one row's cells by field.
+        """Give one row's cells by field, ids and names in the form in which they are compared.
 
         Raises:
             RowProblem: the row is longer or shorter than the first one. A comma inside an unquoted
@@ -74,7 +75,7 @@ class Columns:
             raise RowProblem(
                 f"it has {len(cells)} cells and needs {self.width} (is a text with separators unquoted?)"
             )
-        return {field: cells[index] for field, index in self.position.items()}
+        return {field: compose_name(cells[index]) for field, index in self.position.items()}
 
 
 def read_table(path: Path) -> Table:

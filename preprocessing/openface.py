@@ -18,6 +18,7 @@ from typing import TextIO
 
 import numpy as np
 
+from preprocessing.clip_files import compose_name, find_file
 from preprocessing.errors import UserError
 from preprocessing.openface_columns import INDEX_COLUMNS, describe_columns
 
@@ -98,15 +99,16 @@ def find_openface_csv(csv_dir: str | Path, clip_id: str, stem: str) -> Path:
     if not csv_dir or not folder.is_dir():
         raise UserError(f"openface_csv needs a folder of CSVs, '{csv_dir}' is none: set `csv_dir`")
     by_stem = f"{clip_id.rsplit('_', 1)[0]}/{stem}" if stem.isdigit() else stem
-    wanted = [f"{base}{end}" for base in dict.fromkeys((clip_id, by_stem)) for end in (".csv", ".csv.gz")]
-    found = [name for name in wanted if (folder / name).is_file()]
+    bases = dict.fromkeys(map(compose_name, (clip_id, by_stem)))
+    wanted = [f"{base}{end}" for base in bases for end in (".csv", ".csv.gz")]
+    found = {name: path for name in wanted if (path := find_file(folder / name))}
     if not found:
         raise UserError(f"no OpenFace CSV of clip {clip_id} in {folder}: add one of {', '.join(wanted)}")
     if len(found) > 1:
         raise UserError(
             f"{len(found)} OpenFace CSVs of clip {clip_id} in {folder}: keep one of {', '.join(found)}"
         )
-    return folder / found[0]
+    return next(iter(found.values()))
 
 
 def read_openface_csv(path: str | Path, config: OpenFaceConfig) -> OpenFaceTable:

@@ -7,7 +7,6 @@ numpy is, without this project; `packed.open_store` reads it without trusting it
      "index": {column: list or array}, "clips": {clip_id: {stage: {key: array}}}}
 """
 
-import argparse
 import os
 import pickle
 import sys
@@ -21,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from preprocessing.archive import check_space
+from preprocessing.arguments import Parser
 from preprocessing.crops import LADDER, CropPlan, encode_crops, take_sample, thin_crops
 from preprocessing.errors import UserError, command
 from preprocessing.packed import PACK_FORMAT
@@ -62,7 +62,7 @@ class Inventory:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the pack."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocessing.pack",
         description="Pack a cache into one file below a size limit; face crops are encoded again to fit.",
         epilog="example: python -m preprocessing.pack cache/mosi --out mosi.pack.pkl --max-gb 5",

@@ -16,7 +16,6 @@ clip's line of the index. Equal caches give equal bytes. Clips lie in an order t
 reader from front to back can shuffle no more than it holds in memory.
 """
 
-import argparse
 import hashlib
 import json
 import sys
@@ -30,6 +29,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from preprocessing.archive import check_space
+from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 from preprocessing.lock import hold_cache
 from preprocessing.settings import digest
@@ -76,7 +76,7 @@ class Shard:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the shards."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocessing.shards",
         description="Write a cache as WebDataset tar shards per split; data.source=shards trains on them.",
         epilog="example: python -m preprocessing.shards cache/mosei --out shards/mosei --shard-mb 512",

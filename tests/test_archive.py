@@ -62,6 +62,18 @@ def test_plain_archive(tmp_path):
     }
 
 
+def test_what_a_mac_or_windows_adds_is_left_out(tmp_path):
+    junk = ("MOSI/Icon\r", "__MACOSX/MOSI/._a.mp4", "MOSI/._a.mp4", "MOSI/.DS_Store", "MOSI/Thumbs.db")
+    entries = [("MOSI/a.mp4", b"x"), *((name, b"junk") for name in junk)]
+    assert extract_archive(make_zip(tmp_path / "a.zip", *entries), tmp_path / "out", Limits(), MEND) == 1
+    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["a.mp4"]
+    assert "empty archive" in refusal(make_zip(tmp_path / "b.zip", *entries[1:]))
+
+
+def test_the_icon_of_a_mac_folder(shared, tmp_path):
+    assert extract_archive(shared / "data/faults/icon/icon.zip", tmp_path / "out", Limits(), MEND) == 2
+
+
 def test_permissions_are_not_taken_over(tmp_path):
     info = zipfile.ZipInfo("tool")
     info.external_attr = (stat.S_IFREG | stat.S_ISUID | 0o777) << 16

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import nbformat
@@ -14,9 +15,10 @@ from typed_commands import split_line as read_command
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "colab.ipynb", as_version=4)
 CELLS = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
 SAMPLE = {  # what its variables hold on the sample set
+    "quote": shlex.quote,
     "CLIPS": 12,
-    "PACK": "cache/sample.pack.pkl",
-    "VIDEO": "data/sample/clip.mp4",
+    "PACK": "cache/sample.pack (1).pkl",  # as a browser names a second download
+    "VIDEO": "data/sample/my clip's (1).mp4",
     "TRAIN": "accelerate launch --num_processes 1 --mixed_precision no -m mosi_e2e.train",
     "SETTINGS": "out=runs/notebook data.workers=0 optim.epochs=1",
     "RECIPE": {name: f"configs/sample_{name}.yaml" for name in ("late_fusion", "crossmodal")},
@@ -67,6 +69,8 @@ def test_every_command_is_understood(values):
     assert len(lines) >= 9
     for line in lines:
         command = read_command(fill(line, values))
+        named = [value for name in ("PACK", "VIDEO") if name in line for value in [values[name]]]
+        assert all(value in command.words for value in named), line
         assert command.module, line
         understand(command)
 

@@ -1,6 +1,5 @@
 """`python -m mosi_e2e.demo`: a web page that scores one's own video."""
 
-import argparse
 import importlib.util
 import os
 import signal
@@ -16,6 +15,7 @@ from mosi_e2e.demo.scoring import Scorer
 from mosi_e2e.demo.uploads import Uploads, open_folder
 from mosi_e2e.demo.worker import Opener, open_predictor
 from mosi_e2e.predict.inputs import check_is_run
+from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 
 DEFAULT = Limits()
@@ -24,7 +24,7 @@ DEFAULT = Limits()
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve the page until Ctrl-C."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mosi_e2e.demo",
         description="A web page: upload or record a video, see its score. It keeps nothing.",
         epilog="example: python -m mosi_e2e.demo runs/sample_crossmodal --port 7860",

@@ -1,6 +1,5 @@
 """`python -m mosi_e2e.doctor`: the state of this installation."""
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -10,13 +9,14 @@ from mosi_e2e.doctor import machine, packages
 from mosi_e2e.doctor.checks import Check, format_checks, to_json
 from mosi_e2e.doctor.imports import Outcome, try_imports
 from mosi_e2e.doctor.requirements import Requirement, read_requirements
+from preprocessing.arguments import Parser
 from preprocessing.errors import command
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Print what was found; exit status 0 if the main job can run, else 1."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mosi_e2e.doctor",
         description="What is installed, what is missing, and what to type.",
         epilog="example: python -m mosi_e2e.doctor --json",

@@ -1,6 +1,5 @@
 """`python -m mosi_e2e.explore`: look at a cache before believing anything that was trained on it."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from mosi_e2e.explore.portrait import Portrait, draw_portrait
 from mosi_e2e.explore.shift import compare_splits
 from mosi_e2e.pages import Notice, write_page
 from mosi_e2e.tables import SYNTHETIC_NOTE
+from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 from preprocessing.packed import open_store
 from preprocessing.store import ClipStore
@@ -22,7 +22,7 @@ from preprocessing.store import ClipStore
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the page."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mosi_e2e.explore",
         description="One page about a cache: clips on a time axis, labels, coverage, what was refused.",
         epilog="example: python -m mosi_e2e.explore cache/mosi --labels data/mosi --out explore/",

@@ -1,17 +1,17 @@
 """`python -m mosi_e2e.export`: a trained model as a folder that others can load."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the model folder and say what is in it."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mosi_e2e.export",
         description="Write a trained model as a folder: weights, settings, features, statistics, model card.",
         epilog="example: python -m mosi_e2e.export runs/crossmodal --out model/ --onnx",

@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from mosi_e2e.predict.inputs import (
     OVERLAY_ENDING,
-    VIDEO_ENDINGS,
     check_is_run,
     is_run,
     list_videos,
     name_outputs,
 )
+from preprocessing.arguments import Parser
+from preprocessing.clip_files import MEDIA_EXTENSIONS
 from preprocessing.errors import UserError, command
 
 FEWEST_DRAWS = 10  # that an interval can be made of
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mosi_e2e.predict",
         description="Score the sentiment of videos: over time, with what the score rests on.",
         epilog="examples: python -m mosi_e2e.predict runs/crossmodal clip.mp4 --out out/   |   "
@@ -104,7 +105,7 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     """
     runs = [path for path in paths if is_run(path)]
     if not runs:
-        if paths[0].suffix.lower() in VIDEO_ENDINGS:
+        if paths[0].suffix.lower() in MEDIA_EXTENSIONS:
             raise UserError(
                 f"{paths[0]} is a video; give a run folder first: "
                 f"python -m mosi_e2e.predict runs/NAME {paths[0]}"

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from preprocessing.clip_files import MEDIA_EXTENSIONS
 from preprocessing.errors import UserError
 
-VIDEO_ENDINGS = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
-)
 OVERLAY_ENDING = "_overlay.mp4"
 
 
@@ -40,7 +38,7 @@ def list_videos(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(one for one in path.iterdir() if is_video(one))
             if not inside:
-                known = ", ".join(sorted(VIDEO_ENDINGS))
+                known = ", ".join(sorted(MEDIA_EXTENSIONS))
                 raise UserError(f"{path} holds no video file ({known}); name the files themselves")
             found += inside
         elif path.is_file():
@@ -53,7 +51,7 @@ def list_videos(paths: Sequence[Path]) -> list[Path]:
 def is_video(path: Path) -> bool:
     """Whether a folder's entry is meant: no hidden file, and no overlay of an earlier prediction."""
     return (
-        path.suffix.lower() in VIDEO_ENDINGS
+        path.suffix.lower() in MEDIA_EXTENSIONS
         and path.is_file()
         and not path.name.startswith(".")
         and not path.name.endswith(OVERLAY_ENDING)

@@ -1,6 +1,5 @@
 """`python -m mosi_e2e.report`: what came out of some runs, on one page."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from mosi_e2e.report.gallery import Gallery
 from mosi_e2e.report.markdown import write_markdown
 from mosi_e2e.report.page import Wish, make_report
 from mosi_e2e.report.runs import read_runs
+from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 from preprocessing.store import write_atomic
 
@@ -20,7 +20,7 @@ from preprocessing.store import write_atomic
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Write `index.html`, `report.md` and `figures/`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mosi_e2e.report",
         description="One page about runs: scores with intervals and floors, curves, errors, settings.",
         epilog="example: python -m mosi_e2e.report runs/ --out report/",

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 from preprocessing.import_features.rules import RULES
 from preprocessing.import_features.sequences import SequenceSource
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocessing.import_features",
         description="Turn feature files (MMSA .pkl, .npz, CMU .csd) into a cache of token streams.",
         epilog=EXAMPLE,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 from preprocessing.sample import layouts
 from preprocessing.sample.plan import CUES, ClipPlan, SampleOptions, plan_set
@@ -26,7 +27,7 @@ EXAMPLE = """example:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocessing.sample",
         description="Make a small synthetic set shaped like CMU-MOSI: talking portraits with labels.",
         epilog=EXAMPLE,

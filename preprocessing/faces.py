@@ -13,6 +13,7 @@ import threading
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -123,22 +124,21 @@ class FaceLandmarker:
 
     def __init__(self, config: TrackConfig):
         # Slow to load, and not needed where OpenFace does all the work.
-        from preprocessing.mediapipe_import import face_landmarker, mediapipe
+        from preprocessing.mediapipe_import import face_landmarker, leave_out_noise, mediapipe
 
-        base = mediapipe.tasks.BaseOptions
+        options = face_landmarker.FaceLandmarkerOptions(
+            base_options=mediapipe.tasks.BaseOptions(model_asset_path=str(find_model(config.model))),
+            num_faces=config.max_faces,
+            min_face_detection_confidence=config.min_confidence,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
+        )
         self._image = functools.partial(mediapipe.Image, image_format=mediapipe.ImageFormat.SRGB)
         self._new_result = face_landmarker.MpFaceLandmarkerResultC
-        self._landmarker = face_landmarker.FaceLandmarker.create_from_options(
-            face_landmarker.FaceLandmarkerOptions(
-                base_options=base(model_asset_path=str(find_model(config.model))),
-                num_faces=config.max_faces,
-                min_face_detection_confidence=config.min_confidence,
-                output_face_blendshapes=True,
-                output_facial_transformation_matrixes=True,
-            )
-        )
-        # Its own finalizer fails where the interpreter has begun to go down.
-        weakref.finalize(self, self._landmarker.close)
+        with leave_out_noise():
+            self._landmarker = face_landmarker.FaceLandmarker.create_from_options(options)
+            self(np.zeros((64, 64, 3), np.uint8), None)  # its threads have started, and said so, after this
+        weakref.finalize(self, _close, self._landmarker)
 
     def __call__(self, frame: np.ndarray, crop: FacesConfig | None) -> list[Face]:
         """Faces of a frame [H, W, 3] uint8 RGB; cropped where `crop` is given."""
@@ -156,6 +156,14 @@ class FaceLandmarker:
             Face(points * size, shapes, pose, cut_crop(frame, points * size, crop) if crop else None)
             for points, shapes, pose in found
         ]
+
+
+def _close(landmarker: Any) -> None:
+    """Close it, or leave it to the system where the interpreter is ending and has stopped its threads."""
+    try:
+        landmarker.close()
+    except RuntimeError:
+        landmarker._handle = None  # or its own finalizer tries again, and prints a traceback
 
 
 def _read_face(result: ctypes.Structure, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -24,3 +24,47 @@ def test_matplotlib_that_is_loaded_already_stays():
     check = f"import matplotlib.pyplot as plt\n{loaded}\nassert plt is matplotlib.pyplot"
     ended = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+QUIET = """
+import os
+from concurrent.futures import ThreadPoolExecutor
+from preprocessing.faces import TrackConfig, load_landmarker
+from preprocessing.mediapipe_import import leave_out_noise
+import numpy as np
+
+def look(number):
+    return load_landmarker(TrackConfig())(np.full((90, 160, 3), number, np.uint8), None)
+
+with ThreadPoolExecutor(2) as pool:
+    assert list(pool.map(look, range(4))) == [[]] * 4
+look(4)  # the main thread's ends with the interpreter
+"""
+SPEAKING = """
+import os
+from preprocessing.mediapipe_import import leave_out_noise
+
+try:
+    with leave_out_noise():
+        os.write(2, b"W0000 00:00:1795790011.384930     314 graph.cc:181] Sets xnnpack by default.\\n")
+        os.write(2, b"E0000 00:00:1795790011.384931     314 graph.cc:182] Cannot open the model.\\n")
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\\nINFO: mine\\n")
+        raise ValueError("as it was")
+except ValueError as error:
+    os.write(2, str(error).encode())
+os.close(2)
+with leave_out_noise():
+    pass
+"""
+
+
+def test_a_landmarker_says_nothing_on_standard_error():
+    ended = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_errors_and_what_others_write_come_through():
+    ended = subprocess.run([sys.executable, "-c", SPEAKING], capture_output=True, text=True)
+    lines = ended.stderr.splitlines()
+    assert ended.returncode == 0 and lines[0].endswith("Cannot open the model.")
+    assert lines[1:] == ["INFO: mine", "as it was"]

@@ -31,6 +31,7 @@ from preprocessing.acoustics import extract_acoustics
 from preprocessing.clip_files import MEDIA_EXTENSIONS, walk_files
 from preprocessing.clip_job import ClipJob, process_clip
 from preprocessing.config import PreprocessConfig
+from preprocessing.container import open_media
 from preprocessing.decode import MediaError, video_stream
 from preprocessing.errors import UserError, command
 from preprocessing.faces import cut_crop, load_landmarker
@@ -108,7 +109,7 @@ def measure_decoding(paths: list[Path], config: PreprocessConfig) -> float:
         if not info.has_video:
             continue
         seconds += info.video_duration_s
-        with av.open(str(path)) as file:
+        with open_media(path) as file:
             stream = video_stream(file)
             stream.thread_type = "NONE"
             for _ in file.decode(stream):

@@ -11,7 +11,7 @@ import numpy as np
 from preprocessing import acoustics
 from preprocessing.behaviour import pack_behaviour
 from preprocessing.config import PreprocessConfig
-from preprocessing.decode import MediaError, check_duration
+from preprocessing.decode import MediaError, check_duration, join_remarks
 from preprocessing.faces import Face, load_landmarker, pack_crops
 from preprocessing.frames import pick_frames
 from preprocessing.labels import ClipEntry
@@ -115,7 +115,7 @@ def _find_person(media: Media, config: PreprocessConfig) -> dict[str, StageResul
         positions.append(glance.position)
         detections.append(glance.faces)
     decoded_s = reader.span_s * len(positions) / len(sample_frames(reader.time, config))
-    remark = check_duration("picture", media.info.video_duration_s, decoded_s, config.decode.max_missing)
+    missing = check_duration("picture", media.info.video_duration_s, decoded_s, config.decode.max_missing)
     if not detections:
         raise MediaError("no frame of the video stream can be decoded")
     time = reader.time[positions]
@@ -126,7 +126,7 @@ def _find_person(media: Media, config: PreprocessConfig) -> dict[str, StageResul
         "n_frames": len(reader.time),
         "face_ratio": round(seen / len(track), 4),
         "people": max(map(len, detections)),
-        "remark": remark,
+        "remark": join_remarks(missing, reader.remark, media.info.remark),
     }
     if not seen:
         return {
@@ -153,13 +153,13 @@ def run_audio_stages(media: Media, config: PreprocessConfig, todo: frozenset[str
     """`waveform` and `acoustics` of one clip, as far as they are in `todo`, from one decode of its sound."""
     stages = [stage for stage in ("waveform", "acoustics") if stage in todo]
     sound, info = media.sound, media.info
-    remark = check_duration("sound", info.audio_duration_s, sound.decoded_s, config.decode.max_missing)
+    missing = check_duration("sound", info.audio_duration_s, sound.decoded_s, config.decode.max_missing)
     if not len(sound.waveform):
         return {stage: absent_result(stage, "no_audio", info.duration_s, config) for stage in stages}
     facts = {
         "duration_s": round(info.duration_s, 3),
         "audio_s": round(len(sound.waveform) / SAMPLE_RATE, 3),
-        "remark": remark,
+        "remark": join_remarks(missing, sound.remark, info.remark),
     }
     results = {}
     if "waveform" in stages:

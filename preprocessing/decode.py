@@ -1,26 +1,23 @@
-"""Media file → what the container promises, and the sound. Frames: see `frames.py`.
+"""Media file → what the container promises, on one clock.
 
-Sound and header are read with PyAV: decord's audio reader leaves out a late start and ends at the first
-damaged packet.
-
-One clock for everything: 0 is the start of the clip, that is, of its earliest stream.
+Sound: see `sound.py`; frames: `frames.py`. One clock for everything: 0 is the start of the clip, that is, of
+its earliest stream.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
-import numpy as np
 from av.error import FFmpegError
 from av.stream import Disposition
 
-from preprocessing.store import SAMPLE_RATE
+from preprocessing.clock import Clock, Packets, read_clock
+from preprocessing.container import UNKNOWN_FORMAT, open_media
 
 READERS = ("pyav", "decord")
 TOLERANCE, TOLERANCE_S = 0.02, 0.2  # of a promised duration: rounding, a few frames of a short clip
-
-av.logging.set_level(av.logging.PANIC)
+UNLIKE, UNLIKE_S = 0.2, 1.0  # of the longer of picture and sound: more than encoders leave over
 
 
 class MediaError(Exception):
@@ -55,19 +52,9 @@ class MediaInfo:
     video_duration_s: float
     audio_duration_s: float
     container: str  # FFmpeg's name of the format, such as "mov,mp4,m4a,3gp,3g2,mj2"
-
-
-@dataclass(frozen=True)
-class Sound:
-    """A clip's sound.
-
-    Attributes:
-        waveform: [S] int16, mono, 16 kHz; sample n lies n / 16000 s from the clip's start.
-        decoded_s: how much of it was decoded; the rest is silence put in for what is not there.
-    """
-
-    waveform: np.ndarray
-    decoded_s: float
+    start_s: float  # of the clip on the container's clock
+    clock: Clock = field(repr=False, compare=False)
+    remark: str = ""  # what is odd about its times
 
 
 def probe(path: Path) -> MediaInfo:
@@ -81,7 +68,7 @@ def probe(path: Path) -> MediaInfo:
     if path.stat().st_size == 0:
         raise MediaError("the file is empty (0 bytes)")
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             return _read_header(path, container)
     except (FFmpegError, OSError) as error:
         raise MediaError(f"not a readable media file: {_reason(error)}") from error
@@ -90,6 +77,8 @@ def probe(path: Path) -> MediaInfo:
 def _reason(error: OSError) -> str:
     """FFmpeg's own last word names the fault ("moov atom not found"), the error only its class."""
     last = getattr(error, "log", None)
+    if last and UNKNOWN_FORMAT in last[2]:
+        return "its form is none of a clip, such as a list of other files"
     return f"{error.strerror} ({last[2].strip()})" if last else str(error.strerror or error)
 
 
@@ -98,21 +87,55 @@ def _read_header(path: Path, container) -> MediaInfo:
     streams = [stream for stream in (video, audio) if stream is not None]
     if not streams:
         raise MediaError("the file has neither a video nor an audio stream")
-    start = clip_start_s(container)
-    duration = (container.duration or 0) / av.time_base
-    if not duration:  # what a browser records says nowhere how long it is
-        duration = max(_last_packet_s(container, streams) - start, 0.0)
-    promised = _read_promises(container, streams)
+    clock = read_clock(container, video, audio)
+    start, promised = clip_start_s(container), _read_promises(container, streams, clock)
     return MediaInfo(
         path=path,
-        duration_s=duration,
+        duration_s=_measure_clip(container, clock),
         has_video=video is not None,
         has_audio=audio is not None,
-        video_start_s=0.0 if video is None else _start_s(video) - start,
+        video_start_s=0.0 if video is None else _start_s(video, clock.video) - start,
         video_duration_s=0.0 if video is None else promised[video.index],
-        audio_duration_s=0.0 if audio is None else promised[audio.index],
+        audio_duration_s=0.0 if audio is None else max(promised[audio.index] - clock.hole_s, 0.0),
         container=container.format.name,
+        start_s=start,
+        clock=clock,
+        remark=join_remarks(clock.remark, _compare_lengths(clock)),
     )
+
+
+def _measure_clip(container, clock: Clock) -> float:
+    """Seconds that the clip lasts: as promised, or as its packets have it where they last longer.
+
+    What a browser records says nowhere how long it is.
+    """
+    promised = (container.duration or 0) / av.time_base
+    spans = [one.span_s for one in (clock.video, clock.audio) if one is not None and one.span_s]
+    found = max((end_s for _, end_s in spans), default=0.0) - clip_start_s(container)
+    if clock.is_corrected or found > promised + _tolerance(promised):
+        return max(found, 0.0)
+    return promised
+
+
+def _compare_lengths(clock: Clock) -> str:
+    """A remark where picture and sound last unlike long, or nothing."""
+    spans = [one.span_s if one is not None else None for one in (clock.video, clock.audio)]
+    if None in spans:
+        return ""
+    picture_s, sound_s = (end_s - start_s for start_s, end_s in spans)
+    if abs(picture_s - sound_s) <= max(UNLIKE * max(picture_s, sound_s), UNLIKE_S):
+        return ""
+    return f"the picture lasts {picture_s:.2f} s, the sound {sound_s:.2f} s"
+
+
+def join_remarks(*remarks: str) -> str:
+    """One remark of several, each once.
+
+    >>> join_remarks("late", "", "late; loud")
+    'late; loud'
+    """
+    parts = [part for remark in remarks for part in remark.split("; ") if part]
+    return "; ".join(dict.fromkeys(parts))
 
 
 def video_stream(container):
@@ -138,28 +161,36 @@ def clip_start_s(container) -> float:
     return (container.start_time or 0) / av.time_base
 
 
-def _start_s(stream) -> float:
-    return 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
+def _start_s(stream, packets: Packets) -> float:
+    if stream.start_time is not None:
+        return float(stream.start_time * stream.time_base)
+    return packets.span_s[0] if packets.span_s else 0.0
 
 
-def _read_promises(container, streams: list) -> dict[int, float]:
+def _read_promises(container, streams: list, clock: Clock) -> dict[int, float]:
     """Seconds that each stream promises to last, by its index.
 
     Where only the container says how long it is (FLV, Matroska without tags), some stream has to reach that
-    end; which one is open, so none is suspected as long as one does.
+    end; which one is open, so none is suspected as long as one does. Where the time stamps had to be
+    corrected, the header was made of the wrong ones: nothing is promised but what the packets say.
     """
-    promised = {stream.index: _own_promise(stream) for stream in streams}
+    packets = {one.index: one for one in (clock.video, clock.audio) if one is not None}
+    spans = {index: one.span_s or (0.0, 0.0) for index, one in packets.items()}
+    if clock.is_corrected:
+        return {index: end_s - start_s for index, (start_s, end_s) in spans.items()}
+    promised = {stream.index: _own_promise(stream, packets[stream.index]) for stream in streams}
     if all(promised.values()):
         return promised
     end = clip_start_s(container) + (container.duration or 0) / av.time_base
-    kept = _last_packet_s(container, streams) >= end - _tolerance(end)
+    kept = max(end_s for _, end_s in spans.values()) >= end - _tolerance(end)
     return {
-        stream.index: promised[stream.index] or (0.0 if kept else max(end - _start_s(stream), 0.0))
+        stream.index: promised[stream.index]
+        or (0.0 if kept else max(end - _start_s(stream, packets[stream.index]), 0.0))
         for stream in streams
     }
 
 
-def _own_promise(stream) -> float:
+def _own_promise(stream, packets: Packets) -> float:
     if stream.duration:
         return float(stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION", "")  # Matroska; the place of the stream's end
@@ -167,66 +198,18 @@ def _own_promise(stream) -> float:
         hours, minutes, seconds = map(float, tag.split(":"))
     except ValueError:
         return 0.0
-    return max(3600 * hours + 60 * minutes + seconds - _start_s(stream), 0.0)
+    return max(3600 * hours + 60 * minutes + seconds - _start_s(stream, packets), 0.0)
 
 
-def _last_packet_s(container, streams: list) -> float:
-    """Where the last packet of the streams ends: all are read, none is decoded."""
-    last = 0.0
-    try:
-        for packet in container.demux(streams):
-            if packet.pts is not None:
-                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-    except FFmpegError:
-        pass
-    return last
+def decodable_frames(info: MediaInfo, container, *streams) -> Iterator:
+    """Frames of the streams as they come, on the clip's clock, passing over packets that do not decode.
 
-
-def upright(frame: np.ndarray, quarter_turns: int) -> np.ndarray:
-    """Turn a frame counter-clockwise."""
-    return np.ascontiguousarray(np.rot90(frame, quarter_turns)) if quarter_turns else frame
-
-
-def read_sound(info: MediaInfo) -> Sound:
-    """Decode the first audio stream as mono at 16 kHz.
-
-    A stream that starts late is preceded by silence, so that sample n always lies n / 16000 s from the
-    clip's start. Damaged packets are replaced by silence of their length.
-
-    Returns:
-        An empty waveform where the clip has no audio stream or no decodable sound.
-
-    Raises:
-        MediaError: there is no decoder for it.
+    Args:
+        info: of the clip.
+        container: of the clip, just opened.
+        streams: those that are wanted.
     """
-    mono = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-    pieces: list[np.ndarray] = []
-    decoded = written = 0
-    if not info.has_audio:
-        return Sound(np.zeros(0, np.int16), 0.0)
-    with av.open(str(info.path)) as container:
-        start, stream = clip_start_s(container), container.streams.audio[0]
-        check_decoder(stream, "sound")
-        for frame in decodable_frames(container, stream):
-            if frame.time is not None:
-                gap = round((frame.time - start) * SAMPLE_RATE) - written
-                if gap > SAMPLE_RATE // 50:  # 20 ms: below is rounding, above is missing sound
-                    pieces.append(np.zeros(gap, np.int16))
-                    written += gap
-            frame.pts = None
-            for piece in mono.resample(frame):
-                pieces.append(piece.to_ndarray().reshape(-1))
-                written += piece.samples
-                decoded += piece.samples
-        for piece in mono.resample(None) if pieces else ():
-            pieces.append(piece.to_ndarray().reshape(-1))
-    waveform = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
-    return Sound(waveform, decoded / SAMPLE_RATE)
-
-
-def decodable_frames(container, *streams) -> Iterator:
-    """Frames of the streams as they come, passing over packets that do not decode."""
-    packets = container.demux(*streams)
+    packets = info.clock.list_packets(container, *streams)
     while True:
         try:
             packet = next(packets, None)

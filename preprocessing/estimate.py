@@ -11,6 +11,7 @@ from av.error import FFmpegError
 
 from preprocessing.clip_job import ClipJob, list_passes, name_pass
 from preprocessing.config import PreprocessConfig
+from preprocessing.container import open_media
 from preprocessing.executor import Outcome
 from preprocessing.store import write_atomic
 
@@ -126,7 +127,7 @@ def estimate_lengths(jobs: Sequence[ClipJob], known_s: Mapping[str, float]) -> l
 def read_length(path: Path) -> float:
     """What a clip's header promises, in seconds; 0 where nothing can be read."""
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             return (container.duration or 0) / av.time_base
     except (FFmpegError, OSError):
         return 0.0

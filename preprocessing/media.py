@@ -3,8 +3,9 @@
 from functools import cached_property
 from pathlib import Path
 
-from preprocessing.decode import DecodeConfig, MediaError, Sound, probe, read_sound
+from preprocessing.decode import DecodeConfig, MediaError, probe
 from preprocessing.frames import FrameReader
+from preprocessing.sound import Sound, read_sound
 
 
 class Media:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from preprocessing.config import PreprocessConfig
-from preprocessing.decode import check_duration
+from preprocessing.decode import check_duration, join_remarks
 from preprocessing.frames import pick_frames
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
@@ -80,9 +80,10 @@ def _pack_faces(table: OpenFaceTable, images: Path, media: Media, config: Prepro
 
 def _describe(arrays: Arrays, media: Media, config: PreprocessConfig) -> dict[str, object]:
     promised_s, decoded_s = media.info.video_duration_s, media.frames.span_s
+    missing = check_duration("picture", promised_s, decoded_s, config.decode.max_missing)
     return {
         "duration_s": round(media.info.duration_s, 3),
         "n_frames": len(media.frames.time),
         "face_ratio": round(float(arrays["behaviour_valid"].mean()), 4),
-        "remark": check_duration("picture", promised_s, decoded_s, config.decode.max_missing),
+        "remark": join_remarks(missing, media.frames.remark, media.info.remark),
     }

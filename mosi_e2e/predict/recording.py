@@ -15,7 +15,7 @@ from mosi_e2e.predict.pictures import Album, Portrait
 from preprocessing.behaviour import pack_behaviour
 from preprocessing.clip_stages import look_at_frames, run_video_stages, sample_frames
 from preprocessing.config import PreprocessConfig
-from preprocessing.decode import MediaError, check_duration
+from preprocessing.decode import MediaError, check_duration, join_remarks
 from preprocessing.faces import Face, pack_crops
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
@@ -132,7 +132,8 @@ def read_recording(
     """
     media = Media(path, config.decode)
     sound = media.sound
-    remarks = [check_duration("sound", media.info.audio_duration_s, sound.decoded_s, 1.0)]
+    missing = check_duration("sound", media.info.audio_duration_s, sound.decoded_s, 1.0)
+    remarks = [missing, sound.remark, media.info.remark]
     end_s = len(sound.waveform) / SAMPLE_RATE
     people, time, album = [Seen({}, [])], np.zeros(0), Album()
     wants_faces = bool(stages & {"faces", "behaviour"}) and media.info.has_video
@@ -157,7 +158,7 @@ def read_recording(
         loudness=loudness,
         album=album,
         columns=behaviour_columns(config),
-        remarks=[remark for remark in remarks if remark],
+        remarks=[part for part in join_remarks(*remarks).split("; ") if part],
     )
 
 
@@ -188,7 +189,7 @@ def _look(
     least = max(round(LEAST_S * config.track.rate), round(LEAST_SHARE * len(positions)))
     tracks = list_tracks(detections, loudness, least)[:MOST_PEOPLE]
     people = [Seen(_pack(track, time, crop_rows), track) for track in tracks]
-    return people or [Seen({}, [])], time, remark
+    return people or [Seen({}, [])], time, join_remarks(remark, reader.remark)
 
 
 def _pack(track: list[Face | None], time: np.ndarray, crop_rows: list[int]) -> dict[str, Arrays]:

@@ -22,7 +22,7 @@ MISSING = np.iinfo(np.int64).min  # a time stamp that is not there
 BACK_S = 0.2  # by which decoding times go back where they start again; they rise otherwise
 BACK_SHOWN_S = 2.0  # the same for times of showing, which go back and forth between neighbouring pictures
 AHEAD_S = 1.0  # by which both streams of an MPEG file jump where another clock begins
-HOLE_S = 0.1  # between packets of sound: less is rounding
+HOLE_S = 0.2  # between packets of sound: less is rounding
 RATE, MAX_RATE = 25.0, 1000.0  # pictures a second where nothing believable is said
 
 
@@ -39,6 +39,7 @@ class Packets:
         sizes: [N] bytes.
         shift: [M] int64 ticks that were added to the stamps of all packets as the container gives them;
             `MISSING` where the stamp is to be forgotten. None where nothing was changed.
+        is_delayed: some are decoded earlier than they are shown.
         is_ordered: the stamps belong to the decoded pictures in their order, not to the packets.
     """
 
@@ -49,6 +50,7 @@ class Packets:
     keys: np.ndarray
     sizes: np.ndarray
     shift: np.ndarray | None = None
+    is_delayed: bool = False
     is_ordered: bool = False
 
     @property
@@ -154,9 +156,8 @@ def _pack(index: int, table: np.ndarray, base_s: float, shift: np.ndarray | None
     kept = table[:, 5] == 0
     stamps = stamps[kept]
     ends = stamps + table[kept, 2]
-    return Packets(
-        index, base_s, stamps, ends, table[kept, 4].astype(bool), table[kept, 3], shift, is_ordered=False
-    )
+    is_delayed = bool((table[:, 0] != table[:, 1]).any())
+    return Packets(index, base_s, stamps, ends, table[kept, 4] > 0, table[kept, 3], shift, is_delayed)
 
 
 def _give_times(packets: Packets, table: np.ndarray, stream) -> tuple[Packets, str]:
@@ -260,6 +261,13 @@ def _pair_restarts(
     return any_way if is_mpeg and len(tables) > 1 and len(counts) == 1 else back
 
 
+def _find_end(table: np.ndarray) -> int:
+    """Ticks at which packets end; where they say nothing, the last one is as long as most."""
+    steps = np.diff(np.sort(table[:, 0]))
+    usual = int(np.median(steps)) if len(steps) else 0
+    return int((table[:, 0] + np.where(table[:, 2] > 0, table[:, 2], usual)).max())
+
+
 def _join(
     tables: list[np.ndarray], bases: list[float], pieces: list[list[np.ndarray]], shifts: list[np.ndarray]
 ) -> None:
@@ -271,8 +279,7 @@ def _join(
             before, now = table[parts[number - 1]], table[parts[number]]
             before, now = before[before[:, 0] != MISSING], now[now[:, 0] != MISSING]
             if len(before) and len(now):
-                end = int((before[:, 0] + before[:, 2]).max())
-                need.append((end - int(now[:, 0].min())) * base_s)
+                need.append((_find_end(before) - int(now[:, 0].min())) * base_s)
         shift_s += max(need, default=0.0)
         for base_s, parts, shift in zip(bases, pieces, shifts, strict=True):
             shift[parts[number]] = round(shift_s / base_s)

@@ -32,7 +32,7 @@ MAX_BYTES = 256 << 20  # of all frames of a clip together: 7.5 s of 720p; a clip
 
 
 def open_decord(info: MediaInfo, time: np.ndarray, canvas: Size | None) -> "decord.VideoReader | None":
-    """A decord reader at frame 0, or None where it would keep too much, or is known or seen to be wrong.
+    """A decord reader, or None where it would keep too much, or is known or seen to be wrong.
 
     Args:
         info: the clip.
@@ -50,7 +50,6 @@ def open_decord(info: MediaInfo, time: np.ndarray, canvas: Size | None) -> "deco
         if own.shape != time.shape or not np.allclose(own, time, rtol=0, atol=SAME_TIME_S):
             return None
         first = reader.next().asnumpy()
-        reader.seek(0)
     except (RuntimeError, StopIteration, ValueError, decord.DECORDError):
         return None
     if first.shape != expected.shape:
@@ -61,6 +60,7 @@ def open_decord(info: MediaInfo, time: np.ndarray, canvas: Size | None) -> "deco
 
 def read_decord(reader: "decord.VideoReader", index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """The frames at the increasing positions `index`, up to where decord stops."""
+    reader.seek(0)
     position = 0
     for target in map(int, index):
         with suppress(RuntimeError, StopIteration, decord.DECORDError):

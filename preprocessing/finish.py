@@ -11,7 +11,7 @@ from preprocessing.plan import label_rows
 from preprocessing.stages import describe_stages
 from preprocessing.stats import compute_stats
 from preprocessing.store import FORMAT_VERSION, STAGES, StageFiles, write_atomic, write_table
-from preprocessing.summary import summarise
+from preprocessing.summary import Remark, summarise
 
 INDEX_COLUMNS = (
     "clip_id",
@@ -45,7 +45,7 @@ def finish(
     said: dict[str, list[Failure]] = {}
     for failure in failures:
         said.setdefault(failure.clip_id, []).append(failure)
-    rows, failed, refused = [], [], []
+    rows, failed, refused, remarks = [], [], [], []
     for entry in entries:
         status = {stage: files[stage].status(entry.clip_id) for stage in STAGES}
         row = index_row(entry, status)
@@ -55,6 +55,7 @@ def finish(
         elif row["faces"] != "ok" and row["waveform"] != "ok":
             refused.append(Failure(entry.clip_id, "clip", "neither a face nor sound in it"))
             row |= dict.fromkeys(STAGES, "refused")
+        remarks += list_remarks(entry.clip_id, status)
         rows.append(row)
     usable = [row for row in rows if "failed" not in row.values() and "refused" not in row.values()]
     stats = compute_stats(files, [row["clip_id"] for row in usable if row["split"] == "train"])
@@ -66,12 +67,22 @@ def finish(
         "stages": describe_stages(config),
     }
     told = [*sorted(failed, key=lambda failure: (failure.clip_id, failure.stage)), *refused]
-    summary = summarise(rows, usable, told)
+    summary = summarise(rows, usable, told, remarks)
     write_table(root / "failures.csv", [vars(failure) for failure in told], ("clip_id", "stage", "error"))
+    write_table(root / "remarks.csv", [vars(remark) for remark in remarks], ("clip_id", "stage", "remark"))
     for name, content in (("stats", stats), ("meta", meta), ("summary", summary)):
         write_atomic(root / f"{name}.json", (json.dumps(content, indent=1) + "\n").encode())
     write_table(root / "index.csv", rows, INDEX_COLUMNS)
     return summary
+
+
+def list_remarks(clip_id: str, status: Mapping[str, dict | None]) -> list[Remark]:
+    """What is odd about a clip that is used all the same, each remark once, with the stages that carry it."""
+    stages: dict[str, list[str]] = {}
+    for stage, one in status.items():
+        for text in str((one or {}).get("remark") or "").split("; "):
+            stages.setdefault(text, []).append(stage)
+    return [Remark(clip_id, "+".join(names), text) for text, names in stages.items() if text]
 
 
 def explain(

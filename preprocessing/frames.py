@@ -7,6 +7,7 @@ instead: see `decord_frames.py`.
 
 from collections.abc import Iterator
 
+import av
 import numpy as np
 from av.error import FFmpegError
 
@@ -33,7 +34,7 @@ class FrameReader:
     def __init__(self, info: MediaInfo, reader: str = "pyav"):
         self._info = info
         self.canvas, self.remark = _look_into(info)
-        packets = self._packets = _order_packed(info)
+        packets = self._packets = _order_guessed(info)
         self._ticks = np.sort(packets.stamps[packets.stamps != MISSING])
         if not len(self._ticks):
             raise MediaError("the video stream has no decodable frame")
@@ -53,6 +54,12 @@ class FrameReader:
         rest = index[index > last]
         if len(rest):
             yield from self._from_pyav(rest)
+
+    def find_time(self, frame: av.VideoFrame, number: int) -> float | None:
+        """Seconds of the decoded frame that comes as the `number`th of all; None where nobody knows."""
+        if self._packets.is_ordered:
+            return float(self.time[number]) if number < len(self.time) else None
+        return None if frame.time is None else frame.time - self._info.start_s
 
     def _from_pyav(self, index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         with open_media(self._info.path) as container:
@@ -111,23 +118,23 @@ def _look_into(info: MediaInfo) -> tuple[tuple[int, int] | None, str]:
         return find_canvas(container, stream, info.clock.video), remark
 
 
-def _order_packed(info: MediaInfo) -> Packets:
-    """The packets of the picture, in order where two pictures come in one packet, as in many an old AVI.
+def _order_guessed(info: MediaInfo) -> Packets:
+    """The packets of the picture, in order where the times of showing were guessed, and wrongly.
 
-    The container counts packets, and a place holder follows each double one: time stamps that are made of
-    that do not rise from picture to picture as it is shown.
+    AVI counts packets and knows no times of showing; old ones even hold two pictures in one packet and a
+    place holder after it. What FFmpeg then guesses is checked: it has to rise from picture to picture.
     """
     packets = info.clock.video
-    filled = packets.sizes > 0
-    if packets.is_ordered or not (packets.sizes[filled] <= EMPTY_PICTURE).any():
+    holds_places = (packets.sizes[packets.sizes > 0] <= EMPTY_PICTURE).any()
+    if packets.is_ordered or not packets.is_delayed or not (info.container == "avi" or holds_places):
         return packets
     with open_media(info.path) as container:
         stream = video_stream(container)
-        if stream.codec_context.name != "mpeg4":
+        if info.container != "avi" and stream.codec_context.name != "mpeg4":
             return packets
-        stamps = [frame.pts for frame in _decode(info.clock.list_packets(container, stream), stream, None)]
-        known = [stamp for stamp in stamps if stamp is not None]
-        if len(known) == len(stamps) and known == sorted(known):
+        frames = _decode(info.clock.list_packets(container, stream), stream, None)
+        stamps = [frame.pts for frame in frames]
+        if None not in stamps and stamps == sorted(stamps):
             return packets
     return order_pictures(packets, packets.stamps, None)[0]
 

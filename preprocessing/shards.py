@@ -39,7 +39,7 @@ from preprocessing.store import ClipStore, StageFiles, name_beside, write_atomic
 BLOCK = tarfile.BLOCKSIZE  # bytes: headers and contents begin at multiples of it
 RECORD = tarfile.RECORDSIZE  # bytes: the whole file is a multiple of it
 NOT_CACHED = ("failed", "refused")
-COPIED = ("meta.json", "stats.json", "summary.json", "failures.csv")
+COPIED = ("meta.json", "stats.json", "summary.json", "failures.csv", "remarks.csv")
 
 
 @dataclass(frozen=True)

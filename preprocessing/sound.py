@@ -7,6 +7,7 @@ How channels are mixed:
 - two: their mean. Where they cancel each other out, as an inverted channel does, the louder one alone.
 - more: the centre, where speech is, at its level; left and right at 0.5 as in stereo, the others 3 dB below
   that (their relation in ITU-R BS.775), the bass effects not at all. Without a centre, weights that sum to 1.
+  Six or eight channels without names are those of 5.1 and 7.1, any other number counts equally.
 """
 
 from dataclasses import dataclass, replace
@@ -20,11 +21,13 @@ from preprocessing.decode import MediaInfo, check_decoder, decodable_frames, joi
 from preprocessing.store import SAMPLE_RATE
 
 ROUNDING = SAMPLE_RATE // 50  # samples, 20 ms: below is rounding of time stamps, above is missing sound
+PADDING = SAMPLE_RATE // 10  # samples, 0.1 s, that an encoder may put behind the end of a part
 PIECE_S = 0.5  # of sound whose channels are compared
 CANCELLED = 0.1  # of the channels' energy is left in their mean: a correlation below -0.8
 CANCELLED_SHARE = 0.2  # of all energy that lies in such pieces
 SILENCE = 1e-7  # mean square; below is noise of the encoder (full scale is 1)
 SPEECH_WEIGHT, SIDE_WEIGHT, REST_WEIGHT = 1.0, 0.5, 0.5 / np.sqrt(2)
+UNNAMED = {6: "5.1", 8: "7.1"}  # number of channels → the layout that files have which name none
 SIDES, MUTED = ("FL", "FR", "FLC", "FRC"), ("LFE", "LFE2")
 CHANNELS = ("left", "right")
 
@@ -61,9 +64,7 @@ def read_sound(info: MediaInfo) -> Sound:
     tape = _record(info, None)
     sound, chosen = tape.finish(), tape.balance.choose_channel()
     if chosen is not None:
-        remark = (
-            f"the two channels of the sound cancel each other out: the {CHANNELS[chosen]} one alone is used"
-        )
+        remark = f"the channels of the sound cancel each other out: the {CHANNELS[chosen]} one alone is used"
         sound = replace(_record(info, chosen).finish(), remark=remark)
     hole_s = info.clock.hole_s
     hole = f"{hole_s:.2f} s in the middle of the sound are missing: silence stands there" if hole_s else ""
@@ -107,6 +108,9 @@ class _Tape:
             if gap > (0 if is_new else ROUNDING):
                 self._pieces.append(np.zeros(gap, np.int16))
                 self._written += gap
+            elif is_new and -PADDING <= gap < 0 and self._pieces:
+                self._pieces = [np.concatenate(self._pieces)[:gap]]
+                self._written += gap
         frame.pts = None
         self._keep(self._resampler.resample(self._mix(frame)))
 
@@ -131,6 +135,8 @@ class _Tape:
         if len(names) == 1:
             return frame
         if len(names) > 2:
+            named = UNNAMED.get(len(names)) if len(set(names)) == 1 else None
+            names = [channel.name for channel in av.AudioLayout(named).channels] if named else names
             return _make_mono(frame, weigh_channels(names) @ read_channels(frame))
         channels = read_channels(frame)
         self.balance.add(channels, frame.sample_rate)

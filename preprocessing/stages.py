@@ -23,9 +23,9 @@ from preprocessing.settings import build_config, digest
 from preprocessing.store import SAMPLE_RATE, STAGES, Arrays
 
 VERSIONS = {
-    "faces": 3,
-    "waveform": 2,
-    "behaviour": 3,
+    "faces": 4,
+    "waveform": 3,
+    "behaviour": 4,
     "acoustics": 1,
 }  # raise one when its code changes results
 TOOLS = {

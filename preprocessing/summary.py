@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from preprocessing.estimate import format_time
 from preprocessing.executor import Failure
@@ -11,13 +12,25 @@ SHOWN_REASONS = 10
 SHOWN_CLIPS = 3  # named per reason
 
 
-def summarise(rows: Sequence[dict], usable: Sequence[dict], refused: Sequence[Failure]) -> dict:
+@dataclass(frozen=True)
+class Remark:
+    """What is odd about a clip that is used all the same; `stage` may be several, joined by `+`."""
+
+    clip_id: str
+    stage: str
+    remark: str
+
+
+def summarise(
+    rows: Sequence[dict], usable: Sequence[dict], refused: Sequence[Failure], remarks: Sequence[Remark] = ()
+) -> dict:
     """`summary.json`: of the cache, not of the run, so that it is the same however often a run was cut off.
 
     Args:
         rows: the index.
         usable: those of its rows that training may use.
         refused: why the others may not be used.
+        remarks: on clips that are used.
     """
     ratios = [row["face_ratio"] for row in usable if row["face_ratio"] != ""]
     return {
@@ -31,6 +44,7 @@ def summarise(rows: Sequence[dict], usable: Sequence[dict], refused: Sequence[Fa
         "without_sound": sum(row["waveform"] != "ok" for row in usable),
         "reasons": {reason: len(clips) for reason, clips in group_reasons(refused).items()},
         "refused": [vars(failure) for failure in refused],
+        "remarks": [vars(remark) for remark in remarks],
     }
 
 
@@ -51,6 +65,22 @@ def group_reasons(refused: Sequence[Failure]) -> dict[str, list[str]]:
         if failure.clip_id not in clips[-1:]:  # picture and sound may fail for one reason
             clips.append(failure.clip_id)
     return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
+
+
+def group_remarks(remarks: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """Clips by what is odd about them, the most frequent first; numbers are each clip's own.
+
+    >>> group_remarks([{"clip_id": "x_1", "stage": "waveform", "remark": "1.50 s of sound are missing"}])
+    {'… s of sound are missing': ['x_1']}
+    """
+    groups: dict[str, list[str]] = {}
+    for remark in remarks:
+        groups.setdefault(re.sub(r"\d+(\.\d+)?", "…", remark["remark"]), []).append(remark["clip_id"])
+    return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
+
+
+def _name_some(clips: Sequence[str]) -> str:
+    return ", ".join(clips[:SHOWN_CLIPS]) + (", …" if len(clips) > SHOWN_CLIPS else "")
 
 
 def describe_summary(summary: dict, run: dict | None, out: str) -> str:
@@ -77,14 +107,17 @@ def describe_summary(summary: dict, run: dict | None, out: str) -> str:
     ]
     groups = group_reasons(refused)
     for reason, clips in list(groups.items())[:SHOWN_REASONS]:
-        names = ", ".join(clips[:SHOWN_CLIPS]) + (", …" if len(clips) > SHOWN_CLIPS else "")
-        lines.append(("", f"{len(clips)} × {reason} ({names})"))
+        lines.append(("", f"{len(clips)} × {reason} ({_name_some(clips)})"))
     if len(groups) > SHOWN_REASONS:
         lines.append(("", f"and {len(groups) - SHOWN_REASONS} further reasons"))
+    for text, clips in list(group_remarks(summary.get("remarks", ())).items())[:SHOWN_REASONS]:
+        lines.append(("remark", f"{len(clips)} × {text} ({_name_some(clips)})"))
     if run:
         speed = f", {run['times_real_time']:g} times real time" if run["clip_s"] else ""
         lines.append(("worked on", f"{run['clips']} in {format_time(run['wall_s'])}{speed}"))
     table = [f"{name:<18}{text}" for name, text in lines]
+    if summary.get("remarks"):
+        table.append(f"each remark with its clip in {out}/remarks.csv")
     if refused:
         table.append(
             f"each with its reason in {out}/failures.csv; the same command takes up clips whose file was "

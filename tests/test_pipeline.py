@@ -264,7 +264,14 @@ def test_the_index_is_gone_while_work_is_done_and_comes_last(cache, raw, monkeyp
         patch.setattr(finish, "write_table", note)
         patch.setattr(finish, "write_atomic", note)
         assert main([f"labels={raw}", f"out={cache}"]) == 0
-    assert sorted(written) == ["failures.csv", "index.csv", "meta.json", "stats.json", "summary.json"]
+    assert sorted(written) == [
+        "failures.csv",
+        "index.csv",
+        "meta.json",
+        "remarks.csv",
+        "stats.json",
+        "summary.json",
+    ]
     assert written[-1] == "index.csv"
 
 

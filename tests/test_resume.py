@@ -140,7 +140,7 @@ def test_a_kill_between_any_two_files(raw, reference, tmp_path, monkeypatch):
             assert main([f"labels={raw}", f"out={out}"]) == 1
             break
         deaths += 1
-    assert at_the_end == 6  # five files end a run: failures, statistics, meta, summary, index
+    assert at_the_end == 7  # six files end a run: failures, remarks, statistics, meta, summary, index
     assert deaths > FILES / 3 + 5
     assert read_tree(out) == reference
 

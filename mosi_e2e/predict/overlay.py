@@ -1,5 +1,6 @@
 """The video again, with the running score drawn into the picture and its sound kept."""
 
+import itertools
 import secrets
 from fractions import Fraction
 from pathlib import Path
@@ -8,12 +9,13 @@ import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
-from av.video.reformatter import VideoReformatter
 
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult
-from preprocessing.decode import clip_start_s, decodable_frames, video_stream
+from preprocessing.container import name_file, open_media
+from preprocessing.decode import MediaError, MediaInfo, decodable_frames, probe, video_stream
 from preprocessing.errors import UserError
-from preprocessing.frames import to_picture
+from preprocessing.frames import FrameReader
+from preprocessing.pictures import PictureMaker
 
 TICKS = 90_000  # per second, of the written video
 BOX_LASTS_S = 0.35  # crops come five times a second: a box older than this is not shown
@@ -36,36 +38,38 @@ def write_overlay(result: VideoResult, video: Path, path: Path) -> None:
     """
     beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.mp4")
     try:
-        with av.open(str(video)) as source, av.open(str(beside), "w") as target:
-            _copy(source, target, result)
+        info = probe(video)
+        with open_media(video) as source, av.open(name_file(beside), "w") as target:
+            _copy(info, source, target, result)
         beside.replace(path)
-    except FFmpegError as error:
-        raise UserError(
-            f"the overlay of {video} cannot be written: {error.strerror}; leave out --overlay"
-        ) from error
+    except (FFmpegError, MediaError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"the overlay of {video} cannot be written: {reason}; leave out --overlay") from error
     finally:
         beside.unlink(missing_ok=True)
 
 
-def _copy(source, target, result: VideoResult) -> None:
-    pictures = video_stream(source)
-    if pictures is None:
+def _copy(info: MediaInfo, source, target, result: VideoResult) -> None:
+    if not info.has_video:
         raise UserError(f"{result.video} has no picture to draw a score into; leave out --overlay")
+    pictures, reader = video_stream(source), FrameReader(info)
     sounds = next(iter(source.streams.audio), None) if len(result.waveform) else None
     # Times are the source's, not 25 a second.
     out_video = target.add_stream("libx264", rate=25, options=QUALITY)
     out_video.pix_fmt, out_video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
     out_video.codec_context.thread_count, out_video.codec_context.thread_type = THREADS, "FRAME"
-    start, converter, last = clip_start_s(source), VideoReformatter(), -1
-    sound = Sound(target, sounds.rate, start) if sounds else None
-    for frame in decodable_frames(source, *(stream for stream in (pictures, sounds) if stream is not None)):
+    make_picture, numbers, last = PictureMaker(pictures, reader.canvas), itertools.count(), -1
+    sound = Sound(target, sounds.rate, info.start_s) if sounds else None
+    streams = [stream for stream in (pictures, sounds) if stream is not None]
+    for frame in decodable_frames(info, source, *streams):
         if isinstance(frame, av.AudioFrame):
             sound.write(frame)
             continue
-        if frame.time is None:
+        time = reader.find_time(frame, next(numbers))
+        if time is None:
             continue
-        time = max(frame.time - start, 0.0)
-        drawn = _draw(converter, frame, time, result)
+        time = max(time, 0.0)
+        drawn = _draw(make_picture(frame), time, result)
         if last < 0:
             out_video.width, out_video.height = drawn.width, drawn.height
         drawn.pts = last = max(round(time * TICKS), last + 1)
@@ -96,7 +100,7 @@ class Sound:
     def __init__(self, target, rate: int, start_s: float):
         self.target, self.rate, self.start_s = target, rate, start_s
         self.stream = target.add_stream("aac", rate=rate, layout="stereo")
-        self.resampler = av.AudioResampler("fltp", "stereo", rate)
+        self.resampler, self.form = av.AudioResampler("fltp", "stereo", rate), None
         self.held: list[av.Packet] = []
         self.next = 0  # sample that comes next
 
@@ -104,6 +108,11 @@ class Sound:
         """Take a decoded frame."""
         if frame.pts is not None:
             frame.pts -= round(self.start_s / frame.time_base)
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self.form not in (None, form):  # the source goes over to another one
+            self._encode(self.resampler.resample(None))
+            self.resampler = av.AudioResampler("fltp", "stereo", self.rate)
+        self.form = form
         self._encode(self.resampler.resample(frame))
 
     def release(self) -> None:
@@ -127,10 +136,7 @@ class Sound:
             self.held += self.stream.encode(piece)
 
 
-def _draw(
-    converter: VideoReformatter, frame: av.VideoFrame, time: float, result: VideoResult
-) -> av.VideoFrame:
-    picture = to_picture(frame, converter)
+def _draw(picture: np.ndarray, time: float, result: VideoResult) -> av.VideoFrame:
     height, width = (side - side % 2 for side in picture.shape[:2])
     picture = np.ascontiguousarray(picture[:height, :width])
     draw_score(picture, time, result)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,10 +66,10 @@ def make_result(duration_s: float = 8.0, remarks: list[str] | None = None) -> Vi
         face_ratio=0.9,
         voice_ratio=1.0,
         portrait=Portrait(),
+        name="person 1 (left)",
     )
-    second = PersonResult(
-        2, None, None, None, None, {}, {}, CONTRIBUTION, [], None, ["face"], 0.2, 0.0, Portrait()
-    )
+    nothing = {"score": None, "interval": None, "timeline": [], "deciding": None}
+    second = replace(first, number=2, name="person 2 (right)", **nothing)
     model = {"name": "x", "kind": "made", "task": "regression", "synthetic": True, "test_mae": 0.854}
     sound = np.zeros(0, np.int16)
     return VideoResult("video.mp4", duration_s, [first, second], -0.2, remarks or [], model, sound)

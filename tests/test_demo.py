@@ -311,7 +311,17 @@ def test_seconds_moments_times_and_bars():
     face, speech, behaviour = shown["bars"]
     assert (face.text, face.left, face.width, face.alone) == ("−1.10", 0.0, 50.0, "−0.20")
     assert (speech.left, speech.width, speech.is_positive) == (50.0, 20.0, True)
-    assert (behaviour.text, behaviour.alone) == ("missing", "–") and shown["others"] == [(2, "no score")]
+    assert (behaviour.text, behaviour.alone) == ("missing", "–")
+
+
+def test_who_was_scored_is_shown_where_there_are_several_people():
+    shown = describe_result(Answer(make_result().to_dict(), "", "", b"a picture"))
+    assert shown["people"] == [("person 1 (left)", "−1.26"), ("person 2 (right)", "no score")]
+    page = PageReader(render("demo_result.html", shown))
+    (picture,) = page.all("img")
+    assert base64.b64decode(picture["src"].partition(",")[2]) == b"a picture" and page.faults == []
+    one = PageReader(render("demo_result.html", show(people=make_result().to_dict()["people"][:1])))
+    assert one.all("img") == [] and "Who was scored" not in one.text
 
 
 @pytest.mark.parametrize("duration", [0.4, 1.9, 2.0, 2.6, 2.99, 3.0, 5.9, 6.1, 65.0, 299.0, 601.0])

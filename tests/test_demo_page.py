@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from conftest import SHARED
 from launched import ROOT, free_port
 from made_cache import make_cache
-from made_clips import write_clip
-from made_set import write_face
+from made_clips import make_tone, write_clip
+from made_set import PORTRAIT, write_face
 from pages_read import PageReader
 from tiny_models import MODELS, TINY_CROSS, tiny_model
 
@@ -286,10 +288,44 @@ def test_what_is_refused_is_told_with_what_to_do_and_the_page_goes_on(open_page,
     server.wait_until_empty()
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_hint_is_shown_for_a_video_that_does_not_play_and_for_no_other(open_page, clip, tmp_path, width):
+    page = open_page(width)
+    choose(page, clip)
+    page.wait_for_function("document.querySelector('#clip video')?.readyState > 1")
+    page.wait_for_selector("#start:not([disabled])")
+    page.evaluate("document.querySelector('#clip video').play()")
+    page.wait_for_function("document.querySelector('#clip video').currentTime > 0.2")
+    assert not page.is_visible("#hint")
+    field = page.locator("#clip").bounding_box()
+    for part in ("[data-testid=source-select]", "video"):
+        box = page.locator(f"#clip {part}").bounding_box()
+        assert box["y"] >= field["y"] and box["y"] + box["height"] <= field["y"] + field["height"]
+    page.reload()
+    page.wait_for_selector("#clip input[type=file]", state="attached")
+    choose(page, write_clip(tmp_path / "strange.avi", [PORTRAIT] * 20, codec="mpeg4"))
+    page.wait_for_selector("#start:not([disabled])")
+    page.wait_for_selector("#hint:has-text('cannot show this form of video')")
+    assert overflow(page) <= 0
+    page.click("#start")
+    page.wait_for_selector("#unplayable:not([hidden])")
+    assert "as MP4 (H.264) it would play here" in page.inner_text(".player")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_of_two_people_a_picture_says_who_was_scored(open_page, tmp_path, width):
+    page = open_page(width)
+    small = cv2.resize(PORTRAIT, (200, 200))
+    pair = np.hstack([np.pad(small, ((50, 50), (20, 20), (0, 0)), mode="edge"), PORTRAIT])
+    score(page, write_clip(tmp_path / "two.mp4", [pair] * 40, sound=make_tone(1.6, 44_100, 150)))
+    assert re.match(r"person 1 \(right\)\s+[+−]\d", page.inner_text("#people li:first-child"))
+    assert page.inner_text("#people li:last-child").startswith("person 2 (left)")
+    assert page.evaluate("document.querySelector('.people img').naturalWidth") > 300
+    assert overflow(page) <= 0
+
+
 def write_long(path: Path, seconds: int = 40) -> Path:
     """A grey picture, once a second."""
-    import numpy as np
-
     return write_clip(
         path, [np.full((96, 128, 3), 90, np.uint8)] * seconds, times_ms=range(0, 1000 * seconds, 1000)
     )
@@ -310,7 +346,10 @@ def test_a_recording_is_scored(open_page, server):
     page.click("button[aria-label='start recording']:has-text('Record')")
     page.wait_for_timeout(4000)
     page.click("button[aria-label='start recording']:has-text('Stop')")
-    page.click("#start:not([disabled])")
+    page.wait_for_selector("#start:not([disabled])")
+    page.wait_for_function("document.querySelector('#clip video').duration < 60")
+    assert "Infinity" not in page.inner_text("#clip") and not page.is_visible("#hint")
+    page.click("#start")
     page.wait_for_selector("#result-title")
     assert json.loads(download(page, "json"))["duration_s"] > 1
     server.wait_until_empty()

@@ -11,9 +11,10 @@ from mosi_e2e.demo.limits import SAY_ELSEWHERE, SAY_LENGTH, SAY_NOT_HERE, SAY_WO
 
 FRAMING_BYTES = 20_000  # of a multipart message around its file; no other message is longer
 UPLOAD = "/gradio_api/upload"
-# What the page asks for. Gradio answers at some fifty more addresses, which nobody needs here.
+# What the page asks for. Gradio answers at some fifty more addresses, which nobody needs here. Its field for
+# videos also loads 32 MB of FFmpeg, for buttons that are not shown.
 READ = re.compile(
-    r"/|/(assets|static)/.+|/theme\.css|/favicon\.ico|/robots\.txt|/config/?"
+    r"/|/assets/.+|/static/(?!ffmpeg/).+|/theme\.css|/favicon\.ico|/robots\.txt|/config/?"
     r"|/gradio_api/(startup-events|heartbeat/\w+|queue/data|upload_progress|file=[\w.]+)"
 )
 WRITE = re.compile(r"/gradio_api/(upload|run/predict|queue/join|cancel|reset)/?")

@@ -23,7 +23,7 @@ from preprocessing.errors import UserError
 
 LOOK_EVERY_S = 0.1
 LOG = logging.getLogger("mosi_e2e.demo")
-LOOKS = 30  # for an upload that somebody asks about before it has begun
+LOOKS = 10  # for an upload that somebody asks about before it has begun
 
 
 class Intake:
@@ -83,14 +83,13 @@ class Intake:
     async def tell_progress(self, request: Request) -> Response:
         """How many bytes have arrived, as server-sent events."""
         transfer = request.query_params.get("upload_id", "")
-        for _ in range(LOOKS):
-            if transfer in self._arriving:
-                return StreamingResponse(self._follow(transfer), media_type="text/event-stream")
-            await asyncio.sleep(LOOK_EVERY_S)
-        return PlainTextResponse("This upload is over.", 404)
+        return StreamingResponse(self._follow(transfer), media_type="text/event-stream")
 
     async def _follow(self, transfer: str) -> AsyncIterator[str]:
-        told = 0
+        told, looks = 0, 0
+        while transfer not in self._arriving and looks < LOOKS:
+            looks += 1
+            await asyncio.sleep(LOOK_EVERY_S)
         while (upload := self._arriving.get(transfer)) is not None:
             if upload.received > told:
                 news = {"msg": "update", "orig_name": upload.name, "chunk_size": upload.received - told}

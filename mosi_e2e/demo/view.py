@@ -74,7 +74,6 @@ def describe_result(answer: Answer) -> dict[str, Any]:
     result = answer.result
     timeline, interval = result["timeline"], result["interval"]
     duration = float(result["duration_s"])
-    others = [one for one in result["people"] if one["number"] != 1]
     return {
         "name": result["video"],
         "score": format_score(result["score"]),
@@ -92,13 +91,19 @@ def describe_result(answer: Answer) -> dict[str, Any]:
         "ticks": list_ticks(duration),
         "bars": make_bars(result),
         "score_absent": format_score(result["score_absent"]),
-        "others": [
-            (one["number"], "no score" if one["score"] is None else format_score(one["score"]))
-            for one in others
-        ],
+        "people": list_people(result["people"]),
+        "people_picture": answer.people and embed(answer.people, "image/jpeg"),
         "remarks": [f"{one[:1].upper()}{one[1:]}." for one in result["remarks"] if one != SYNTHETIC_NOTE],
         "downloads": make_downloads(answer),
     }
+
+
+def list_people(people: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Who has which score, by the names that stand in the picture; empty where there is one person."""
+    if len(people) == 1:
+        return []
+    scores = ["no score" if one["score"] is None else format_score(one["score"]) for one in people]
+    return [(one["name"], score) for one, score in zip(people, scores, strict=True)]
 
 
 def place(score: float) -> float:

@@ -84,11 +84,13 @@ class Answer:
         result: `VideoResult.to_dict()`.
         timeline: its windows as CSV, the same as `python -m mosi_e2e.predict` writes.
         page: the page that it writes.
+        people: JPEG of a frame with a box and a name around each face; None with one person.
     """
 
     result: dict[str, Any]
     timeline: str
     page: str
+    people: bytes | None = None
 
 
 def score(job: Job) -> Answer:
@@ -98,6 +100,7 @@ def score(job: Job) -> Answer:
         UserError: the video is too long, or nothing can be read in it.
     """
     from mosi_e2e.predict.page import write_result_page
+    from mosi_e2e.predict.people import draw_people
 
     tempfile.tempdir = str(job.video.parent)  # goes with the request, even if this process is ended
     report = Reporter(job.progress)
@@ -115,7 +118,8 @@ def score(job: Job) -> Answer:
     table, page = (job.video.with_name(name) for name in ("timeline.csv", "page.html"))
     write_csv(result, table)
     write_result_page(result, page)
-    return Answer(result.to_dict(), table.read_text(), page.read_text())
+    people = draw_people(result) if len(result.people) > 1 else None
+    return Answer(result.to_dict(), table.read_text(), page.read_text(), people)
 
 
 class Reporter:

@@ -68,11 +68,18 @@ window.mosiDemo = (() => {
   });
   for (const name of ["play", "timeupdate", "seeked"])
     document.addEventListener(name, (event) => { if (event.target.id === "player") follow(); }, true);
+  // A recording does not say how long it is until a browser has looked for its end.
+  document.addEventListener("loadedmetadata", ({ target }) => {
+    if (target.duration !== Infinity) return;
+    target.addEventListener("durationchange", () => { target.currentTime = 0; }, { once: true });
+    target.currentTime = Number.MAX_SAFE_INTEGER;
+  }, true);
   document.addEventListener("error", (event) => {
+    if (event.target.tagName !== "VIDEO") return;  // not of the empty track that the field puts into every video
     if (event.target.id === "player") {
       event.target.hidden = true;
       find("unplayable").hidden = false;
-    } else if (event.target.closest?.("#clip")) {  // the field would call it an error, but it can be scored
+    } else if (event.target.closest("#clip")) {  // the field would call it an error, but it can be scored
       event.stopImmediatePropagation();
       hint("This browser cannot show this form of video. Scoring may work all the same.");
     }

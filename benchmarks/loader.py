@@ -10,8 +10,10 @@ little.
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,9 +23,10 @@ from skimage import data
 from mosi_e2e.data.augment import AugmentConfig, Augmenter, augment_waveform, change_speed
 from mosi_e2e.data.batch import collate
 from mosi_e2e.data.dataset import decode_crops
+from preprocessing.checksums import sum_arrays
 from preprocessing.errors import command
 from preprocessing.faces import FacesConfig
-from preprocessing.store import SAMPLE_RATE
+from preprocessing.store import SAMPLE_RATE, Arrays, StageFiles
 
 CROPS, SIDE, SECONDS, COLUMNS = 21, 224, 4, 62
 CLIPS = 16  # of a batch
@@ -56,6 +59,17 @@ def mean_ms(augmenter: Augmenter, streams: dict, draws: int) -> float:
     return statistics.mean(time_ms(lambda n=n: augmenter(streams, (0, 0, n)), 3) for n in range(draws))
 
 
+def time_reading(stages: dict[str, Arrays], repeats: int) -> dict[str, float]:
+    """Milliseconds to read a clip from its files, and what the checksums are of that."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {stage: StageFiles(Path(folder), stage, "0") for stage in stages}
+        for stage, arrays in stages.items():
+            files[stage].write("a_1", arrays, {"state": "ok"})
+        read = time_ms(lambda: [one.read("a_1") for one in files.values()], repeats)
+    sums = time_ms(lambda: [sum_arrays(arrays) for arrays in stages.values()], repeats)
+    return {"read, checked": read, "of which checksums": sums}
+
+
 def measure(repeats: int) -> dict[str, float]:
     """Milliseconds per clip, by part."""
     config, rng = AugmentConfig(stream_dropout=0.0), np.random.default_rng(0)
@@ -71,7 +85,14 @@ def measure(repeats: int) -> dict[str, float]:
     }
     augmenter = Augmenter(config, {"behaviour": np.ones(COLUMNS, np.float32)})
     example = {"index": 0, "clip_id": "a_1", "label": 0.0, "weight": 1.0, "streams": streams}
-    found = {"decode": time_ms(lambda: decode_crops(jpeg, offset, valid), repeats)}
+    found = time_reading(
+        {
+            "faces": {"face_jpeg": jpeg, "face_offset": offset},
+            "waveform": {"waveform": sound.astype(np.int16)},
+        },
+        repeats,
+    )
+    found |= {"decode": time_ms(lambda: decode_crops(jpeg, offset, valid), repeats)}
     for transform in augmenter.pictures.transforms:
         name = f"crops: {type(transform).__name__}"
         found[name] = time_ms(lambda t=transform: t(images=crops, force_apply=True), repeats)

@@ -4,7 +4,8 @@ The file is a pickle of dicts, lists, texts, numbers and numpy arrays. `pickle.l
 numpy is, without this project; `packed.open_store` reads it without trusting it.
 
     {"format": ..., "about": how to read it, "meta": ..., "stats": ...,
-     "index": {column: list or array}, "clips": {clip_id: {stage: {key: array}}}}
+     "index": {column: list or array}, "clips": {clip_id: {stage: {key: array}}},
+     "checksums": {clip_id: {stage: {key: CRC-32, see checksums.py}}}}
 """
 
 import os
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from preprocessing.archive import check_space
 from preprocessing.arguments import Parser
+from preprocessing.checksums import SUMS, sum_arrays
 from preprocessing.crops import LADDER, CropPlan, encode_crops, take_sample, thin_crops
 from preprocessing.errors import UserError, command
 from preprocessing.packed import PACK_FORMAT
@@ -29,6 +31,7 @@ from preprocessing.store import Arrays, ClipStore, StageFiles, name_beside
 
 MARGIN = 0.98  # of the limit, for what is only predicted
 NOT_CACHED = ("failed", "refused")
+Sums = dict[str, dict[str, dict[str, int]]]  # per clip, stage and array
 ABOUT = """Arrays of a preprocessed set of clips. pack["clips"][clip_id][stage][key]; times are seconds.
 crop i of faces: jpeg = a["face_jpeg"][a["face_offset"][i]:a["face_offset"][i + 1]], a picture where
 a["face_valid"][i]: cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB), or PIL.Image.open(io.BytesIO(jpeg)).
@@ -190,8 +193,9 @@ def write_pack(
         # Without this every array lives until the end, in case that it comes again as the same object.
         pickler.fast = True
         pickler.dispatch_table = {np.ndarray: reduce_array, ClipItems: ClipItems.reduce}
-        clips = ClipItems(read_clips(store, inventory, plan, pool, file, limit))
-        pickler.dump(make_head(store, plan) | {"clips": clips})
+        sums: Sums = {}  # full when the clips are written, which is before it is written itself
+        clips = ClipItems(read_clips(store, inventory, plan, pool, file, limit, sums))
+        pickler.dump(make_head(store, plan) | {"clips": clips, SUMS: sums})
         if file.tell() > limit:
             raise TooLarge
 
@@ -238,8 +242,9 @@ def read_clips(
     pool: ThreadPoolExecutor,
     file: BinaryIO,
     limit: int,
+    sums: Sums,
 ) -> Iterator[tuple[str, dict[str, Arrays]]]:
-    """The clips' arrays as they go into the pack.
+    """The clips' arrays as they go into the pack; their checksums go into `sums`.
 
     Raises:
         TooLarge: `file` outgrew `limit`.
@@ -248,6 +253,7 @@ def read_clips(
         clip = {stage: store.read(clip_id, stage) for stage in names}
         if plan.quality and "faces" in clip:
             clip["faces"] = thin_crops(clip["faces"], plan, pool)
+        sums[clip_id] = {stage: sum_arrays(arrays) for stage, arrays in clip.items()}
         yield clip_id, clip
         if file.tell() > limit:
             raise TooLarge

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from preprocessing.checksums import SUMS, Damaged, check_arrays
 from preprocessing.errors import UserError
 from preprocessing.sharded import ShardStore, is_sharded
 from preprocessing.store import FORMAT_VERSION, Arrays, ClipStore
@@ -75,6 +76,7 @@ class PackedStore(ClipStore):
         self.index = read_columns(self.root, pack["index"])
         self._stats = pack["stats"]
         self._clips = pack["clips"]
+        self._sums = pack.get(SUMS)
 
     def __reduce__(self):
         """A loading process that cannot share this one's memory reads the file, not a copy through a pipe."""
@@ -84,7 +86,13 @@ class PackedStore(ClipStore):
         """The arrays of one clip and stage, as copies; `keys` gives those alone."""
         try:
             arrays = self._clips[clip_id][stage]
-            return {key: np.array(arrays[key]) for key in (keys or arrays)}
+            arrays = {key: np.array(arrays[key]) for key in (keys or arrays)}
+            check_arrays(arrays, None if self._sums is None else self._sums[clip_id][stage])
+            return arrays
+        except (Damaged, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{self.root} is damaged at {stage} of clip '{clip_id}' ({error}); pack again: {HOW}"
+            ) from error
         except KeyError as error:
             raise UserError(
                 f"{self.root} has no {error} of clip '{clip_id}', stage '{stage}'; pack the cache again"

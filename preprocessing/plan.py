@@ -68,7 +68,7 @@ def make_plan(entries: list[ClipEntry], config: PreprocessConfig, retry_failed: 
     for entry in entries:
         todo, left, source = set(), {}, describe_source(entry.path)
         for stage in STAGES:
-            status = plan.files[stage].status(entry.clip_id)
+            status = plan.files[stage].check(entry.clip_id)
             if status and (source is None or status.get("source_bytes", source[0]) == source[0]):
                 plan.known_s.setdefault(entry.clip_id, status.get("duration_s") or 0.0)
                 continue

@@ -15,6 +15,7 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from preprocessing.checksums import DAMAGE, check_arrays, check_names, parse_status, read_metadata
 from preprocessing.errors import UserError
 from preprocessing.names import bound_name, file_name
 from preprocessing.store import Arrays, ClipStore
@@ -28,6 +29,20 @@ HOW = "python -m preprocessing.shards CACHE --out"
 def member_key(clip_id: str) -> str:
     """The clip's key in the tar: all that stands before a member's first dot, so it has none itself."""
     return bound_name(file_name(clip_id).replace(".", "%2E"))
+
+
+def load_member(data: bytes, keys: Sequence[str] | None = None) -> Arrays:
+    """The arrays of a clip's file that is in memory; `keys` gives those alone.
+
+    Raises:
+        SafetensorError, or one of `DAMAGE`: it is not as it was stored.
+    """
+    arrays, (_, sums) = load(data), parse_status(read_metadata(data))
+    if not keys:
+        check_names(arrays, sums)
+    arrays = {key: arrays[key] for key in keys or arrays}
+    check_arrays(arrays, sums)
+    return arrays
 
 
 def is_sharded(path: str | Path) -> bool:
@@ -81,9 +96,8 @@ class ShardStore(ClipStore):
         try:
             file = self._file(shard)
             file.seek(offset)
-            arrays = load(file.read(size))
-            return {key: arrays[key] for key in keys} if keys else arrays
-        except (OSError, SafetensorError, KeyError) as error:
+            return load_member(file.read(size), keys)
+        except (SafetensorError, *DAMAGE) as error:
             raise UserError(
                 f"{self.root / shard} is damaged at {stage} of clip '{clip_id}' ({error}); delete it, type: "
                 f"{HOW} {self.root}"

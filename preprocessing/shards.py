@@ -26,14 +26,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
 from tqdm import tqdm
 
 from preprocessing.archive import check_space
 from preprocessing.arguments import Parser
+from preprocessing.checksums import DAMAGE
 from preprocessing.errors import UserError, command
 from preprocessing.lock import hold_cache
 from preprocessing.settings import digest
-from preprocessing.sharded import MEMBERS, SHARD_FORMAT, SHARDS, is_sharded, member_key
+from preprocessing.sharded import MEMBERS, SHARD_FORMAT, SHARDS, is_sharded, load_member, member_key
 from preprocessing.store import ClipStore, StageFiles, name_beside, write_atomic, write_table
 
 BLOCK = tarfile.BLOCKSIZE  # bytes: headers and contents begin at multiples of it
@@ -245,16 +247,30 @@ def write_tar(path: Path, shard: Shard, bar: tqdm) -> None:
     """Write one shard as planned."""
     with path.open("wb") as file:
         for member, offset in zip(shard.members, shard.offsets, strict=True):
-            data = member.path.read_bytes() if member.path else member.data
-            if len(data) != member.size:
-                raise UserError(
-                    f"{member.path} changed while the shards were written; type the same command again"
-                )
+            data = member.data if member.path is None else read_member(member)
             file.write(make_header(member))
             assert file.tell() == offset
             file.write(data + b"\0" * (round_up(len(data), BLOCK) - len(data)))
             bar.update(not member.stage)
         file.write(b"\0" * (shard.size - file.tell()))
+
+
+def read_member(member: Member) -> bytes:
+    """A clip's file of the cache, as it is copied.
+
+    Raises:
+        UserError: it changed since the shards were planned, or is damaged.
+    """
+    data = member.path.read_bytes()
+    if len(data) != member.size:
+        raise UserError(f"{member.path} changed while the shards were written; type the same command again")
+    try:
+        load_member(data)
+    except (SafetensorError, *DAMAGE) as error:
+        raise UserError(
+            f"{member.path} is damaged ({error}): type the command that made the cache again, then this one"
+        ) from error
+    return data
 
 
 def write_index(store: ClipStore, out: Path, shards: Sequence[Shard]) -> None:

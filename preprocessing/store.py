@@ -19,7 +19,8 @@ import io
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from preprocessing.checksums import DAMAGE, check_arrays, check_names, format_status, parse_status
 from preprocessing.errors import UserError
 from preprocessing.names import bound_name, file_name
 
@@ -61,29 +63,39 @@ class StageFiles:
     """The files of one stage, made with one recipe."""
 
     def __init__(self, root: Path, stage: str, recipe: str):
+        self.root, self.stage = root, stage
         self.folder = root / "clips" / f"{stage}-{recipe}"
 
     def path(self, clip_id: str) -> Path:
         return self.folder / f"{file_name(clip_id)}.safetensors"
 
-    def write(self, clip_id: str, arrays: Mapping[str, np.ndarray], status: Mapping[str, str]) -> None:
-        """Store one clip's arrays and its status (`ok`, or why it has no rows, and remarks)."""
+    def write(self, clip_id: str, arrays: Mapping[str, np.ndarray], status: Mapping[str, Any]) -> None:
+        """Store one clip's arrays and its status (`state`: `ok`, or why it has no rows; and remarks)."""
         # One metadata entry: the format does not keep the order of several, and equal input must give
         # equal bytes.
         whole = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
-        write_atomic(self.path(clip_id), save(whole, metadata={"status": json.dumps(status, sort_keys=True)}))
+        write_atomic(self.path(clip_id), save(whole, metadata={"status": format_status(status, whole)}))
 
     def read(self, clip_id: str, keys: Sequence[str] | None = None) -> Arrays:
-        with self._open(clip_id) as file:
-            return {key: file.get_tensor(key) for key in (keys or file.keys())}
+        """A clip's arrays, or those of `keys`, as they were stored.
 
-    def status(self, clip_id: str) -> dict[str, str] | None:
-        """The stored status, or None where the clip has no readable file."""
-        if not self.path(clip_id).is_file():
+        Raises:
+            UserError: the file is missing or damaged; names it and what to type.
+        """
+        return self._load(clip_id, keys)[1]
+
+    def check(self, clip_id: str) -> dict[str, Any] | None:
+        """The stored status, or None where the clip has no file that is as it was stored."""
+        try:
+            return self._load(clip_id)[0] if self.path(clip_id).is_file() else None
+        except UserError:
             return None
+
+    def status(self, clip_id: str) -> dict[str, Any] | None:
+        """The stored status, or None where the clip has no readable file; the arrays are not looked at."""
         try:
             with self._open(clip_id) as file:
-                return json.loads(file.metadata()["status"])
+                return parse_status(file.metadata())[0]
         except UserError:
             return None
 
@@ -92,11 +104,13 @@ class StageFiles:
         write_atomic(self._failure_path(clip_id), json.dumps(record, sort_keys=True).encode())
 
     def failure(self, clip_id: str) -> dict[str, Any] | None:
-        """What was remembered, or None."""
+        """What was remembered, or None; at least `stage` and `error`."""
         try:
-            return json.loads(self._failure_path(clip_id).read_bytes())
-        except (OSError, ValueError):
+            record = json.loads(self._failure_path(clip_id).read_bytes())
+        except (OSError, ValueError, RecursionError):
             return None
+        texts = (record.get("stage"), record.get("error")) if isinstance(record, dict) else ()
+        return record if texts and all(isinstance(text, str) for text in texts) else None
 
     def remove(self, clip_id: str) -> None:
         """Forget the clip: what was stored of it, or that it failed."""
@@ -106,12 +120,34 @@ class StageFiles:
     def _failure_path(self, clip_id: str) -> Path:
         return self.folder / f"{file_name(clip_id)}.failed.json"
 
-    def _open(self, clip_id: str):
+    def _load(self, clip_id: str, keys: Sequence[str] | None = None) -> tuple[dict[str, Any], Arrays]:
+        with self._open(clip_id) as file:
+            status, sums = parse_status(file.metadata())
+            arrays = {key: file.get_tensor(key) for key in (keys or file.keys())}
+            check_arrays(arrays, sums)
+            if not keys:
+                check_names(arrays, sums)
+            return status, arrays
+
+    @contextmanager
+    def _open(self, clip_id: str) -> Iterator[Any]:
         path = self.path(clip_id)
         try:
-            return safe_open(path, framework="numpy")
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{path} is damaged or missing ({error}); run preprocessing again") from error
+            with safe_open(path, framework="numpy") as file:
+                yield file
+        except FileNotFoundError as error:
+            raise UserError(f"{path} is missing: {self._say_repair(clip_id)}") from error
+        except (SafetensorError, *DAMAGE) as error:
+            text = " ".join(str(error).split())
+            raise UserError(f"{path} is damaged ({text}): {self._say_repair(clip_id)}") from error
+
+    def _say_repair(self, clip_id: str) -> str:
+        if self.stage.endswith("_encoded"):
+            return "type the same training command again, which computes it anew"
+        command = "-m preprocessing --config CONFIG labels=LABELS out="
+        if self.stage not in STAGES:
+            command = "-m preprocessing.import_features FILES --out "
+        return f"type the command that made the cache again, which redoes it: python {command}{self.root}"
 
 
 class ClipStore:

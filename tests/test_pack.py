@@ -218,7 +218,8 @@ def test_one_clip_at_a_time_is_in_memory(tmp_path):
     files = StageFiles(store.root, "waveform", store.recipe("waveform"))
     clips = [clip for clip in store.index.clip_id if LACKING.get(clip, {}).get("waveform") is None][:30]
     for clip_id in clips:
-        files.write(clip_id, {"waveform": np.ones(10**6, np.int16), "waveform_time": np.zeros(1)}, {})
+        arrays = {"waveform": np.ones(10**6, np.int16), "waveform_time": np.zeros(1)}
+        files.write(clip_id, arrays, {"state": "ok"})
     inventory = pack.take_inventory(store)
     tracemalloc.start()
     with ThreadPoolExecutor(1) as pool:

@@ -100,7 +100,8 @@ def test_the_run_says_it_too_before_it_works(place, capsys, monkeypatch):
 def test_damaged_lost_and_replaced_files_are_told_apart(place, capsys):
     (waveform,) = (place / "cache" / "clips").glob("waveform-*")
     damaged, lost = (waveform / f"{clip_id}.safetensors" for clip_id, _, _ in CLIPS[:2])
-    damaged.write_bytes(damaged.read_bytes()[:-1])
+    data = damaged.read_bytes()
+    damaged.write_bytes(data[:-9] + bytes([data[-9] ^ 4]) + data[-8:])  # one bit of one value
     lost.unlink()
     assert read_stages(ask(capsys))["waveform"] == "2 to do: 1 damaged, 1 lost"
     shutil.copy(place / "raw" / "v_1_1.mp4", place / "raw" / "-w_1.mp4")

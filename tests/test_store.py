@@ -186,7 +186,7 @@ def test_a_damaged_file_is_told_and_counts_as_not_there(tmp_path, damage):
     path = files.path("x_1")
     path.write_bytes(damage(path.read_bytes()))
     assert files.status("x_1") is None
-    with pytest.raises(UserError, match=r"x_1\.safetensors is damaged or missing .* run preprocessing again"):
+    with pytest.raises(UserError, match=r"x_1\.safetensors is damaged .* python -m preprocessing --config"):
         store.read("x_1", "faces")
     with pytest.raises(UserError, match="x_9"):
         store.read("x_9", "faces")

@@ -100,7 +100,7 @@ def encode_clips(
 ) -> None:
     """Encode the clips that have no file yet; each is encoded whole and alone, in full precision."""
     mine = clip_ids[accelerator.process_index :: accelerator.num_processes]
-    todo = [clip_id for clip_id in mine if files.status(clip_id) is None]
+    todo = [clip_id for clip_id in mine if files.check(clip_id) is None]
     encoder.eval()
     bar = tqdm(todo, desc=f"encoding {name} once", unit="clip", disable=not accelerator.is_local_main_process)
     for clip_id in bar:

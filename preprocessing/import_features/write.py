@@ -44,11 +44,14 @@ def import_source(source: Source, files: list[Path], out: Path, name: str, optio
     prints = [{"file": path.name, "sha256": hash_file(path)} for path in files]
     recipes = {stream: digest("import", VERSION, prints, options, stream) for stream in source.columns}
     labels = [[entry.clip_id, entry.split, entry.label] for entry in source.entries]
-    if is_current(out, recipes, labels):
-        print(f"{out} holds this import already: nothing to do")
-        return json.loads((out / "summary.json").read_text())
-    rules = learn_rules(source, options)
     stages = {stream: StageFiles(out, stream, recipe) for stream, recipe in recipes.items()}
+    if is_current(out, recipes, labels):
+        clip_ids = [entry.clip_id for entry in source.entries]
+        if all(files.check(clip_id) for files in stages.values() for clip_id in clip_ids):
+            print(f"{out} holds this import already: nothing to do")
+            return json.loads((out / "summary.json").read_text())
+        print(f"{out} holds this import with damaged or lost files: it is written again")
+    rules = learn_rules(source, options)
     numbers = tqdm(range(len(source.entries)), desc="writing", unit="clip")
     rows = [write_clip(source, number, rules, stages) for number in numbers]
     refused = [row["clip_id"] for row in rows if "refused" in row.values()]

@@ -2,12 +2,17 @@
 
 import hashlib
 import os
+import re
 from urllib.parse import quote
+
+from preprocessing.errors import UserError
+from preprocessing.schema import show
 
 # File systems take 255 bytes. Around a name come the longest ending (`.safetensors`) and what a file is
 # called while it is written (`.` before it, `.<8 digits>.tmp` behind).
 NAME_BYTES = 229
 MARK_DIGITS = 16
+NAME = re.compile(r"\w[\w.-]*")
 
 
 def bound_name(name: str, limit: int = NAME_BYTES) -> str:
@@ -31,3 +36,20 @@ def file_name(clip_id: str) -> str:
     name = quote(clip_id, safe="")
     name = f"%{ord(name[0]):02X}{name[1:]}" if name[0] in ".-~" else name
     return bound_name(name)
+
+
+def check_name(key: str, name: str) -> None:
+    """Refuse a name that a folder cannot safely get: one that is a path, hidden, or taken for an option.
+
+    Args:
+        key: what is named, for the error, such as `name`.
+        name: letters, digits, `.`, `_` and `-`; the first is a letter, digit or `_`.
+
+    Raises:
+        UserError: says what a name may be.
+    """
+    if NAME.fullmatch(name) is None or len(os.fsencode(name)) > NAME_BYTES // 2:
+        raise UserError(
+            f"{key} becomes a folder's name: at most {NAME_BYTES // 2} letters, digits, '_', '.' or '-', and "
+            f"neither '.' nor '-' first, but is {show(name)}; type for example {key}=run_1"
+        )

@@ -4,21 +4,58 @@ The dataclass is the schema. A key that it does not have, or a value of the wron
 that names the nearest key; nothing is ignored. What comes back is a plain (frozen) dataclass.
 """
 
+import dataclasses
 import difflib
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from preprocessing.errors import UserError
+from preprocessing.plain_text import parse_yaml, read_yaml
+from preprocessing.schema import (
+    NUMBER,
+    WrongValueError,
+    build,
+    check_values,
+    list_infinite,
+    list_keys,
+    merge,
+    show,
+)
 
 Config = TypeVar("Config")
+# What other programs call a setting → the last part of its key here, where spelling is no help.
+SYNONYMS = {
+    "learning_rate": "lr",
+    "wd": "weight_decay",
+    "l2": "weight_decay",
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "max_epochs": "epochs",
+    "n_epochs": "epochs",
+    "num_epochs": "epochs",
+    "num_workers": "workers",
+    "jobs": "workers",
+    "grad_clip": "clip",
+    "max_grad_norm": "clip",
+    "early_stopping": "stopping",
+    "random_seed": "seed",
+    "hidden_size": "width",
+    "hidden_dim": "width",
+    "dim": "width",
+    "num_heads": "heads",
+    "num_layers": "layers",
+    "depth": "layers",
+    "modalities": "streams",
+    "criterion": "loss",
+    "output": "out",
+    "dataset": "cache",
+}
 
 
 def load_config(
@@ -34,24 +71,17 @@ def load_config(
     Raises:
         UserError: missing or malformed file, unknown key, value of the wrong type.
     """
-    config = OmegaConf.structured(schema)
-    keys = list(_dotted_keys(config))
+    values: dict[str, Any] = {}
     if path is not None:
-        config = _merge(config, _read_yaml(Path(path)), f"{path}", keys)
+        values = _check(schema, _read_file(Path(path)), f"{path}")
     for text in overrides:
-        config = _merge(config, _parse_override(text), f"override '{text}'", keys)
-    try:
-        return OmegaConf.to_object(config)
-    except OmegaConfBaseException as error:  # a reference ${...} to nothing
-        raise UserError(f"bad value for '{error.full_key}': {str(error).splitlines()[0]}") from error
+        values = merge(values, _check(schema, _parse_override(text), f"override {show(text)}"))
+    return _build(schema, values)
 
 
 def build_config(schema: type[Config], values: Mapping[str, Any], source: str) -> Config:
     """A configuration from nested plain values, as strict as `load_config`; `source` is named in errors."""
-    config = OmegaConf.structured(schema)
-    return OmegaConf.to_object(
-        _merge(config, OmegaConf.create(dict(values)), source, list(_dotted_keys(config)))
-    )
+    return _build(schema, _check(schema, values, source))
 
 
 def check_range(
@@ -90,8 +120,14 @@ def check_range(
 
 
 def dump_config(config: Any) -> str:
-    """The YAML text of a configuration dataclass, every value resolved."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config), resolve=True)
+    """The YAML text of a configuration dataclass."""
+    return yaml.dump(
+        dataclasses.asdict(config),
+        default_flow_style=False,
+        allow_unicode=True,
+        sort_keys=False,
+        Dumper=_Dumper,
+    )
 
 
 def digest(*parts: Any) -> str:
@@ -99,58 +135,83 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=vars).encode()).hexdigest()[:8]
 
 
-def _read_yaml(path: Path) -> DictConfig:
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's; text that any reader may take for a number is quoted (`1e5`, which YAML 1.1 does not)."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        quoted = "'" if NUMBER.fullmatch(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=quoted)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """No `&id001` where a list occurs twice: aliases are not read back."""
+        return True
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         near = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         raise UserError(
             f"a config must be a YAML file, but {path} is not there; found {near or 'none beside it'}"
         )
-    try:
-        loaded = OmegaConf.load(path)
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(loaded, DictConfig):
-        raise UserError(f"{path} must hold `key: value` lines, but it holds a {type(loaded).__name__}")
+    loaded = read_yaml(path)
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise UserError(f"{path} must hold `key: value` lines, but it holds {show(loaded)}")
     return loaded
 
 
-def _parse_override(text: str) -> DictConfig:
-    if "=" not in text or text.startswith("="):
-        raise UserError(f"an override is written key=value, but got '{text}'; type for example seed=1")
+def _parse_override(text: str) -> dict[str, Any]:
+    """`{"a": {"b": value}}` from `a.b=value`."""
+    name, is_pair, written = text.partition("=")
+    keys = name.strip().split(".")
+    if not is_pair or not all(keys):
+        raise UserError(f"an override is written key=value, but got {show(text)}; type for example seed=1")
     try:
-        return OmegaConf.from_dotlist([text])
-    except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise UserError(f"override '{text}' is not valid YAML: {' '.join(str(error).split())}") from error
+        value = parse_yaml(written)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"override {show(text)} is not valid YAML: {reason}") from error
+    for key in reversed(keys):
+        value = {key: value}
+    return value
 
 
-def _merge(config: DictConfig, update: DictConfig, source: str, keys: Sequence[str]) -> DictConfig:
+def _check(schema: type, values: Mapping[str, Any], source: str) -> dict[str, Any]:
     try:
-        return OmegaConf.merge(config, update)
-    except OmegaConfBaseException as error:
-        key = error.full_key or str(error.key or "")
-        if type(error).__name__ == "ConfigKeyError":
-            raise UserError(f"{source}: there is no key '{key}'; {_neighbour(key, keys)}") from error
-        raise UserError(f"{source}: bad value for '{key}': {str(error).splitlines()[0]}") from error
+        return check_values(schema, values)
+    except WrongValueError as error:
+        if error.is_unknown:
+            advice = _neighbour(error.key, list(list_keys(schema)))
+            raise UserError(f"{source}: there is no key {show(error.key)}; {advice}") from error
+        raise UserError(f"{source}: bad value for {show(error.key)}: {error}") from error
+
+
+def _build(schema: type[Config], values: Mapping[str, Any]) -> Config:
+    config = build(schema(), values)
+    for key, value in list_infinite(values):
+        raise UserError(f"{key} is a number and finite, but is {value}; type another")
+    return config
 
 
 def _neighbour(key: str, keys: Sequence[str]) -> str:
     """Name the nearest known key: by the whole dotted name, then by its last part anywhere."""
     others = [k for k in keys if not key.startswith(f"{k}.")]  # its own section is no advice
-    close = difflib.get_close_matches(key, others, n=1, cutoff=0.6)
-    leaf = key.rsplit(".", 1)[-1]
-    close = close or [k for k in keys if k.rsplit(".", 1)[-1] == leaf]
+    section, _, leaf = key.rpartition(".")
+    close = _find_leaf(SYNONYMS.get(leaf.lower(), ""), section, keys)
+    close = close or difflib.get_close_matches(key, others, n=1, cutoff=0.6)
+    close = close or _find_leaf(leaf, section, keys)
     if close:
         return f"did you mean '{close[0]}'?"
-    section = key.rsplit(".", 1)[0] if "." in key else ""
     depth = key.count(".")
     siblings = [k for k in keys if k.count(".") == depth and (not section or k.startswith(section + "."))]
     return f"known here: {', '.join(siblings or keys)}"
 
 
-def _dotted_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key in config:
-        name = f"{prefix}{key}"
-        yield name
-        child = config._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none():
-            yield from _dotted_keys(child, f"{name}.")
+def _find_leaf(leaf: str, section: str, keys: Sequence[str]) -> list[str]:
+    """The keys whose last part is `leaf`, those of the same section first."""
+    found = [key for key in keys if key.rpartition(".")[2] == leaf]
+    return sorted(found, key=lambda key: key.rpartition(".")[0] != section)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import fake_openface
@@ -16,13 +17,14 @@ from made_cache import make_cache
 from made_features import make_tables, write_archive
 from made_predictor import LATE, write_run, write_video
 from made_set import LABELS, work_here, write_openface_csvs, write_set
-from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from test_configs import SMALL
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 from typed_commands import stand_in_project
 
+from mosi_e2e.config import RunConfig
 from preprocessing import pipeline
+from preprocessing.settings import load_config
 from preprocessing.store import read_index
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -120,7 +122,7 @@ def write_course_labels(path: Path, clip: str, label: str, split: str) -> None:
 
 def write_checkpoints(folder: Path) -> None:
     """A recogniser and an image model of the sizes of `SMALL`, with random weights."""
-    sizes = OmegaConf.to_container(OmegaConf.from_dotlist(SMALL))["model"]["crossmodal"]
+    sizes = asdict(load_config(RunConfig, None, SMALL).model.crossmodal)
     speech = Wav2Vec2ForCTC(Wav2Vec2Config(**sizes["speech"]["kwargs"]))
     speech.save_pretrained(folder / "wav2vec2-base-960h")
     Wav2Vec2FeatureExtractor().save_pretrained(folder / "wav2vec2-base-960h")

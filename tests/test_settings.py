@@ -4,8 +4,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from mosi_e2e.ablation.config import AblationConfig, VariantConfig, list_runs
+from mosi_e2e.config import RunConfig
+from mosi_e2e.engine.runlog import open_run
 from preprocessing.errors import UserError, command
-from preprocessing.settings import digest, dump_config, load_config
+from preprocessing.schema import list_keys
+from preprocessing.settings import SYNONYMS, digest, dump_config, load_config
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,15 @@ def test_an_unknown_key_names_its_neighbour(tmp_path, key, neighbour):
         ("tags=b", "'tags'"),
         ("renamed=b", "'renamed'"),
         ("name=", "'name'"),
-        ("name=${nothing}", "'name'"),
         ("name=[b", "name=[b"),
-        ("name=${b", "name=${b"),
+        ("name={b: c}", "'name'"),
+        ("name=!!python/name:os.system x", "tags are not read"),
+        ("tags=[&a b, *a]", "aliases"),
+        ("seed=99999999999999999999", "'seed'"),
+        ("optimizer.rate=true", "'optimizer.rate'"),
+        ("optimizer.rate=.nan", "optimizer.rate is a number and finite"),
+        ("renamed.a=", "'renamed.a'"),
+        ("renamed..a=b", "key=value"),
         ("seed", "key=value"),
         ("=1", "key=value"),
     ],
@@ -106,10 +116,92 @@ def test_a_wrong_value_is_one_line_that_names_it(override, named):
 
 @pytest.mark.parametrize(
     "text",
-    ["- a\n", "7\n", "a: b: c\n", "seed: 1\nseed: 2\n", "\x00", "name: ${nothing}\n", "optimizer: 3\n"],
+    [
+        "- a\n",
+        "7\n",
+        "a: b: c\n",
+        "seed: 1\nseed: 2\n",
+        "\x00",
+        "optimizer: 3\n",
+        "&a [*a]",
+        "1: x",
+        "[" * 10**5,
+    ],
 )
 def test_a_wrong_file_is_one_line(tmp_path, text):
     refusal(write_yaml(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\xff\xfen\x00", "UTF-8"),
+        (b"name: \xe4\n", "UTF-8"),
+        (b"name: a\n" + b"#" * 10**6, "bytes, which such a file never has"),
+        (b'name: "\\ud800"\n', "without control characters"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+    ],
+)
+def test_a_file_that_is_no_small_text_is_one_line(tmp_path, content, reason):
+    path = tmp_path / "options.yaml"
+    path.write_bytes(content)
+    assert reason in refusal(path)
+
+
+def test_aliases_that_stand_for_billions_of_values_cost_nothing(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    assert "aliases" in refusal(write_yaml(tmp_path, "\n".join(lines)))
+
+
+def test_nothing_is_looked_up_in_the_environment(tmp_path):
+    path = write_yaml(tmp_path, "name: ${oc.env:HOME}\ntags: ['${name}', '???', $HOME, '\\${a}']\n")
+    options = load_config(Options, path, ["renamed.a=${oc.env:PATH}"])
+    assert options.name == "${oc.env:HOME}" and options.renamed == {"a": "${oc.env:PATH}"}
+    assert options.tags == ["${name}", "???", "$HOME", "\\${a}"]
+    assert load_config(Options, write_yaml(tmp_path, dump_config(options))) == options
+
+
+def test_a_text_is_what_was_typed(tmp_path):
+    for text in ("007", "1:30", "yes", "1e5", "2026-11-27", "0x10", "a: b"):
+        assert load_config(Options, write_yaml(tmp_path, f"name: '{text}'\n")).name == text
+    assert [load_config(Options, None, [f"name={text}"]).name for text in ("007", "yes")] == ["007", "yes"]
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
+    path = tmp_path / "options.yaml"
+    path.write_bytes(b"\xef\xbb\xbfseed: 3\n")
+    assert load_config(Options, path).seed == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [("optim.learning_rate", "optim.lr"), ("data.batch", "data.batch_size"), ("max_epochs", "optim.epochs")],
+)
+def test_another_programs_name_of_a_setting_finds_ours(key, meant):
+    with pytest.raises(UserError, match=f"did you mean '{meant}'"):
+        load_config(RunConfig, None, [f"{key}=1"])
+
+
+def test_synonyms_lead_to_settings_that_exist():
+    leaves = {key.rpartition(".")[2] for key in list_keys(RunConfig)}
+    assert set(SYNONYMS.values()) <= leaves and not set(SYNONYMS) & leaves
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../a", "/a", ".a", "-a", "a/b", "a\\b", "a b", "a\n", "${a}", "ä" * 99]
+)
+def test_a_run_name_that_is_no_name_is_refused(name, tmp_path):
+    with pytest.raises(UserError, match="becomes a folder's name") as caught:
+        open_run(RunConfig(name=name, out=str(tmp_path)), resume=False)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="becomes a folder's name"):
+        list_runs(AblationConfig(variants={name: VariantConfig()}))
+
+
+@pytest.mark.parametrize("name", ["a", "seed0", "late_1.5-b", "übung", "7"])
+def test_a_run_name_that_is_one_is_taken(name, tmp_path):
+    assert open_run(RunConfig(name=name, out=str(tmp_path)), resume=False) == tmp_path / name
 
 
 def test_a_missing_file_lists_those_beside_it(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from mosi_e2e.config import RunConfig
 from mosi_e2e.engine.losses import check_choice
 from preprocessing.errors import UserError
+from preprocessing.names import check_name
 from preprocessing.settings import load_config
 
 EXECUTORS = ("local", "ray")
@@ -84,9 +85,8 @@ def list_runs(config: AblationConfig) -> list[Run]:
             "an ablation needs variants, seeds and parallel of at least 1; see configs/ablations.yaml"
         )
     check_choice("reference", config.reference or next(iter(config.variants)), tuple(config.variants))
-    odd = [name for name in config.variants if Path(name).name != name or name.startswith(".")]
-    if odd:
-        raise UserError(f"a variant's name becomes a folder's; rename '{odd[0]}'")
+    for name in config.variants:
+        check_name("a variant", name)
     runs = list(_list_runs(config))
     for run in runs[: len(config.variants)]:
         run.config  # noqa: B018  a mistyped setting is found before the first run, not after the last

@@ -31,6 +31,7 @@ from mosi_e2e.engine.losses import Objective
 from mosi_e2e.plots import draw_curves
 from mosi_e2e.statistics import bootstrap_interval
 from preprocessing.errors import UserError
+from preprocessing.names import check_name
 from preprocessing.settings import dump_config, load_config
 from preprocessing.store import ClipStore, write_atomic
 
@@ -39,8 +40,10 @@ def open_run(config: RunConfig, resume: bool) -> Path:
     """The run's folder, made or found.
 
     Raises:
-        UserError: it exists and `resume` is false, or the other way round, or its config differs.
+        UserError: it exists and `resume` is false, or the other way round, its config differs, or the name
+            is not one.
     """
+    check_name("name", config.name)
     folder = Path(config.out) / config.name
     started = (folder / "config.yaml").is_file()
     if started and not resume:

@@ -1,0 +1,173 @@
+"""Whatever stands in a configuration or an override, it is read or refused in one line.
+
+Many cases: `MOSI_FUZZ_CASES=100000 python -m pytest -n 0 tests/test_settings_fuzz.py`.
+"""
+
+import dataclasses
+import os
+import unicodedata
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from mosi_e2e.ablation.config import AblationConfig
+from mosi_e2e.config import RunConfig
+from mosi_e2e.search import SearchConfig
+from preprocessing.config import PreprocessConfig
+from preprocessing.errors import UserError
+from preprocessing.schema import NO_TEXT, list_keys
+from preprocessing.settings import build_config, dump_config, load_config
+
+SCHEMAS = (RunConfig, PreprocessConfig, AblationConfig, SearchConfig)
+TEXTS = [dump_config(schema()).encode() for schema in SCHEMAS]
+KEYS = sorted({key for schema in SCHEMAS for key in list_keys(schema)})
+ODD = [
+    *[
+        "null",
+        "~",
+        "true",
+        "yes",
+        "-1",
+        "1e999",
+        "-.inf",
+        ".nan",
+        "9" * 5000,
+        "0x" + "f" * 300,
+        "1_",
+        "1__0.",
+    ],
+    *[
+        "&a [*a]",
+        "*a",
+        "<<: {a: 1}",
+        "!!python/object/apply:os.system [id]",
+        "!!binary aGk=",
+        "!!set {a}",
+        "!x y",
+    ],
+    *[
+        "${oc.env:HOME}",
+        "${",
+        "???",
+        "\\x00",
+        "\x00",
+        '"\\ud800"',
+        '"\\U0011FFFF"',
+        "\ufeff",
+        "\x85",
+        "\u2028",
+        "'",
+    ],
+    *[
+        "{" * 40,
+        "[" * 40,
+        "- " * 40,
+        "? " * 40,
+        "a: {b: {c: d}}",
+        "{a: b}",
+        "[a, [b]]",
+        "{[a]: b}",
+        "|\n  a",
+        "%YAML 9",
+    ],
+    *[
+        "---",
+        "...",
+        "2026-11-27",
+        "12:30:45",
+        "#",
+        "\t",
+        ": ",
+        "\n",
+        "\r",
+        "=",
+        "7: 8",
+        "optim:",
+        "model: {name: x}",
+    ],
+]
+CASES = settings(
+    max_examples=int(os.environ.get("MOSI_FUZZ_CASES", "60")),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(ODD)
+NESTED = st.recursive(
+    PLAIN,
+    lambda one: (
+        st.lists(one, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), one, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@st.composite
+def changed_texts(draw) -> bytes:
+    """A valid file with some places overwritten, cut out, doubled, or replaced by odd YAML."""
+    content = draw(st.sampled_from(TEXTS))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(content)))
+        end = min(len(content), start + draw(st.integers(0, 60)))
+        piece = draw(
+            st.sampled_from([text.encode(errors="surrogatepass") for text in ODD]) | st.binary(max_size=6)
+        )
+        new = draw(st.sampled_from([piece, content[start:end] * 2, b"", b"\n" + piece + b"\n"]))
+        content = content[:start] + new + content[end:]
+    return content
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz") / "config.yaml"
+
+
+def read_or_refuse(read) -> None:
+    try:
+        found = read()
+    except UserError as error:
+        message = str(error)
+    else:
+        assert dataclasses.is_dataclass(found)
+        message = dump_config(found)[:20].strip().partition("\n")[0]  # it can be written
+    assert message.isprintable() and 0 < len(message) < 3000, message
+
+
+@CASES
+@given(content=changed_texts() | st.binary(max_size=60), schema=st.sampled_from(SCHEMAS))
+@example(content=b"", schema=RunConfig)
+def test_any_file_is_read_or_refused_in_one_line(path, content, schema):
+    path.write_bytes(content)
+    read_or_refuse(lambda: load_config(schema, path))
+
+
+@CASES
+@given(
+    key=st.sampled_from(KEYS) | st.text(max_size=8),
+    value=st.sampled_from(ODD) | st.text(max_size=12),
+    schema=st.sampled_from(SCHEMAS),
+)
+def test_any_override_is_read_or_refused_in_one_line(key, value, schema):
+    read_or_refuse(lambda: load_config(schema, None, [f"{key}={value}"]))
+
+
+@CASES
+@given(key=st.sampled_from(KEYS), value=NESTED, schema=st.sampled_from(SCHEMAS))
+def test_any_value_of_a_caches_options_is_read_or_refused_in_one_line(key, value, schema):
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    read_or_refuse(lambda: build_config(schema, value, "the options"))
+
+
+@CASES
+@given(name=st.text(max_size=30), texts=st.lists(st.text(max_size=10) | st.sampled_from(ODD), max_size=3))
+def test_what_is_written_is_read_back(path, name, texts):
+    config = RunConfig(name=name, trackers=texts)
+    try:
+        path.write_text(dump_config(config), encoding="utf-8")
+        found = load_config(RunConfig, path)
+    except (UserError, UnicodeEncodeError):
+        assert any(unicodedata.category(letter) in NO_TEXT for letter in "".join([name, *texts]))
+        return
+    assert found == config

@@ -26,6 +26,16 @@ CHUNK = 1 << 20  # bytes
 SMALL = 1 << 20  # bytes; below it no ratio is judged: an empty table shrinks a thousandfold and harms nobody
 LOCAL_HEADER = 30  # bytes before an entry's data at least
 MAX_NAME = 255  # bytes of one part of a path, on the usual file systems
+# What Python's reader raises of damaged archives; `ValueError` covers text that does not decode.
+DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+    OverflowError,
+)
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what every zip program writes by default
 ENCRYPTED = 0x1 | 0x40 | 0x2000  # flag bits: entry, strong, hidden table of contents
 # What macOS and Windows put beside a user's files, a folder's icon among them; it is not unpacked.
@@ -81,8 +91,9 @@ def extract_archive(
             with tqdm(total=size, unit="B", unit_scale=True, desc="unpacking") as bar:
                 for member in members:
                     write_member(opened, member, target, bar)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
-        raise UserError(f"{archive} is no zip archive, incomplete or damaged ({error}): {mend}") from error
+    except DAMAGES as error:
+        reason = repr(str(error)[:80])  # it may quote any bytes of the file
+        raise UserError(f"{archive} is no zip archive, incomplete or damaged ({reason}): {mend}") from error
     except OSError as error:
         raise UserError(
             f"{archive} cannot be unpacked to {target.parent} ({error.strerror or error}): make room and run "

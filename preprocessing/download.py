@@ -6,6 +6,7 @@ file (`Range`, `If-Range`: RFC 9110, sections 13 and 14); otherwise it starts ov
 """
 
 import http.client
+import io
 import json
 import re
 import ssl
@@ -13,7 +14,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -80,7 +82,11 @@ class Part:
     def _read_note(self, url: str) -> RemoteFile:
         if not (self._note.is_file() and self.path.is_file()):
             return RemoteFile(url)
-        remote = RemoteFile(**json.loads(self._note.read_text()))
+        try:
+            remote = RemoteFile(**json.loads(self._note.read_text()))
+        except (ValueError, TypeError):
+            say(f"{self._note} is damaged: the download starts over")
+            return RemoteFile(url)
         if remote.url != url:
             raise UserError(
                 f"{self.path} belongs to another address, {remote.url}: go on with that one, "
@@ -98,15 +104,29 @@ class Part:
 
     def start_over(self, remote: RemoteFile) -> None:
         """Forget the bytes; the note is written first, so that bytes never lie under a foreign one."""
-        self.path.unlink(missing_ok=True)
-        self.remote = remote
-        write_atomic(self._note, json.dumps(asdict(remote)).encode())
-        self.path.touch()
+        with explain_writing(self.path):
+            self.path.unlink(missing_ok=True)
+            self.remote = remote
+            write_atomic(self._note, json.dumps(asdict(remote)).encode())
+            self.path.touch()
 
     def finish(self) -> None:
         """Give the file its name."""
-        self.path.replace(self.target)
-        self._note.unlink(missing_ok=True)
+        with explain_writing(self.target):
+            self.path.replace(self.target)
+            self._note.unlink(missing_ok=True)
+
+
+@contextmanager
+def explain_writing(path: Path) -> Iterator[None]:
+    """Turn what goes wrong on this machine's disk into one line: no retry of the connection mends it."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): make room, or type another --out; what "
+            "is here is kept, the same command continues there"
+        ) from error
 
 
 def download(url: str, target: Path, options: DownloadOptions, advice: str) -> None:
@@ -248,7 +268,7 @@ def receive(response: http.client.HTTPResponse, part: Part) -> None:
     """
     total, size = part.remote.total, part.size
     with (
-        part.path.open("ab") as file,
+        open_to_append(part.path) as file,
         tqdm(total=total, initial=size, unit="B", unit_scale=True, desc="downloading") as bar,
     ):
         # read1: what has arrived is kept at once, so that a line that often breaks gets on too.
@@ -262,15 +282,16 @@ def receive(response: http.client.HTTPResponse, part: Part) -> None:
         raise Setback(f"the connection ended at {size} of {total} bytes")
 
 
-def write_chunk(file, chunk: bytes) -> None:
-    """Write to disk: what fails here is not the line's fault and no retry mends it."""
-    try:
-        file.write(chunk)
-        file.flush()
-    except OSError as error:
-        raise UserError(
-            f"{file.name} cannot be written ({error.strerror}): make room and run again"
-        ) from error
+def open_to_append(path: Path) -> io.FileIO:
+    with explain_writing(path):
+        return path.open("ab", buffering=0)
+
+
+def write_chunk(file: io.FileIO, chunk: bytes) -> None:
+    """Write all of it to disk; what fits of it stays."""
+    with explain_writing(Path(file.name)):
+        while chunk:
+            chunk = chunk[file.write(chunk) :]
 
 
 def explain(error: Exception, part: Part) -> Exception:

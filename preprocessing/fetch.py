@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from preprocessing.archive import Limits, extract_archive
 from preprocessing.arguments import Parser
-from preprocessing.download import DownloadOptions, download, say
+from preprocessing.download import DownloadOptions, download, explain_writing, say
 from preprocessing.errors import UserError, command
 from preprocessing.labels import find_label_file, read_labels
 from preprocessing.layouts import detect_layout, read_table
@@ -122,7 +122,7 @@ def fetch(source: str, out: Path, options: FetchOptions) -> None:
         say(f"{out} is complete already: nothing to do")
         return
     work = out.with_name(f"{out.name}.part")
-    with claim(work):
+    with explain_writing(out), claim(work):
         archive = local or fetch_archive(source, out, work, options.patience)
         mend = "get the file again" if local else f"delete {archive} and run again"
         say(f"computing the SHA-256 of {archive}")
@@ -174,13 +174,29 @@ def is_fetched(out: Path, source: str, sha256: str) -> bool:
             f"{out} is there already and was not made by this command: type another --out, or for what is "
             f"in it: python -m preprocessing labels={shlex.quote(str(out))}"
         )
-    mark = json.loads((out / MARK).read_text())
+    mark = read_mark(out)
     other = "source" if mark["source"] != source else "sha256" if sha256 not in ("", mark["sha256"]) else ""
     if other:
         raise UserError(
             f"{out} holds another set (its {other} is {mark[other]}): type another --out, or delete it"
         )
     return True
+
+
+def read_mark(out: Path) -> dict[str, str]:
+    """Where a fetched set came from: `source` and `sha256`.
+
+    Raises:
+        UserError: the note is damaged.
+    """
+    try:
+        mark = json.loads((out / MARK).read_text())
+        return {name: str(mark[name]) for name in ("source", "sha256")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{out / MARK} is damaged, so nothing tells where {out} came from: type another --out, or "
+            f"delete {out}"
+        ) from error
 
 
 @contextmanager
@@ -234,8 +250,12 @@ def fetch_archive(url: str, out: Path, work: Path, patience: DownloadOptions) ->
 
 
 def hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 in hexadecimal digits."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): copy it to another disk") from error
 
 
 def describe_set(out: Path) -> str:

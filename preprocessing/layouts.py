@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from preprocessing.archive import DAMAGES
 from preprocessing.clip_files import compose_name
 from preprocessing.errors import UserError
 
@@ -125,9 +126,12 @@ def decode_text(path: Path, raw: bytes) -> str:
 
 
 def is_workbook(path: Path) -> bool:
-    """Whether a zip archive is an Excel workbook, whatever its name says."""
-    with zipfile.ZipFile(path) as archive:
-        return "[Content_Types].xml" in archive.namelist()
+    """Whether a zip archive is an Excel workbook, whatever its name says; a damaged one is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "[Content_Types].xml" in archive.namelist()
+    except DAMAGES:
+        return False
 
 
 def archive_error(path: Path) -> UserError:

@@ -5,12 +5,15 @@ import io
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -254,6 +257,54 @@ def test_two_at_once(server, tmp_path, capsys):
         assert "another process" in error(capsys, "--url", server.url, "--out", out)
         assert (work / "unpacked" / "half").exists()
     assert run("--url", server.url, "--out", out) == 0
+
+
+@contextmanager
+def limited_disk(size: int) -> Iterator[None]:
+    """No file may grow beyond `size`, as if the disk were full then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_keeps_the_download_and_goes_on_once_there_is_room(server, tmp_path, capsys):
+    where = ("--url", server.url, "--out", tmp_path / "mosi")
+    with limited_disk(300_000):
+        message = error(capsys, *where)
+    assert "archive.part cannot be written (File too large): make room" in message
+    assert len(server.requests) == 1  # it is not the connection's fault
+    assert run(*where) == 0 and server.requests[-1]["Range"] == "bytes=300000-"
+    assert [path.name for path in tmp_path.iterdir()] == ["mosi"]
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_a_disk_too_full_to_unpack_leaves_nothing(archive, tmp_path, capsys, size):
+    where = ("--url", archive, "--out", tmp_path / "mosi")
+    with limited_disk(size):
+        assert "(File too large): make room" in error(capsys, *where)
+    assert list(tmp_path.iterdir()) == [archive.parent]
+    assert run(*where) == 0
+
+
+def test_where_nothing_can_be_written(archive, capsys):
+    assert "cannot be written" in error(capsys, "--url", archive, "--out", "/proc/mosi")
+
+
+@pytest.mark.parametrize("damage", [b"", b"[1, 2]", b'{"source": 1}', b"\xff"])
+def test_damaged_notes(server, archive, tmp_path, capsys, damage):
+    out = tmp_path / "mosi"
+    assert run("--url", archive, "--out", out) == 0
+    (out / fetch.MARK).write_bytes(damage)
+    assert "is damaged" in error(capsys, "--url", archive, "--out", out)
+    server.faults = [Fault(cut=1000), Fault(status=404)]
+    other = tmp_path / "other"
+    error(capsys, "--url", server.url, "--out", other)
+    (tmp_path / "other.part" / "archive.json").write_bytes(damage)
+    assert run("--url", server.url, "--out", other) == 0
+    assert "the download starts over" in capsys.readouterr().err
 
 
 def test_killed_at_any_moment(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ endif
 
 .PHONY: help install demo test test-slow lint format docs lock system clean
 
-help: ## list the targets
+help: ## say what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: $(INSTALLED) ## make .venv with the locked versions
@@ -35,7 +35,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: $(INSTALLED) ## sample set → cache → both models trained → one table of the test split, and a report
 	@bash scripts/demo.sh
 
-test: $(INSTALLED) ## all tests except the slow ones
+test: $(INSTALLED) ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(INSTALLED) ## the heavier checks too
@@ -45,7 +45,7 @@ lint: $(INSTALLED) ## style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(INSTALLED) ## fix style and format
+format: $(INSTALLED) ## mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

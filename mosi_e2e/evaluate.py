@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from mosi_e2e.engine.checkpoint import check_columns, check_run, load_model
 from mosi_e2e.engine.launch import adapt_to_machine
 from mosi_e2e.engine.loop import predict_split
 from mosi_e2e.engine.losses import LossConfig, Objective
-from mosi_e2e.engine.runlog import score_table, write_split
+from mosi_e2e.engine.runlog import hold_run, score_table, write_split
 from mosi_e2e.models import list_streams
 from mosi_e2e.tables import format_scores
 from preprocessing.arguments import Parser
@@ -50,7 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.predictions:
         score_file(args)
     else:
-        score_runs(args.run, args.split, args.cache, args.out)
+        with ExitStack() as locks:
+            for folder in {Path(args.out)} if args.out else dict.fromkeys(args.run):
+                if args.out or folder.is_dir():  # else it is reported that there is no such run
+                    locks.enter_context(hold_run(folder))
+            score_runs(args.run, args.split, args.cache, args.out)
     return 0
 
 

@@ -6,22 +6,25 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.tracking import WandBTracker
-from accelerate.utils import ProjectConfiguration, is_wandb_available
-from accelerate.utils.memory import should_reduce_batch_size
+from accelerate.utils import DistributedType, ProjectConfiguration, is_wandb_available
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import SPLITS
 from mosi_e2e.engine.assemble import build_trainer, valid_floor
-from mosi_e2e.engine.checkpoint import count_parameters, load_model, save_model, save_resume
+from mosi_e2e.engine.checkpoint import count_parameters, load_model, save_model
+from mosi_e2e.engine.ending import explain_end
 from mosi_e2e.engine.launch import adapt_to_machine, stop_with_launcher
 from mosi_e2e.engine.loop import Stopped, Trainer, fit, predict_split
 from mosi_e2e.engine.losses import Objective, check_choice
-from mosi_e2e.engine.memory import explain_memory
 from mosi_e2e.engine.repeat import repeat
+from mosi_e2e.engine.resume import load_resume, save_resume
 from mosi_e2e.engine.runlog import (
+    hold_run,
     open_run,
+    place_run,
+    record_length,
     resume_state,
     score_table,
     write_history,
@@ -76,13 +79,10 @@ def train(config: RunConfig, resume: bool = False, score: str | None = None) -> 
     """
     adapt_to_machine()
     stop_with_launcher()
-    folder = open_run(config, resume)
-    try:
+    folder = place_run(config)
+    with explain_end(config, folder), hold_run(folder):
+        open_run(folder, config, resume)
         run(config, folder, resume, score)
-    except RuntimeError as error:
-        if not should_reduce_batch_size(error):
-            raise
-        raise UserError(explain_memory(config, PartialState().num_processes, str(folder))) from error
     return folder
 
 
@@ -108,10 +108,10 @@ def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> Non
     )
     if config.compile:
         say("compile=true: the first updates and the first validation take minutes")
-    state = resume_state(folder) if resume else None
-    if state is not None:
-        accelerator.load_state(str(state))
-        say(f"resumed at epoch {trainer.progress.epoch}, update {trainer.progress.update}")
+    if resume:
+        go_on(trainer, folder, config)
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        say("note: DeepSpeed stores its state as pickles, which are not read: this run cannot be resumed")
 
     def after_epoch(row: dict, is_best: bool) -> None:
         accelerator.log({key: value for key, value in row.items() if value is not None}, step=row["epoch"])
@@ -124,7 +124,7 @@ def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> Non
         say(format_epoch(row, objective, is_best, config.optim.epochs))
 
     def save() -> None:
-        save_resume(accelerator, folder / "last")
+        save_resume(trainer, folder / "last")
 
     try:
         with trainer.stop.listen():
@@ -143,6 +143,25 @@ def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> Non
         accelerator.wait_for_everyone()  # the best weights are written by the first
         score_runs([folder], score)
     end_training(accelerator, trainer)
+
+
+def go_on(trainer: Trainer, folder: Path, config: RunConfig) -> None:
+    """Continue from the stored state, or from the start where none had been stored yet."""
+    accelerator, progress = trainer.accelerator, trainer.progress
+    state = resume_state(folder)
+    if state is not None:
+        load_resume(trainer, state)
+        accelerator.print(f"resumed at epoch {progress.epoch}, update {progress.update}")
+    else:
+        accelerator.print("no state was stored before the run ended: it starts from the beginning")
+    accelerator.wait_for_everyone()  # all have read the folder's settings before they are replaced
+    if accelerator.is_main_process:
+        record_length(folder, config, progress.epoch)
+    if trainer.stopping.should_stop and progress.epoch < config.optim.epochs:
+        accelerator.print(
+            f"early stopping ended this run after {progress.epoch} epochs; to train it longer type --resume "
+            f"with stopping.patience above {trainer.stopping.waited}"
+        )
 
 
 def end_training(accelerator: Accelerator, trainer: Trainer) -> None:

@@ -13,16 +13,15 @@ from tiny_encoders import GROUP_NORM, VIT
 from tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine import checkpoint
+from mosi_e2e.engine import resume
 from mosi_e2e.engine.checkpoint import (
     cache_facts,
     check_columns,
     count_parameters,
-    find_resume,
     load_model,
     save_model,
-    save_resume,
 )
+from mosi_e2e.engine.resume import find_resume, replace_folder
 from mosi_e2e.models import ModelConfig
 from mosi_e2e.models.encoders.face import FaceConfig
 from mosi_e2e.models.encoders.speech import SpeechConfig
@@ -140,7 +139,7 @@ class MortalDisk:
         self.left = 10**9
         rename, rmtree, write = Path.rename, shutil.rmtree, Path.write_text
         monkeypatch.setattr(Path, "rename", self._mortal(rename))
-        monkeypatch.setattr(checkpoint.shutil, "rmtree", self._mortal(rmtree))
+        monkeypatch.setattr(resume.shutil, "rmtree", self._mortal(rmtree))
         self.write = self._mortal(write)
 
     def _mortal(self, deed):
@@ -152,15 +151,15 @@ class MortalDisk:
 
         return act
 
-    def accelerator(self, epoch):
-        """Writes a state of two files, between which it may die too."""
+    def save(self, epoch, folder):
+        """Write a state of two files, between which it may die too."""
 
-        def save_state(folder):
-            Path(folder).mkdir()
+        def write(beside):
             for name in ("model", "optimizer"):
-                self.write(Path(folder) / name, str(epoch))
+                self.write(beside / name, str(epoch))
 
-        return SimpleNamespace(is_main_process=True, wait_for_everyone=lambda: None, save_state=save_state)
+        alone = SimpleNamespace(is_main_process=True, wait_for_everyone=lambda: None)
+        replace_folder(alone, folder, write)
 
 
 def read_whole(folder):
@@ -175,16 +174,16 @@ def read_whole(folder):
 @pytest.mark.parametrize("first", range(8))
 def test_one_whole_state_survives_two_deaths_at_any_moment(tmp_path, monkeypatch, first, second):
     disk, folder = MortalDisk(monkeypatch), tmp_path / "last"
-    save_resume(disk.accelerator(0), folder)
+    disk.save(0, folder)
     newest = 0
     for deeds in (first, second):
         disk.left = deeds
         with suppress(Death):
-            save_resume(disk.accelerator(newest + 1), folder)
+            disk.save(newest + 1, folder)
         disk.left = 10**9
         assert read_whole(folder) in (newest, newest + 1)
         newest = read_whole(folder)
-    save_resume(disk.accelerator(9), folder)
+    disk.save(9, folder)
     assert read_whole(folder) == 9
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
 

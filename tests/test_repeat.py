@@ -51,6 +51,10 @@ def test_the_code_is_compared(run):
     lines = compare_environments(environment, other)
     assert any(line.endswith("0123456789 with changes") for line in lines)
     assert f"cpus: {environment['cpus']} → 999" in lines
+    longer = environment | {"changed_on_resume": [{"epoch": 2, "optim.epochs": [2, 5]}]}
+    assert "its length was changed after 2 epochs: optim.epochs 2 → 5" in (
+        compare_environments(longer, environment)
+    )
     dirty = environment | {"git": {"commit": "1", "dirty": True}}
     assert "whether alike is not known" in compare_environments(dirty, dirty)[0]
     assert compare_environments(environment | {"git": None}, environment | {"git": None}) == []

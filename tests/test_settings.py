@@ -6,7 +6,7 @@ import pytest
 
 from mosi_e2e.ablation.config import AblationConfig, VariantConfig, list_runs
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine.runlog import open_run
+from mosi_e2e.engine.runlog import place_run
 from preprocessing.errors import UserError, command
 from preprocessing.schema import list_keys
 from preprocessing.settings import SYNONYMS, digest, dump_config, load_config
@@ -193,7 +193,7 @@ def test_synonyms_lead_to_settings_that_exist():
 )
 def test_a_run_name_that_is_no_name_is_refused(name, tmp_path):
     with pytest.raises(UserError, match="becomes a folder's name") as caught:
-        open_run(RunConfig(name=name, out=str(tmp_path)), resume=False)
+        place_run(RunConfig(name=name, out=str(tmp_path)))
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="becomes a folder's name"):
         list_runs(AblationConfig(variants={name: VariantConfig()}))
@@ -201,7 +201,7 @@ def test_a_run_name_that_is_no_name_is_refused(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["a", "seed0", "late_1.5-b", "übung", "7"])
 def test_a_run_name_that_is_one_is_taken(name, tmp_path):
-    assert open_run(RunConfig(name=name, out=str(tmp_path)), resume=False) == tmp_path / name
+    assert place_run(RunConfig(name=name, out=str(tmp_path))) == tmp_path / name
 
 
 def test_a_missing_file_lists_those_beside_it(tmp_path):

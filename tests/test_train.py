@@ -26,7 +26,7 @@ from tiny_models import write_recipe
 
 import mosi_e2e.train
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine.checkpoint import save_resume
+from mosi_e2e.engine.resume import save_resume
 from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS
 from mosi_e2e.train import main
 from preprocessing.settings import load_config
@@ -157,8 +157,8 @@ def test_same_seed_same_run_to_the_bit(place, whole):
 
 @pytest.mark.slow
 def test_what_is_drawn_elsewhere_changes_nothing(place, whole, monkeypatch):
-    def draw_and_save(accelerator, folder):
-        save_resume(accelerator, folder)
+    def draw_and_save(trainer, folder):
+        save_resume(trainer, folder)
         torch.rand(3)
 
     monkeypatch.setattr(mosi_e2e.train, "save_resume", draw_and_save)
@@ -177,8 +177,8 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(place, monkeypatch):
     words = ["--config", str(place / "cross.yaml"), "name=interrupted", *settings]
     saved = []
 
-    def interrupt(accelerator, folder):
-        save_resume(accelerator, folder)
+    def interrupt(trainer, folder):
+        save_resume(trainer, folder)
         saved.append(folder)
         if len(saved) == 1:
             raise KeyboardInterrupt

@@ -22,8 +22,8 @@ import mosi_e2e.engine.loop
 import mosi_e2e.train
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import DataConfig
-from mosi_e2e.engine.checkpoint import find_resume, save_resume
 from mosi_e2e.engine.memory import explain_memory
+from mosi_e2e.engine.resume import find_resume, save_resume
 from mosi_e2e.engine.watch import LossWatch, StopRequest
 from mosi_e2e.train import main
 from preprocessing.errors import UserError
@@ -123,8 +123,8 @@ def test_kill_9_in_mid_epoch_changes_not_a_bit(place, capsys):
 def test_a_run_that_dies_in_mid_epoch_goes_on_there(place, whole, monkeypatch, capsys):
     saved = []
 
-    def die(accelerator, folder):
-        save_resume(accelerator, folder)
+    def die(trainer, folder):
+        save_resume(trainer, folder)
         saved.append(folder)
         if len(saved) == 2:
             raise KeyboardInterrupt

@@ -58,8 +58,6 @@ def build_trainer(
         clip_seeds=seeds,
         save_every=config.save_every,
     )
-    kept = [trainer.schedule, trainer.stopping, trainer.progress, *([average] if average else [])]
-    accelerator.register_for_checkpointing(*kept)
     return objective, trainer, facts
 
 

@@ -1,19 +1,18 @@
-"""What a run leaves on disk: weights that stand alone, and the state to go on from."""
+"""The weights that a run leaves on disk, which stand alone."""
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_source
 from mosi_e2e.models import ModelConfig, build_model, list_streams
+from mosi_e2e.tensors import write_tensors
 from preprocessing.errors import UserError
 from preprocessing.settings import dump_config, load_config
 from preprocessing.store import ClipStore, write_atomic
@@ -88,10 +87,7 @@ def save_model(
     plain = dataclasses.replace(config, model=standalone_config(config.model, model))
     write_atomic(folder / "config.yaml", dump_config(plain).encode())
     write_atomic(folder / "facts.json", json.dumps(dataclasses.asdict(facts)).encode())
-    beside = folder / f".{WEIGHTS}.tmp"
-    save_file({name: value.contiguous() for name, value in weights.items()}, beside)
-    beside.chmod((folder / "facts.json").stat().st_mode)  # safetensors lets nobody but the owner read it
-    beside.replace(folder / WEIGHTS)
+    write_tensors(folder / WEIGHTS, weights)
 
 
 def standalone_config(config: ModelConfig, model: nn.Module) -> ModelConfig:
@@ -160,29 +156,6 @@ def load_model(folder: Path) -> tuple[nn.Module, RunConfig, CacheFacts]:
         model = build_model(config.model, facts.columns)
     model.load_state_dict(load_file(folder / WEIGHTS))
     return model.eval(), config, facts
-
-
-def save_resume(accelerator: Accelerator, folder: Path) -> None:
-    """Replace the state to go on from; whatever moment the process dies at, one whole state stays."""
-    beside, old = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
-    if accelerator.is_main_process:
-        shutil.rmtree(beside, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(beside))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        if folder.exists():  # else `old` is the only whole state: a run died here before
-            shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-        beside.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    accelerator.wait_for_everyone()
-
-
-def find_resume(folder: Path) -> Path | None:
-    """The newest whole state, or None."""
-    candidates = (folder, folder.with_name(f"{folder.name}.old"))
-    return next((path for path in candidates if path.is_dir()), None)
 
 
 def cache_facts(store: ClipStore, config: ModelConfig, train_label) -> CacheFacts:

@@ -51,7 +51,10 @@ class Progress:
         return vars(self)
 
     def load_state_dict(self, state: dict) -> None:
-        vars(self).update(state)
+        self.epoch, self.update = int(state["epoch"]), int(state["update"])
+        self.loss_sum, self.history = float(state["loss_sum"]), [dict(row) for row in state["history"]]
+        if len(self.history) != self.epoch or min(self.epoch, self.update) < 0:
+            raise ValueError(f"epoch {self.epoch} follows after {len(self.history)}")
 
 
 class Stopped(Exception):

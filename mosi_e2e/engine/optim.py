@@ -13,6 +13,7 @@ from mosi_e2e.models.encoders import layer_groups
 from preprocessing.settings import check_range
 
 SCHEDULES = ("cosine", "plateau", "constant")
+OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")  # its memory
 PRETRAINED = ("face", "speech")  # encoders that learn at their own rate
 
 
@@ -86,18 +87,21 @@ class Schedule:
 
     It is not prepared by Accelerate: it counts optimizer updates whatever the number of processes, where a
     prepared scheduler runs `num_processes` times too fast.
+
+    Its state is a count of updates, so a run that is continued with more epochs has from there on the rates
+    of the longer schedule. The warm-up stays as long as it was, it is not repeated.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, config: OptimConfig, updates: int, mode: str):
         check_choice("optim.schedule", config.schedule, SCHEDULES)
-        warmup = max(1, round(config.warmup * updates))
+        self._warmup = max(1, round(config.warmup * updates))
         self._by_epoch = None
         if config.schedule == "cosine":
             self._by_update = LambdaLR(
-                optimizer, lambda done: cosine_rate(done, warmup, updates, config.final)
+                optimizer, lambda done: cosine_rate(done, self._warmup, updates, config.final)
             )
         else:
-            self._by_update = LinearLR(optimizer, start_factor=1 / warmup, total_iters=warmup - 1 or 1)
+            self._by_update = LinearLR(optimizer, **self._rise())
         if config.schedule == "plateau":
             self._by_epoch = ReduceLROnPlateau(
                 optimizer, mode, factor=config.factor, patience=config.patience
@@ -112,14 +116,26 @@ class Schedule:
         if self._by_epoch is not None:
             self._by_epoch.step(monitored)
 
+    def _rise(self) -> dict[str, float]:
+        """What `LinearLR` needs to know of the warm-up."""
+        return {"start_factor": 1 / self._warmup, "total_iters": self._warmup - 1 or 1}
+
     def state_dict(self) -> dict:
-        by_epoch = self._by_epoch.state_dict() if self._by_epoch else {}
-        return {"by_update": self._by_update.state_dict(), "by_epoch": by_epoch}
+        by_epoch = {name: getattr(self._by_epoch, name) for name in OF_PLATEAU} if self._by_epoch else {}
+        return {"updates": self._by_update.last_epoch, "warmup": self._warmup, "by_epoch": by_epoch}
 
     def load_state_dict(self, state: dict) -> None:
-        self._by_update.load_state_dict(state["by_update"])
+        self._warmup, done = int(state["warmup"]), int(state["updates"])
+        counts = {"last_epoch": done, "_step_count": done + 1}
+        rise = self._rise() if isinstance(self._by_update, LinearLR) else {}
+        self._by_update.load_state_dict(self._by_update.state_dict() | counts | rise)
+        if isinstance(self._by_update, LambdaLR):  # the rates of this schedule, should it be a longer one
+            rates = zip(self._by_update.base_lrs, self._by_update.lr_lambdas, strict=True)
+            for group, (peak, share) in zip(self._by_update.optimizer.param_groups, rates, strict=True):
+                group["lr"] = peak * share(done)
         if self._by_epoch is not None:
-            self._by_epoch.load_state_dict(state["by_epoch"])
+            before = {name: state["by_epoch"][name] for name in OF_PLATEAU}
+            self._by_epoch.load_state_dict(self._by_epoch.state_dict() | before)
 
 
 def cosine_rate(done: int, warmup: int, updates: int, final: float) -> float:

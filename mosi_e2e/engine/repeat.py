@@ -47,7 +47,10 @@ def read_environment(run: Path) -> dict:
 
 def compare_environments(before: dict, now: dict) -> list[str]:
     """What is not as it was, a line each: code, cache, packages, hardware."""
-    lines = []
+    lines = [
+        f"its length was changed after {change['epoch']} epochs: {describe_change(change)}"
+        for change in before.get("changed_on_resume", [])
+    ]
     if before["git"] != now["git"]:
         lines.append(f"code: {describe_code(before['git'])} → {describe_code(now['git'])}")
     elif before["git"] and before["git"]["dirty"]:
@@ -63,6 +66,11 @@ def compare_environments(before: dict, now: dict) -> list[str]:
             if old.get(name) != new.get(name):
                 lines.append(f"{kind} {name}: {old.get(name, 'none')} → {new.get(name, 'none')}")
     return lines
+
+
+def describe_change(change: dict) -> str:
+    """`optim.epochs 40 → 60`, for each setting."""
+    return ", ".join(f"{k} {v[0]} → {v[1]}" for k, v in change.items() if k != "epoch")
 
 
 def describe_code(git: dict | None) -> str:

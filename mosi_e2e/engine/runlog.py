@@ -11,11 +11,14 @@ runs/<name>/
 ```
 """
 
+import io
 import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import distributions
 from itertools import zip_longest
@@ -24,27 +27,62 @@ from pathlib import Path
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from accelerate.utils import get_int_from_env
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine.checkpoint import find_resume
 from mosi_e2e.engine.losses import Objective
+from mosi_e2e.engine.resume import find_resume
 from mosi_e2e.plots import draw_curves
 from mosi_e2e.statistics import bootstrap_interval
 from preprocessing.errors import UserError
+from preprocessing.lock import hold
 from preprocessing.names import check_name
 from preprocessing.settings import dump_config, load_config
 from preprocessing.store import ClipStore, write_atomic
 
+RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")  # as Accelerate reads them
 
-def open_run(config: RunConfig, resume: bool) -> Path:
-    """The run's folder, made or found.
+
+def place_run(config: RunConfig) -> Path:
+    """The run's folder.
 
     Raises:
-        UserError: it exists and `resume` is false, or the other way round, its config differs, or the name
-            is not one.
+        UserError: the run's name is not one.
     """
     check_name("name", config.name)
-    folder = Path(config.out) / config.name
+    return Path(config.out) / config.name
+
+
+@contextmanager
+def hold_run(folder: Path) -> Iterator[None]:
+    """Be the only command that writes into the run folder; of several processes the first holds its lock.
+
+    Raises:
+        UserError: another one does, or the folder cannot be made.
+    """
+    if get_int_from_env(RANKS, 0) > 0:
+        yield
+        return
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}): type out=FOLDER") from error
+    try:
+        with hold(folder, f"the run {folder}"):
+            yield
+    finally:
+        if is_new:
+            with suppress(OSError):  # not empty, as it should be
+                folder.rmdir()
+
+
+def open_run(folder: Path, config: RunConfig, resume: bool) -> None:
+    """Refuse a run folder that does not suit.
+
+    Raises:
+        UserError: it exists and `resume` is false, or the other way round, or its config differs.
+    """
     started = (folder / "config.yaml").is_file()
     if started and not resume:
         raise UserError(f"{folder} exists already; add --resume to go on with it, or type another name=NAME")
@@ -52,21 +90,23 @@ def open_run(config: RunConfig, resume: bool) -> Path:
         raise UserError(f"there is no run in {folder} to resume; leave out --resume to start it")
     if resume:
         check_same_config(folder, config)
-    return folder
 
 
 def check_same_config(folder: Path, config: RunConfig) -> None:
-    """A resumed run must be the run that was interrupted, but for what changes its memory and no result."""
+    """A resumed run must be the run that was interrupted, but for its memory and its length."""
     old = load_config(RunConfig, folder / "config.yaml")
-    before, now = (dump_config(leave_out_memory(one)).splitlines() for one in (old, config))
+    before, now = (dump_config(leave_out_free(one)).splitlines() for one in (old, config))
     if before != now:
         pairs = zip_longest(before, now, fillvalue="nothing")
         odd = next((b.strip(), n.strip()) for b, n in pairs if b != n)
-        raise UserError(f"{folder} was run with '{odd[0]}', not '{odd[1]}'; resume with the same settings")
+        raise UserError(
+            f"{folder} was run with '{odd[0]}', not '{odd[1]}'; resume with the same settings (--config "
+            f"{folder / 'config.yaml'})"
+        )
 
 
-def leave_out_memory(config: RunConfig) -> RunConfig:
-    """The settings without those that decide how much memory a run takes, and how often it is stored."""
+def leave_out_free(config: RunConfig) -> RunConfig:
+    """The settings without those that may change on resuming: of memory, storing, and length."""
     cross = config.model.crossmodal
     cross = replace(
         cross,
@@ -77,8 +117,44 @@ def leave_out_memory(config: RunConfig) -> RunConfig:
         config,
         data=replace(config.data, micro_batch=0, eval_batch=1, workers=0),
         model=replace(config.model, crossmodal=cross),
+        optim=replace(config.optim, epochs=1),
+        stopping=replace(config.stopping, patience=1),
         save_every=0,
     )
+
+
+def record_length(folder: Path, config: RunConfig, epoch: int) -> None:
+    """Note in the run folder that a resumed run gets another length than it was started with.
+
+    Args:
+        folder: of the run.
+        config: of now.
+        epoch: from which on it holds.
+
+    Raises:
+        UserError: that many epochs are done already.
+    """
+    path, environment = folder / "config.yaml", folder / "environment.json"
+    old = load_config(RunConfig, path)
+    changes = {
+        name: [before, now]
+        for name, before, now in (
+            ("optim.epochs", old.optim.epochs, config.optim.epochs),
+            ("stopping.patience", old.stopping.patience, config.stopping.patience),
+        )
+        if before != now
+    }
+    if not changes:
+        return
+    if config.optim.epochs < epoch:
+        raise UserError(
+            f"{folder} has {epoch} epochs already, not {config.optim.epochs}; type --resume optim.epochs=N "
+            "with a larger N to train it longer"
+        )
+    facts = json.loads(environment.read_text())
+    facts["changed_on_resume"] = [*facts.get("changed_on_resume", []), {"epoch": epoch} | changes]
+    write_atomic(environment, (json.dumps(facts, indent=1) + "\n").encode())
+    write_atomic(path, dump_config(config).encode())
 
 
 def write_start(folder: Path, config: RunConfig, store: ClipStore, accelerator: Accelerator) -> None:
@@ -138,9 +214,9 @@ def write_history(
     write_atomic(folder / "history.csv", table.to_csv(index=False).encode())
     metric, _ = objective.monitor
     figure = draw_curves(table, metric, floor, f"{config.name}: {config.model.name}, {config.task}")
-    beside = folder / ".curves.png.tmp"
-    figure.savefig(beside, dpi=120, format="png")
-    beside.replace(folder / "curves.png")
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
+    write_atomic(folder / "curves.png", picture.getvalue())
 
 
 def score_table(table: pd.DataFrame, objective: Objective, synthetic: bool = False) -> dict:
@@ -172,5 +248,16 @@ def write_split(folder: Path, split: str, table: pd.DataFrame, scores: dict | No
 
 
 def resume_state(folder: Path) -> Path | None:
-    """Where to resume from; None where the run was killed before its first epoch ended."""
-    return find_resume(folder / "last")
+    """Where to resume from; None where the run was killed before its first state was stored.
+
+    Raises:
+        UserError: a state was stored and is no longer there.
+    """
+    found = find_resume(folder / "last")
+    history = folder / "history.csv"
+    if found is None and history.is_file() and len(history.read_text().splitlines()) > 2:
+        raise UserError(
+            f"{folder / 'last'} is missing, the state to continue from: restore it from a copy; "
+            f"{folder / 'best'} can still be used; to train again type another name=NAME"
+        )
+    return found

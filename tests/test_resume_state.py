@@ -1,0 +1,271 @@
+"""What a run continues from: nothing in it can run code, and what is damaged is reported in one line."""
+
+import json
+import os
+import pickle
+import shutil
+import zlib
+
+import pandas as pd
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from made_cache import make_cache
+from safetensors.torch import load_file, save_file
+from tiny_models import write_recipe
+
+from mosi_e2e import evaluate
+from mosi_e2e.config import RunConfig
+from mosi_e2e.engine import resume
+from mosi_e2e.engine.assemble import build_trainer
+from mosi_e2e.engine.resume import describe_file, load_resume
+from mosi_e2e.engine.runlog import hold_run
+from mosi_e2e.train import main
+from preprocessing.errors import UserError
+from preprocessing.packed import open_store
+from preprocessing.settings import load_config
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+EMA = "optim.ema=0.8"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("place")
+    write_recipe(place / "late.yaml", make_cache(place), "late_fusion", dropout=0.3, epochs=2)
+    return place
+
+
+def train(place, name, *words, status=0):
+    assert main(["--config", str(place / "late.yaml"), f"name={name}", *words]) == status
+    return place / "runs" / name
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    return train(place, "whole", EMA)
+
+
+@pytest.fixture(scope="module")
+def trainer(place, whole):
+    """What a state is loaded into."""
+    config = load_config(RunConfig, whole / "config.yaml")
+    return build_trainer(config, open_store(config.data.cache, "cache"), Accelerator())[1]
+
+
+@pytest.fixture
+def last(whole, tmp_path):
+    """The state, to be damaged."""
+    return shutil.copytree(whole / "last", tmp_path / "run" / "last")
+
+
+def refuse(trainer, last):
+    """The one line about a state that must not be continued from."""
+    with pytest.raises(UserError) as error:
+        load_resume(trainer, last)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 1000
+    return str(error.value)
+
+
+def refuse_command(place, run, capsys, *words):
+    """The one line that a command prints which must not change the run."""
+    capsys.readouterr()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    train(place, run.name, EMA, *words, "--resume", status=2)
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 1
+    assert all(path.read_bytes() == data for path, data in before.items())
+    return printed
+
+
+def rewrite(last, change):
+    """Change `state.json` as someone would who keeps its checksum right."""
+    state = json.loads((last / "state.json").read_text())["state"]
+    change(state)
+    text = json.dumps(state)
+    (last / "state.json").write_text(json.dumps({"crc32": zlib.crc32(text.encode()), "state": state}))
+
+
+def exchange(last, name, tensors):
+    """Replace a file's tensors, with the right size and checksum in `state.json`."""
+    save_file(tensors, last / name)
+    rewrite(last, lambda state: state["files"].update({name: describe_file(last / name)}))
+
+
+class Bomb:
+    """What runs code once it is unpickled."""
+
+    def __init__(self, target):
+        self.target = str(target)
+
+    def __reduce__(self):
+        return os.mkdir, (self.target,)
+
+
+def test_a_state_is_json_and_safetensors(whole):
+    assert {path.suffix for path in (whole / "last").iterdir()} == {".json", ".safetensors"}
+
+
+def test_pickles_of_a_former_version_are_not_read(trainer, last, tmp_path):
+    shutil.rmtree(last)
+    last.mkdir()
+    for name in ("custom_checkpoint_0.pkl", "optimizer.bin", "random_states_0.pkl", "pytorch_model.bin"):
+        (last / name).write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
+    said = refuse(trainer, last)
+    assert "was stored by a former version as pickles" in said and "name=NAME" in said
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["optimizer.safetensors", "weights.safetensors", "state.json"])
+def test_a_pickle_under_another_name_is_not_read(trainer, last, tmp_path, name):
+    torch.save(Bomb(tmp_path / "ran"), last / name)
+    assert "is damaged" in refuse(trainer, last)
+    assert not (tmp_path / "ran").exists()
+
+
+FILES = ("state.json", "weights.safetensors", "optimizer.safetensors", "average.safetensors")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_a_cut_one_and_a_flipped_bit(trainer, last, name):
+    path = last / name
+    data = path.read_bytes()
+    path.unlink()
+    assert f"{name} is missing" in refuse(trainer, last)
+    path.write_bytes(data[: len(data) // 2])
+    assert "is damaged" in refuse(trainer, last)
+    flipped = bytearray(data)
+    flipped[len(data) * 2 // 3] ^= 1
+    path.write_bytes(flipped)
+    assert "is damaged" in refuse(trainer, last)
+    path.write_bytes(data)
+    load_resume(trainer, last)
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"{", b"[" * 100_000, b"null", b"{}", b'{"crc32": 0, "state": {}}', b"\xff\xfe\x00"]
+)
+def test_garbage_for_the_state(trainer, last, garbage):
+    (last / "state.json").write_bytes(garbage)
+    assert "is damaged (state.json" in refuse(trainer, last)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state["progress"].update(epoch=-1),
+        lambda state: state["progress"].update(history="none"),
+        lambda state: state.pop("schedule"),
+        lambda state: state["schedule"].update(updates="many"),
+        lambda state: state["groups"].reverse(),
+        lambda state: state["groups"][0].update(params=[]),
+        lambda state: state["generators"][0].update(torch="00"),
+        lambda state: state["generators"][0].update(python=[3, [1], None]),
+        lambda state: state["stopping"].pop("waited"),
+        lambda state: state.update(files=[]),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused(trainer, last, change):
+    rewrite(last, change)
+    assert "is damaged" in refuse(trainer, last)
+
+
+@pytest.mark.parametrize("name", FILES[1:])
+def test_wrong_shapes_and_values_that_are_not_finite(trainer, last, name):
+    tensors = load_file(last / name)
+    key = next(key for key, value in tensors.items() if value.ndim > 1)
+    exchange(last, name, tensors | {key: tensors[key][:1].clone()})
+    assert f"belongs to another model (first difference: {key} is [1, " in refuse(trainer, last)
+    tensors[key][0, 0] = float("nan")
+    exchange(last, name, tensors)
+    assert f"NaN or infinite (first: {key})" in refuse(trainer, last)
+
+
+def test_the_state_of_another_model(place, trainer):
+    other = train(place, "wide", EMA, "model.late_fusion.width=8", "optim.epochs=1")
+    assert "belongs to another model (first difference: " in refuse(trainer, other / "last")
+
+
+def test_a_damaged_state_ends_the_command_in_one_line_and_changes_nothing(place, whole, capsys):
+    kept = whole / "kept"
+    (whole / "last").rename(kept)
+    assert "last is missing, the state to continue from" in refuse_command(place, whole, capsys)
+    (whole / "last").mkdir()
+    assert "last is damaged (state.json is missing)" in refuse_command(place, whole, capsys)
+    (whole / "last").rmdir()
+    kept.rename(whole / "last")
+    assert "has 2 epochs already, not 1" in refuse_command(place, whole, capsys, "optim.epochs=1")
+    with hold_run(whole):
+        assert f"the run {whole} is being written by another run (process {os.getpid()} on " in (
+            refuse_command(place, whole, capsys)
+        )
+        assert evaluate.main([str(whole)]) == 2
+        assert "is being written by another run" in capsys.readouterr().err
+        assert evaluate.main([str(whole), "--out", str(place / "elsewhere")]) == 0
+
+
+def test_another_format_says_so(trainer, last):
+    rewrite(last, lambda state: state.update(format=99))
+    assert "has state format 99, this program reads 1" in refuse(trainer, last)
+
+
+def test_a_sharded_optimizer_is_stored_and_restored_alike(trainer, whole, monkeypatch):
+    """The functions that gather and deal shards, with the one process that there is."""
+    load_resume(trainer, whole / "last")
+    wanted, groups = resume.collect_optimizer(trainer)
+    assert wanted.keys() == load_file(whole / "last" / "optimizer.safetensors").keys()
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.FSDP)
+    found, others = resume.collect_optimizer(trainer)
+    assert groups == others and all(torch.equal(found[name], wanted[name]) for name in wanted)
+    resume.restore_optimizer(trainer, {name: value * 2 for name, value in wanted.items()}, groups)
+    found, _ = resume.collect_optimizer(trainer)
+    assert all(torch.equal(found[name], wanted[name] * 2) for name in wanted)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
+def test_a_finished_run_is_trained_longer(place, schedule, capsys):
+    """From where it ended on, it has the rates of the longer run."""
+    words = (f"optim.schedule={schedule}", "optim.warmup=0.5", "stopping.patience=50", "optim.patience=50")
+    run = train(place, f"long_{schedule}", *words)
+    first = pd.read_csv(run / "history.csv")
+    train(place, run.name, *words, "--resume", "optim.epochs=5")
+    assert "resumed at epoch 2, update 0" in capsys.readouterr().out
+    history = pd.read_csv(run / "history.csv")
+    assert history.epoch.tolist() == list(range(5))
+    pd.testing.assert_frame_equal(history[:2], first, check_exact=True)
+    assert load_config(RunConfig, run / "config.yaml").optim.epochs == 5
+    changes = json.loads((run / "environment.json").read_text())["changed_on_resume"]
+    assert changes == [{"epoch": 2, "optim.epochs": [2, 5]}]
+    if schedule != "cosine":  # warmed up, and no higher than that
+        assert history.lr[2:].tolist() == pytest.approx([5e-3] * 3)
+        return
+    ends = []  # a warm-up of 4 updates, then half a cosine over the other 16 of 20
+    for epoch in range(2, 5):
+        share = (4 * (epoch + 1) - 4) / 16
+        ends.append(5e-3 * (0.01 + 0.99 * 0.5 * (1 + torch.cos(torch.tensor(share * torch.pi)).item())))
+    assert history.lr[2:].tolist() == pytest.approx(ends, rel=1e-4)
+
+
+def test_a_run_that_stopped_early_says_how_to_train_it_longer(place, capsys):
+    words = ("optim.lr=0", "stopping.patience=1")
+    run = train(place, "early", *words, "optim.epochs=8")
+    assert len(pd.read_csv(run / "history.csv")) == 2
+    train(place, "early", *words, "optim.epochs=9", "--resume")
+    assert "early stopping ended this run after 2 epochs; to train it longer type --resume with " in (
+        printed := capsys.readouterr().out
+    )
+    assert "stopping.patience above 1" in printed
+    train(place, "early", words[0], "stopping.patience=3", "optim.epochs=9", "--resume")
+    assert len(pd.read_csv(run / "history.csv")) == 4
+
+
+def test_one_run_folder_takes_one_training(place, whole, capsys):
+    new = place / "runs" / "new"
+    with hold_run(new):
+        train(place, "new", status=2)
+        printed = capsys.readouterr().err
+        assert "is being written by another run" in printed and printed.count("\n") == 1
+    assert not new.exists()  # nothing was made in it
+    assert not [path for path in whole.iterdir() if path.name.startswith(".")]

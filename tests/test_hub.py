@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -127,3 +128,9 @@ def test_what_is_nowhere_is_said(tmp_path, monkeypatch):
         load(tmp_path / "nothing")
     with pytest.raises(UserError, match=r"no trained model in it"):
         load(tmp_path)
+
+
+def test_the_package_has_the_projects_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert mosi_e2e.__version__ == project["version"]
+    assert "__version__" in dir(mosi_e2e)

@@ -23,6 +23,7 @@ from preprocessing.store import SAMPLE_RATE
 ROUNDING = SAMPLE_RATE // 50  # samples, 20 ms: below is rounding of time stamps, above is missing sound
 PADDING = SAMPLE_RATE // 10  # samples, 0.1 s, that an encoder may put behind the end of a part
 PIECE_S = 0.5  # of sound whose channels are compared
+EVERY = 4  # frames, of which one is looked at
 CANCELLED = 0.1  # of the channels' energy is left in their mean: a correlation below -0.8
 CANCELLED_SHARE = 0.2  # of all energy that lies in such pieces
 SILENCE = 1e-7  # mean square; below is noise of the encoder (full scale is 1)
@@ -94,7 +95,7 @@ class _Tape:
         self._start_s, self._last_s, self._channel = info.start_s, info.duration_s + HOLE_S, channel
         self._pieces: list[np.ndarray] = []
         self._written = self._decoded = 0
-        self._form, self._resampler = None, None
+        self._form, self._resampler, self._names = None, None, []
 
     def add(self, frame: av.AudioFrame) -> None:
         """Take the next frame; where its form differs from the last one's, a new resampler begins."""
@@ -102,7 +103,8 @@ class _Tape:
         is_new = form != self._form
         if is_new:
             self._flush()
-            self._form, self._resampler = form, av.AudioResampler("s16", "mono", SAMPLE_RATE)
+            self._form, self._names = form, list_names(frame)
+            self._resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
         if frame.time is not None and frame.time - self._start_s <= self._last_s:
             gap = round((frame.time - self._start_s) * SAMPLE_RATE) - self._written
             if gap > (0 if is_new else ROUNDING):
@@ -131,48 +133,58 @@ class _Tape:
             self._decoded += piece.samples
 
     def _mix(self, frame: av.AudioFrame) -> av.AudioFrame:
-        names = [channel.name for channel in frame.layout.channels]
-        if len(names) == 1:
+        if len(self._names) == 1:
             return frame
-        if len(names) > 2:
-            named = UNNAMED.get(len(names)) if len(set(names)) == 1 else None
-            names = [channel.name for channel in av.AudioLayout(named).channels] if named else names
-            return _make_mono(frame, weigh_channels(names) @ read_channels(frame))
-        channels = read_channels(frame)
-        self.balance.add(channels, frame.sample_rate)
-        return frame if self._channel is None else _make_mono(frame, channels[self._channel])
+        if len(self._names) > 2:
+            return _make_mono(frame, weigh_channels(self._names) @ read_channels(frame))
+        if self._channel is not None:
+            return _make_mono(frame, read_channels(frame)[self._channel])
+        self.balance.look_at(frame)
+        return frame
 
 
 class _Balance:
     """How much two channels have in common, piece by piece."""
 
     def __init__(self):
-        self._products: list[np.ndarray] = []  # [2, 2] each: mean squares and product of the channels
-        self._sum, self._count = np.zeros((2, 2)), 0
+        self._pieces: list[np.ndarray] = []  # [4] each: samples, energy of left and right, their product
+        self._sums: list[tuple[float, ...]] = []
+        self._frames = self._count = 0
 
-    def add(self, channels: np.ndarray, rate: int) -> None:
-        """Take [2, n] samples."""
-        self._sum += channels @ channels.T
-        self._count += channels.shape[1]
-        if self._count >= PIECE_S * rate:
+    def look_at(self, frame: av.AudioFrame) -> None:
+        """Take the next frame; only some are looked at, which tells as much and costs less."""
+        self._frames += 1
+        if self._frames % EVERY != 1:
+            return
+        left, right = read_channels(frame)
+        self._sums.append((len(left), left @ left, right @ right, left @ right))
+        self._count += EVERY * len(left)
+        if self._count >= PIECE_S * frame.sample_rate:
             self._close()
 
     def choose_channel(self) -> int | None:
         """The louder channel where the two cancel each other out, else None."""
         self._close()
-        products = [one for one in self._products if np.trace(one) / 2 > SILENCE]
-        if not products:
+        samples, left, right, both = np.array(self._pieces).reshape(-1, 4).T
+        energy = (left + right) / 2
+        kept = (left + right + 2 * both) / 4  # energy of the mean of the channels
+        is_loud = energy > SILENCE * samples
+        lost = is_loud & (kept < CANCELLED * energy)
+        if energy[lost].sum() <= CANCELLED_SHARE * energy[is_loud].sum():
             return None
-        energy = np.array([np.trace(one) / 2 for one in products])
-        left = np.array([one.sum() / 4 for one in products])  # energy of the mean of the channels
-        if energy[left < CANCELLED * energy].sum() <= CANCELLED_SHARE * energy.sum():
-            return None
-        return int(np.argmax(np.diagonal(sum(products))))
+        return int(right.sum() > left.sum())
 
     def _close(self) -> None:
-        if self._count:
-            self._products.append(self._sum / self._count)
-        self._sum, self._count = np.zeros((2, 2)), 0
+        if self._sums:
+            self._pieces.append(np.sum(self._sums, axis=0, dtype=np.float64))
+        self._sums, self._count = [], 0
+
+
+def list_names(frame: av.AudioFrame) -> list[str]:
+    """FFmpeg's names of a frame's channels; those of the usual layout where they have none."""
+    names = [channel.name for channel in frame.layout.channels]
+    usual = UNNAMED.get(len(names)) if len(set(names)) == 1 else None
+    return [channel.name for channel in av.AudioLayout(usual).channels] if usual else names
 
 
 def read_channels(frame: av.AudioFrame) -> np.ndarray:

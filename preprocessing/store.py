@@ -5,6 +5,7 @@
     ├── index.csv      one row per clip; written last, so its presence means that the run is complete
     ├── stats.json     mean and standard deviation per feature column, train split only
     ├── failures.csv   clip_id, stage, error
+    ├── remarks.csv    clip_id, stage, remark
     ├── last_run.json  how long the last run took, and what a second of video costs on this machine
     └── clips/<stage>-<recipe>/<clip_id>.safetensors, or <clip_id>.failed.json where the clip is at fault
 

@@ -61,6 +61,7 @@ def write_clip(
     codec: str = "libx264",
     options: dict[str, str] | None = None,
     rotation: int = 0,
+    shape: Fraction | None = None,
     sound: np.ndarray | None = None,
     sample_rate: int = 44_100,
     audio_codec: str = "aac",
@@ -68,7 +69,8 @@ def write_clip(
 ) -> Path:
     """Encode RGB pictures, 25 a second or at `times_ms`, and sound [channels, S], which may start late.
 
-    `rotation`: degrees counter-clockwise by which players are asked to turn the pictures.
+    `rotation`: degrees counter-clockwise by which players are asked to turn the pictures;
+    `shape`: width of the pixels by their height.
     """
     pictures = list(pictures)
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as file:
@@ -77,6 +79,8 @@ def write_clip(
             video = file.add_stream(codec, rate=25, options=H264 if options is None else options)
             video.height, video.width, video.pix_fmt = *pictures[0].shape[:2], "yuv420p"
             video.codec_context.time_base = Fraction(1, 1000 if times_ms else 25)
+            if shape:
+                video.codec_context.sample_aspect_ratio = shape
             if rotation:
                 video.set_display_rotation(rotation)
             streams.append((video, _video_frames(pictures, times_ms or range(len(pictures)))))

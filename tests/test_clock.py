@@ -94,6 +94,7 @@ def test_stamps_before_the_wrap_of_mpeg_ts(tmp_path):
     assert abs(info.duration_s - SECONDS) < 0.1
     times, numbers = read_numbers(tmp_path / "clip.ts")
     assert numbers == list(range(COUNT)) and times[0] < 0.1
+    assert abs(FrameReader(info).span_s - SECONDS) < 0.05
     assert abs(len(read_sound(info).waveform) / SAMPLE_RATE - SECONDS) < 0.1
 
 

@@ -117,7 +117,7 @@ def test_any_sound_becomes_mono_at_16_khz_in_its_place(tmp_path, name, rate, cha
 
 def test_mono_is_the_mean_of_the_channels(tmp_path):
     left = make_chirps(SECONDS, 16_000)[0]
-    expected = {"half": (0 * left, left / 2), "less": (-left / 2, left / 4), "same": (left, left)}
+    expected = {"half": (0 * left, left / 2), "less": (-left / 4, 3 * left / 8), "same": (left, left)}
     for name, (right, mono) in expected.items():
         stereo = np.stack([left, right])
         kind = {"sound": stereo, "sample_rate": 16_000, "audio_codec": "pcm_s16le"}

@@ -7,7 +7,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from made_clips import H264, draw_number, read_number, write_clip
+from made_clips import draw_number, read_number, write_clip
 
 from preprocessing import decord_frames
 from preprocessing.decode import READERS, probe, video_stream
@@ -17,22 +17,6 @@ from preprocessing.pictures import PixelShape, is_believable, square_size
 COUNT = 20
 PICTURES = [draw_number(number) for number in range(COUNT)]  # 128 x 96
 WIDE, NARROW = Fraction(2), Fraction(1, 2)
-
-
-def write_shaped(path: Path, pictures, shape: Fraction, codec="libx264", rotation=0, options=None) -> Path:
-    """A clip whose pixels are `shape` times as wide as high."""
-    with av.open(str(path), "w") as file:
-        video = file.add_stream(codec, rate=25, options=H264 if options is None else options)
-        video.height, video.width, video.pix_fmt = *pictures[0].shape[:2], "yuv420p"
-        video.codec_context.sample_aspect_ratio = shape
-        if rotation:
-            video.set_display_rotation(rotation)
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame.pts = number
-            file.mux(video.encode(frame))
-        file.mux(video.encode())
-    return path
 
 
 def read_all(path: Path, reader: str = "pyav") -> list[np.ndarray]:
@@ -48,7 +32,7 @@ def read_all(path: Path, reader: str = "pyav") -> list[np.ndarray]:
 def test_squeezed_pictures_get_their_shape_back(tmp_path, reader, shape, name):
     size = (64, 96) if shape > 1 else (128, 48)
     squeezed = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in PICTURES]
-    path = write_shaped(tmp_path / name, squeezed, shape)
+    path = write_clip(tmp_path / name, squeezed, shape=shape)
     assert [read_number(frame) for frame in read_all(path, reader)] == list(range(COUNT))
 
 
@@ -58,7 +42,7 @@ def test_squeezed_and_turned(tmp_path, degrees):
     squeezed = [
         cv2.resize(one, (one.shape[1] // 2, one.shape[0])) for one in map(np.ascontiguousarray, stored)
     ]
-    path = write_shaped(tmp_path / "clip.mp4", squeezed, WIDE, rotation=degrees)
+    path = write_clip(tmp_path / "clip.mp4", squeezed, shape=WIDE, rotation=degrees)
     assert [read_number(frame) for frame in read_all(path)] == list(range(COUNT))
 
 
@@ -84,7 +68,7 @@ def test_known_and_unbelievable_shapes(stored, shape, shown):
 
 
 def test_an_absurd_shape_is_remarked_and_not_followed(tmp_path):
-    path = write_shaped(tmp_path / "clip.mp4", PICTURES, Fraction(40))
+    path = write_clip(tmp_path / "clip.mp4", PICTURES, shape=Fraction(40))
     assert "are not believed: taken as square" in FrameReader(probe(path)).remark
     assert read_all(path)[0].shape == (96, 128, 3)
 
@@ -92,8 +76,8 @@ def test_an_absurd_shape_is_remarked_and_not_followed(tmp_path):
 def test_a_shape_that_changes_on_the_way(tmp_path):
     """Television that goes over from 16:9 to 4:3: what is stored has one size."""
     tail = {"codec": "mpeg2video", "options": {"g": "5"}}
-    one = write_shaped(tmp_path / "one.ts", PICTURES, Fraction(4, 3), **tail).read_bytes()
-    two = write_shaped(tmp_path / "two.ts", PICTURES, Fraction(1), **tail).read_bytes()
+    one = write_clip(tmp_path / "one.ts", PICTURES, shape=Fraction(4, 3), **tail).read_bytes()
+    two = write_clip(tmp_path / "two.ts", PICTURES, shape=Fraction(1), **tail).read_bytes()
     (tmp_path / "clip.ts").write_bytes(one + two)
     frames = read_all(tmp_path / "clip.ts")
     assert {frame.shape for frame in frames} == {(96, 171, 3)}

@@ -1,13 +1,15 @@
 """The video with the score drawn in: its times are the source's, whatever the source is like."""
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from demo_models import make_result
-from made_clips import draw_number, make_tone, write_clip
+from made_clips import H264, draw_number, make_tone, write_clip
 
 from mosi_e2e.predict.overlay import write_overlay
 
@@ -68,3 +70,27 @@ def test_rounded_times_of_the_sound_do_not_overlap(tmp_path, step_ms):
     assert read_times(drawn, "video") == pytest.approx(read_times(source, "video"), abs=1e-3)
     assert np.diff(read_times(drawn, "audio")) == pytest.approx(1024 / 44_100, abs=1e-4)
     assert len(read_sound(drawn)) == pytest.approx(len(read_sound(source)), abs=2048)
+
+
+@pytest.mark.parametrize("name", ["raw.h264", "guessed.avi", "joined.ts"])
+def test_times_that_cannot_be_are_corrected(tmp_path, name):
+    path, swapped = tmp_path / name, H264 | {"preset": "medium", "bf": "3"}
+    kind = {"pictures": [draw_number(number) for number in range(20)], "options": swapped}
+    if name == "joined.ts":
+        tone = {"sound": make_tone(0.8, 48_000, 150), "sample_rate": 48_000, "audio_codec": "mp2"}
+        path.write_bytes(write_clip(tmp_path / "part.ts", **kind, **tone).read_bytes() * 2)
+    else:
+        write_clip(path, **kind)
+    times = read_times(draw(path), "video")
+    steps = np.diff(times)
+    assert len(times) == (40 if name == "joined.ts" else 20)
+    assert np.allclose(np.delete(steps, 19) if len(steps) > 20 else steps, 0.04, atol=2e-3)
+    assert steps.max() < 0.12
+
+
+def test_the_drawn_picture_has_square_pixels(tmp_path):
+    pictures = [cv2.resize(draw_number(number), (64, 96)) for number in range(5)]
+    drawn = draw(write_clip(tmp_path / "clip.mp4", pictures, shape=Fraction(2)))
+    with av.open(str(drawn)) as file:
+        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    assert {frame.shape for frame in frames} == {(96, 128, 3)}

@@ -60,7 +60,7 @@ def test_a_saved_model_is_the_same_model(run, folder, tmp_path):
     third = MosiModel.from_pretrained(tmp_path / "again")
     assert torch.equal(score(first, run), score(third, run))
     assert first.card == second.card == third.card and third.card.startswith("---\n")
-    for name in set(FILES) - {"metrics_train.json"}:
+    for name in set(FILES) - {"metrics_train.json", "calibration.json"}:  # of synthetic clips there is none
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 

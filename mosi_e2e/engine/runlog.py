@@ -7,6 +7,7 @@ runs/<name>/
 ├── best/                              weights of the best epoch, which stand alone
 ├── last/                              state to resume from
 ├── metrics_<split>.json, predictions_<split>.csv
+├── calibration.json                   errors on held-out clips, for predict's interval
 └── tensorboard/
 ```
 """
@@ -29,6 +30,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import get_int_from_env
 
+from mosi_e2e import calibration
 from mosi_e2e.config import RunConfig
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.engine.resume import find_resume
@@ -241,10 +243,11 @@ def score_table(table: pd.DataFrame, objective: Objective, synthetic: bool = Fal
 
 
 def write_split(folder: Path, split: str, table: pd.DataFrame, scores: dict | None) -> None:
-    """`predictions_<split>.csv` and `metrics_<split>.json`."""
+    """`predictions_<split>.csv`, `metrics_<split>.json` and the errors of `calibration.json`."""
     write_atomic(folder / f"predictions_{split}.csv", table.to_csv(index=False).encode())
     if scores is not None:
         write_atomic(folder / f"metrics_{split}.json", (json.dumps(scores, indent=1) + "\n").encode())
+        calibration.record(folder, split, table, scores["task"], scores["synthetic"])
 
 
 def resume_state(folder: Path) -> Path | None:

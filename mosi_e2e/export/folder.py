@@ -9,7 +9,8 @@ model/
 ├── features.json        per token stream: name, mean and standard deviation of each column
 ├── config.json          the model in a few words, for the hub
 ├── environment.json     command, commit and packages of the run, recipes of the cache
-└── metrics_<split>.json scores of each split that was scored
+├── metrics_<split>.json scores of each split that was scored
+└── calibration.json     errors on held-out clips, for the interval around a new score
 
 A run folder holds the same in other places, and is read alike. `model.onnx` and `model.pt2` may lie beside.
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from torch import nn
 
+from mosi_e2e import calibration
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_source
 from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, check_run, load_model, save_model
@@ -32,7 +34,8 @@ from preprocessing.stages import recover_config
 from preprocessing.store import STAGES, write_atomic
 
 FORMAT_VERSION = 1
-RECORDS = ("README.md", "environment.json", "metrics_train.json", "metrics_valid.json", "metrics_test.json")
+SCORES = ("metrics_train.json", "metrics_valid.json", "metrics_test.json", calibration.NAME)
+RECORDS = ("README.md", "environment.json", *SCORES)
 DERIVED = ("preprocessing.yaml", "features.json", "config.json")
 FILES = (WEIGHTS, "config.yaml", "facts.json", *RECORDS, *DERIVED)
 FOLDERS = re.compile(r"(?:~|\.\.|[A-Za-z]:)?[/\\](?:[^/\\=,\s]+[/\\])+")  # those of an absolute path
@@ -76,6 +79,8 @@ def read_folder(path: Path) -> TrainedModel:
         data=dataclasses.replace(config.data, cache=hide_folders(config.data.cache)),
     )
     records = {name: (path / name).read_bytes() for name in RECORDS[2:] if (path / name).is_file()}
+    if errors := calibration.recover(path, config.task):
+        records[calibration.NAME] = errors
     if (path / "environment.json").is_file():
         records["environment.json"] = clean_environment((path / "environment.json").read_bytes())
     trained = load_config(RunConfig, path / "config.yaml") if (path / "config.yaml").is_file() else config

@@ -7,7 +7,6 @@ print(result.score)
 ```
 """
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -169,13 +168,13 @@ class MosiModel(ModelHubMixin, library_name="mosi_e2e", tags=["video", "sentimen
         return self._predictor.predict(video, on_progress, options or PredictOptions())
 
     def _make_predictor(self) -> "Predictor":
+        from mosi_e2e.predict.evidence import read_evidence
         from mosi_e2e.predict.predictor import Member, Predictor
         from mosi_e2e.predict.scoring import Scorer
 
         scorer = Scorer(self.network, self.config.task, list_streams(self.config.model))
-        test = self._trained.records.get("metrics_test.json")
-        scores = None if test is None else json.loads(test)
-        return Predictor([Member(scorer, self.config, self.facts, self.config.name, scores)])
+        evidence = read_evidence(self._trained.records, self.config.task)
+        return Predictor([Member(scorer, self.config, self.facts, self.config.name, evidence)])
 
 
 def load(source: str | Path) -> MosiModel:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from mosi_e2e.predict.pictures import Portrait
-from mosi_e2e.predict.result import Interval, PersonResult, VideoResult, Window
+from mosi_e2e.predict.result import Interval, PersonResult, Spread, VideoResult, Window
 from preprocessing.decode import probe
 from preprocessing.errors import UserError
 
@@ -56,7 +56,7 @@ def make_result(duration_s: float = 8.0, remarks: list[str] | None = None) -> Vi
         score=-1.26,
         label_class="negative",
         probability=0.17,
-        interval=Interval(-1.9, -0.6, 0.9, "MC dropout: 30 draws", 0.0),
+        interval=Interval(-1.9, -0.6, 0.9, "by the errors on 20 videos", "test", 20),
         by_stream={},
         alone={"face": -0.2, "speech": 1.0},
         contribution=CONTRIBUTION,
@@ -67,9 +67,12 @@ def make_result(duration_s: float = 8.0, remarks: list[str] | None = None) -> Vi
         voice_ratio=1.0,
         portrait=Portrait(),
         name="person 1 (left)",
+        spread=Spread(-1.3, -1.2, 0.9, "30 dropout samples", 0.0),
+        leading_stream="face",
     )
-    nothing = {"score": None, "interval": None, "timeline": [], "deciding": None}
-    second = replace(first, number=2, name="person 2 (right)", **nothing)
+    nothing = {"score": None, "label_class": None, "interval": None, "spread": None, "timeline": []}
+    why = "no score: nothing that the model reads was found"
+    second = replace(first, number=2, name="person 2 (right)", deciding=None, why_none=why, **nothing)
     model = {"name": "x", "kind": "made", "task": "regression", "synthetic": True, "test_mae": 0.854}
     sound = np.zeros(0, np.int16)
     return VideoResult("video.mp4", duration_s, [first, second], -0.2, remarks or [], model, sound)

@@ -265,18 +265,22 @@ def show(name: str = "clip.mp4", **changes) -> dict:
 
 def test_the_score_is_told_in_words_and_on_the_scale():
     shown = show()
-    assert (shown["score"], shown["word"], shown["kind"]) == ("−1.26", "slightly negative", "negative")
+    assert (shown["score"], shown["word"], shown["kind"]) == ("−1.26", "negative", "negative")
     assert shown["place"] == 29.0 and shown["interval"] == {"left": 18.33, "right": 40.0}
     sentences = " ".join(shown["sentences"])
     assert "negative, with a probability of 17 % for positive" in sentences and "off by 0.85" in sentences
-    assert "90 % interval: −1.90 to −0.60 (MC dropout: 30 draws)" in sentences
+    assert "90 % interval: −1.90 to −0.60, by the errors on 20 videos." in sentences
+    assert "Spread of 30 dropout samples: −1.30 to −1.20." in sentences and "not a prediction" in sentences
     assert [word_score(one) for one in (-9, 0.49, 2.6)] == [
         "strongly negative",
         "neutral",
         "strongly positive",
     ]
-    plain = show(interval=None, probability=None, model={"test_mae": None})
+    plain = show(interval=None, spread=None, probability=None, model={"test_mae": None})
     assert plain["sentences"] == ["Class: negative."] and plain["interval"] is None
+    unsure = show(label_class=None, why_none="no class: the reason", warnings=["a warning"])
+    assert unsure["word"] == "no class" and "No class: the reason." in unsure["sentences"]
+    assert unsure["remarks"] == ["A warning.", "One remark."]
 
 
 def points(path: str) -> np.ndarray:

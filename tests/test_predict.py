@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 from made_clips import write_clip
-from made_predictor import CROSS, LATE, draw_people, make_small_cache, make_talk, write_run, write_video
+from made_predictor import (
+    CROSS,
+    LATE,
+    draw_people,
+    give_evidence,
+    make_small_cache,
+    make_talk,
+    write_run,
+    write_video,
+)
 from pages_read import check_page
 from scipy.stats import t as student
 
@@ -130,13 +139,13 @@ def test_the_encoders_run_once_per_window_whatever_is_asked(folder, run, long_re
     assert again.score == pytest.approx(long_result.score, abs=1e-6)
 
 
-def test_the_interval_is_the_dropouts_and_comes_out_alike_again(video, predictor):
+def test_the_spread_is_the_dropouts_and_comes_out_alike_again(video, predictor):
     first, again = predictor.predict(video), predictor.predict(video)
-    assert first.interval == again.interval and "MC dropout" in first.interval.method
-    assert first.interval.low < first.score < first.interval.high
-    wider = predictor.predict(video, options=PredictOptions(level=0.99)).interval
-    assert wider.high - wider.low > first.interval.high - first.interval.low
-    assert predictor.predict(video, options=PredictOptions(draws=0)).interval is None
+    assert first.spread == again.spread and first.spread.method == "20 dropout samples"
+    assert first.spread.low < first.score < first.spread.high
+    wider = predictor.predict(video, options=PredictOptions(level=0.99)).spread
+    assert wider.high - wider.low > first.spread.high - first.spread.low
+    assert predictor.predict(video, options=PredictOptions(draws=0)).spread is None
 
 
 @pytest.mark.slow
@@ -146,16 +155,21 @@ def test_several_runs_give_their_mean_and_students_interval(folder, cache, video
     result = Predictor.open_many(runs).predict(video)
     assert result.score == pytest.approx(scores.mean())
     low, high = student.interval(0.9, 2, scores.mean(), scores.std(ddof=1) * np.sqrt(4 / 3))
-    assert (result.interval.low, result.interval.high) == pytest.approx((max(low, -3), min(high, 3)))
-    assert "3 training runs" in result.interval.method
+    assert (result.spread.low, result.spread.high) == pytest.approx((max(low, -3), min(high, 3)))
+    assert "3 training runs" in result.spread.method
     with pytest.raises(UserError, match="the same streams"):
         Predictor.open_many([runs[0], write_run(folder / "other", cache, LATE)])
 
 
 def test_a_binary_model_gives_a_probability_and_knows_no_neutral(folder, cache, video):
-    result = Predictor.open(write_run(folder / "binary", cache, task="binary")).predict(video)
-    assert result.score == pytest.approx(6 * result.probability - 3)
-    assert result.label_class == ("positive" if result.probability > 0.5 else "negative")
+    run = write_run(folder / "binary", cache, task="binary")
+    sure = Predictor.open(give_evidence(run, errors=[[0.1]] * 12)).predict(video)
+    assert sure.score == pytest.approx(6 * sure.probability - 3) and sure.interval is None
+    assert sure.label_class == "undecided"  # so sure a model would be near 0 or 1
+    half = 3 - abs(sure.score) + 0.01
+    able = Predictor.open(give_evidence(run, errors=[[half]] * 12)).predict(video)
+    assert able.label_class == ("positive" if able.probability > 0.5 else "negative")
+    assert Predictor.open(give_evidence(run, errors=[[5.9]] * 12)).predict(video).label_class == "undecided"
 
 
 def test_what_is_missing_is_said_and_the_score_comes_from_the_rest(folder, predictor):
@@ -167,10 +181,13 @@ def test_what_is_missing_is_said_and_the_score_comes_from_the_rest(folder, predi
     faceless = predictor.predict(write_video(folder / "wall.mp4", 1.2, people=0))
     assert faceless.streams_missing == ["behaviour", "face"] and faceless.face_ratio == 0
     assert faceless.score == pytest.approx(faceless.alone["speech"], abs=1e-6)
-    assert any("no face was found" in remark for remark in faceless.remarks)
+    assert "no face was found: the score rests on voice alone" in faceless.remarks
+    assert faceless.label_class is None
     nothing = predictor.predict(write_video(folder / "nothing.mp4", 1.2, people=0, has_sound=False))
     assert nothing.score is None and nothing.label_class is None and nothing.timeline == []
-    assert any("there is no score" in remark for remark in nothing.remarks)
+    assert "there is no score: there is no sound and no face was found" in nothing.remarks
+    hush = write_video(folder / "hush.mp4", 1.2, people=0, is_silent=True)
+    assert predictor.predict(hush).score is None  # a silent track is no voice
 
 
 def test_two_people_have_a_result_each_and_nobody_a_voice_that_is_not_clearly_theirs(folder, predictor):
@@ -218,7 +235,7 @@ def test_the_command_writes_its_files_and_one_bad_video_costs_itself_alone(folde
     assert main([str(run), str(videos), "--out", str(out), "--overlay"]) == 1
     printed = capsys.readouterr()
     assert "garbage.mp4 cannot be scored" in printed.err and "1 of 2 videos failed" in printed.err
-    assert "SYNTHETIC" in printed.out
+    assert printed.out.index("warning: SYNTHETIC") < printed.out.index("nothing seen or heard")
     result = json.loads((out / "good.json").read_text())
     assert {"score", "by_stream", "contribution", "timeline", "streams_missing"} <= result.keys()
     assert {"start_s", "end_s", "score"} <= result["timeline"][0].keys() and result["model"]["synthetic"]
@@ -249,8 +266,9 @@ def test_the_overlay_keeps_pictures_and_sound_and_shows_the_score(folder, predic
             for file in (before, after)
         ]
     assert times[0] == pytest.approx(times[1], abs=1e-3) and lengths[0] == pytest.approx(lengths[1], abs=0.06)
-    changed = np.abs(pictures[0][10].astype(int) - pictures[1][10]).mean(axis=(1, 2))
-    assert changed[-20:].mean() > 20 > 8 > changed[:40].mean()  # the strip is below
+    changed = np.abs(pictures[0][10].astype(int) - pictures[1][10]).mean(axis=-1)
+    assert changed[-20:].mean() > 20 and changed[:15].mean() > 20  # the scale below, the warning above
+    assert changed[40:60, :40].mean() < 8
 
 
 def test_models_and_files_that_cannot_be_used_are_refused_with_what_to_do(folder, cache, run, video, capsys):

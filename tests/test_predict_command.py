@@ -1,6 +1,9 @@
 """The command that predicts: what it refuses and says, what one failed video costs, how it ends."""
 
+import errno
 import json
+import os
+import shutil
 import sys
 from dataclasses import replace
 
@@ -10,7 +13,7 @@ from made_predictor import CROSS, make_small_cache, write_run, write_video
 from tiny_models import TINY_CROSS
 
 from mosi_e2e.predict.__main__ import main
-from mosi_e2e.predict.predictor import PredictOptions, Predictor
+from mosi_e2e.predict.predictor import Predictor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -89,12 +92,55 @@ def test_exact_seconds_change_the_marks_and_not_the_score(folder, tmp_path):
     assert len(effects[0]) == len(effects[1]) == 2 and effects[0] != effects[1]
 
 
-def test_a_model_without_dropout_says_why_there_is_no_interval(folder):
+def test_a_model_without_dropout_has_no_spread(folder):
     still = replace(CROSS.crossmodal, fusion=TINY_CROSS.fusion, head_dropout=0.0)
     run = write_run(folder / "still", folder / "made" / "cache", replace(CROSS, crossmodal=still))
-    told = "the model has no dropout: runs of other seeds beside it would give an interval"
-    predictor, video = Predictor.open(run), folder / "short.mp4"
-    result = predictor.predict(video)
-    assert result.interval is None and told in result.remarks
-    assert told not in predictor.predict(video, options=PredictOptions(draws=0)).remarks  # nobody asked
-    assert told not in Predictor.open(folder / "cross").predict(video).remarks
+    result = Predictor.open(run).predict(folder / "short.mp4")
+    assert result.spread is None and result.score is not None
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_nothing_costs_no_score_and_no_other_file(
+    folder, tmp_path, monkeypatch, capsys, reason
+):
+    from mosi_e2e.predict import files
+
+    write = files.write_json
+
+    def refuse(result, path):
+        if path.stem == "one":
+            raise OSError(reason, os.strerror(reason))
+        write(result, path)
+
+    monkeypatch.setattr(files, "write_json", refuse)
+    videos = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
+    for video in videos:
+        shutil.copy(folder / "short.mp4", video)
+    out = tmp_path / "out"
+    assert main([str(folder / "cross"), *map(str, videos), "--out", str(out), "--draws", "0"]) == 1
+    told = capsys.readouterr()
+    assert "one.mp4, 0.8 s" in told.out and "nothing seen or heard" in told.out
+    lines = [line for line in told.err.splitlines() if line.startswith("error")]
+    assert len(lines) == 1 and f"(one.json: {os.strerror(reason)})" in lines[0] and "--out" in lines[0]
+    written = {path.name for path in out.iterdir()}
+    assert {"one.csv", "one.html", "one.png", "two.json"} <= written and "one.json" not in written
+
+
+def test_a_folder_that_cannot_be_made_costs_no_score(folder, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    words = [str(folder / "cross"), str(folder / "short.mp4"), "--draws", "0", "--overlay"]
+    assert main([*words, "--out", str(tmp_path / "file" / "out")]) == 1
+    told = capsys.readouterr()
+    assert "nothing seen or heard" in told.out
+    assert "short_overlay.mp4: " in told.err and told.err.count("error:") == 1
+
+
+def test_the_longest_name_that_a_file_can_have_keeps_its_results(folder, tmp_path):
+    long = tmp_path / f"{'ü' * 125}.mp4"  # 254 bytes
+    shutil.copy(folder / "short.mp4", long)
+    words = [str(folder / "cross"), str(long), "--out", str(tmp_path / "out"), "--draws", "0", "--overlay"]
+    assert main(words) == 0
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(written) == 5 and all(name.startswith("ü" * 100) for name in written)
+    (result,) = (tmp_path / "out").glob("*.json")
+    assert json.loads(result.read_text())["video"] == long.name

@@ -77,7 +77,7 @@ def describe_result(answer: Answer) -> dict[str, Any]:
     return {
         "name": result["video"],
         "score": format_score(result["score"]),
-        "word": word_score(result["score"]),
+        "word": result["label_class"] or "no class",
         "place": place(result["score"]),
         "kind": sign(result["score"]),
         "sentences": list_sentences(result),
@@ -93,7 +93,7 @@ def describe_result(answer: Answer) -> dict[str, Any]:
         "score_absent": format_score(result["score_absent"]),
         "people": list_people(result["people"]),
         "people_picture": answer.people and embed(answer.people, "image/jpeg"),
-        "remarks": [f"{one[:1].upper()}{one[1:]}." for one in result["remarks"] if one != SYNTHETIC_NOTE],
+        "remarks": list_remarks(result),
         "downloads": make_downloads(answer),
     }
 
@@ -138,18 +138,30 @@ def format_time(seconds: float) -> str:
 
 def list_sentences(result: Mapping[str, Any]) -> list[str]:
     """The number again, in words, with what limits it."""
-    chance, interval = result["probability"], result["interval"]
+    chance, interval, spread = result["probability"], result["interval"], result["spread"]
     certain = "" if chance is None else f", with a probability of {100 * chance:.0f} % for positive"
-    told = [f"Class: {result['label_class']}{certain}."]
+    told = [f"Class: {result['label_class'] or 'none'}{certain}."]
+    if result["why_none"]:
+        told.append(f"{result['why_none'][:1].upper()}{result['why_none'][1:]}.")
     if (error := result["model"]["test_mae"]) is not None:
         told.append(f"On its own test clips the model was off by {error:.2f} on average.")
     if interval:
         told.append(
             f"{100 * interval['level']:.0f} % interval: {format_score(interval['low'])} to "
-            f"{format_score(interval['high'])} ({interval['method']}). It says how far the model disagrees "
-            "with itself, not how far it is from the truth."
+            f"{format_score(interval['high'])}, {interval['method']}."
+        )
+    if spread:
+        told.append(
+            f"Spread of {spread['method']}: {format_score(spread['low'])} to {format_score(spread['high'])}. "
+            "It tells how far the model disagrees with itself, and is not a prediction interval."
         )
     return told
+
+
+def list_remarks(result: Mapping[str, Any]) -> list[str]:
+    """Warnings first; the page itself has the one about synthetic clips."""
+    told = [*result["warnings"], *result["remarks"]]
+    return [f"{one[:1].upper()}{one[1:]}." for one in told if one != SYNTHETIC_NOTE]
 
 
 def make_moment(window: Mapping[str, float]) -> Moment:

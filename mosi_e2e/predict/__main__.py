@@ -21,7 +21,7 @@ from preprocessing.arguments import Parser
 from preprocessing.clip_files import MEDIA_EXTENSIONS
 from preprocessing.errors import UserError, command
 
-FEWEST_DRAWS = 10  # that an interval can be made of
+FEWEST_DRAWS = 10  # of which a spread can be told
 
 
 @command
@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_minutes=args.max_minutes,
         exact_seconds=args.exact_seconds,
     )
+    from mosi_e2e.predict.describe import describe
+
     predictor = Predictor.open_many(runs)
     if args.int8:
         predictor.use_int8()
@@ -54,12 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             with progress_bar(video.name) as report:
                 result = predictor.predict(video, report, options)
-            write_results(result, video, args.out / stem, args)
+            print(describe(result))  # first: a full disk must not cost the score
+            write_results(result, video, args.out, stem, args.overlay)
         except Exception as error:  # noqa: BLE001  one video's defect must not cost the others
             failures.append(video)
             print(f"error: {explain(error, video)}", file=sys.stderr)
             continue
-        print(describe(result))
     if failures:
         print(f"{len(failures)} of {len(videos)} videos failed, see above", file=sys.stderr)
     if len(failures) < len(videos):
@@ -76,15 +78,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="RUN VIDEO",
-        help="run folders (several: their mean, and an interval from their spread), then videos or folders "
+        help="run folders (several: their mean and its spread), then videos or folders "
         "of videos",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results; default: out/")
     parser.add_argument("--overlay", action="store_true", help="write the video with the running score, too")
-    parser.add_argument("--draws", type=int, default=20, help="of MC dropout, for the interval; default: 20")
+    parser.add_argument(
+        "--draws", type=int, default=20, help="number of dropout samples for the spread; default: 20"
+    )
     parser.add_argument("--level", type=float, default=0.9, help="of the interval; default: 0.9")
     parser.add_argument(
-        "--window", type=float, default=0.0, help="usual seconds of a window; default: as training clips are"
+        "--window",
+        type=float,
+        default=0.0,
+        help="usual seconds of a window; default: those of the training clips",
     )
     parser.add_argument("--max-minutes", type=float, default=120.0, help="longest video; default: 120")
     parser.add_argument(
@@ -92,7 +99,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--exact-seconds", action="store_true",
-        help="mute each second before the speech encoder, not behind it: twice the time, exact for the voice",
+        help="mute the audio itself instead of the encoder's output: exact for the voice, twice the time",
     )  # fmt: skip
     return parser.parse_args(argv)
 
@@ -123,7 +130,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise UserError(f"--level must lie between 0 and 1, but is {args.level}; type --level 0.9")
     if args.draws != 0 and args.draws < FEWEST_DRAWS:
         raise UserError(
-            f"--draws {args.draws} is too few for an interval; type --draws {FEWEST_DRAWS} or more, or 0 for "
+            f"--draws {args.draws} is too few for a spread; type --draws {FEWEST_DRAWS} or more, or 0 for "
             "none"
         )
     if not (0 <= args.window < math.inf and 0 < args.max_minutes < math.inf):
@@ -154,38 +161,34 @@ def progress_bar(name: str) -> Iterator[Callable[[float, str], None]]:
         yield report
 
 
-def write_results(result, video: Path, stem: Path, args: argparse.Namespace) -> None:
-    """All files of one video."""
+def write_results(result, video: Path, folder: Path, stem: str, overlay: bool) -> None:
+    """All files of one video.
+
+    Raises:
+        UserError: some cannot be written; what can is written nevertheless.
+    """
     from mosi_e2e.predict.figure import write_figure
     from mosi_e2e.predict.files import write_csv, write_json
     from mosi_e2e.predict.page import write_result_page
 
-    write_json(result, stem.with_name(f"{stem.name}.json"))
-    write_csv(result, stem.with_name(f"{stem.name}.csv"))
-    write_figure(result, stem.with_name(f"{stem.name}.png"))
-    write_result_page(result, stem.with_name(f"{stem.name}.html"))
-    if args.overlay:
+    writers = {".json": write_json, ".csv": write_csv, ".png": write_figure, ".html": write_result_page}
+    if overlay:
         from mosi_e2e.predict.overlay import write_overlay
 
-        write_overlay(result, video, stem.with_name(stem.name + OVERLAY_ENDING))
-
-
-def describe(result) -> str:
-    """The result in a line or two."""
-    lines = []
-    for person in result.people:
-        who = f"person {person.number}: " if len(result.people) > 1 else ""
-        if person.score is None:
-            lines.append(f"{who}no score")
-            continue
-        interval = person.interval
-        spread = f" [{interval.low:+.2f}, {interval.high:+.2f}]" if interval else ""
-        parts = ", ".join(
-            f"{name} {round(value, 2) + 0.0:+.2f}" for name, value in person.contribution.items()
+        writers[OVERLAY_ENDING] = lambda result, path: write_overlay(result, video, path)
+    failed: dict[str, list[str]] = {}
+    for ending, write in writers.items():
+        path = folder / f"{stem}{ending}"
+        try:
+            write(result, path)
+        except OSError as error:
+            failed.setdefault(error.strerror or type(error).__name__, []).append(path.name)
+    if failed:
+        what = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in failed.items())
+        raise UserError(
+            f"{folder} does not take all results of {video.name} ({what}); make room or choose another "
+            "folder with --out"
         )
-        lines.append(f"{who}{person.score:+.2f}{spread} {person.label_class}; contributions: {parts}")
-    lines += [f"note: {remark}" for remark in result.remarks]
-    return "\n".join([f"{result.video}, {result.duration_s:.1f} s", *(f"  {line}" for line in lines)])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from textwrap import fill, shorten
 
 import numpy as np
 from matplotlib import rc_context
@@ -11,15 +12,16 @@ from matplotlib.figure import Figure
 from mosi_e2e.explore.tracks import spell
 from mosi_e2e.plots import BLUE, GREEN, GREY, ORANGE
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult
-from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still, name_stream
-from mosi_e2e.tables import SYNTHETIC_NOTE
+from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still, name_stream, name_streams
+from mosi_e2e.predict.words import choose_reach, name_result, signed, tell
 from preprocessing.store import SAMPLE_RATE, write_atomic
 
 STILLS, TRACES, COLUMNS = 8, 3, 1200
 ROWS = {"frames": 1.5, "sound": 0.9, "traces": 1.4, "score": 2.4, "seconds": 1.2}  # relative heights
 STYLE = {"font.family": "sans-serif", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
+MARKS = ("−3", "−2", "−1", "0", "+1", "+2", "+3")
 LEFT = -0.13  # of what stands at the page's edge, in widths of the axes
-STRONG = "#1d2530"
+STRONG, WARNING = "#1d2530", "#b34a00"
 
 
 def write_figure(result: VideoResult, path: Path) -> None:
@@ -32,10 +34,10 @@ def write_figure(result: VideoResult, path: Path) -> None:
 
 def draw_figure(result: VideoResult, person: PersonResult) -> Figure:
     """Everything above one time axis, the contributions below."""
-    figure = Figure(figsize=(10, 11))
+    figure = Figure(figsize=(10, 12))
     grid = figure.add_gridspec(
         len(ROWS) + 2, 1, left=0.15, right=0.97, top=0.985, bottom=0.05, hspace=0.28,
-        height_ratios=[1.9, *ROWS.values(), 1.9],
+        height_ratios=[3.1, *ROWS.values(), 1.9],
     )  # fmt: skip
     _draw_head(figure.add_subplot(grid[0]), result, person)
     axes = {name: figure.add_subplot(grid[row + 1]) for row, name in enumerate(ROWS)}
@@ -59,23 +61,30 @@ def draw_figure(result: VideoResult, person: PersonResult) -> Figure:
 def _draw_head(ax: Axes, result: VideoResult, person: PersonResult) -> None:
     ax.axis("off")
     ax.set(xlim=(0, 1), ylim=(0, 1))
-    several = f", person {person.number} of {len(result.people)}" if len(result.people) > 1 else ""
+    inches = ax.get_position().height * ax.figure.get_figheight()
+    top, inch = 1.0, 1 / inches
+    for warning in result.warnings:
+        lines = fill(f"Warning: {warning[:1].upper()}{warning[1:]}", 120)
+        ax.text(LEFT, top, lines, fontsize=9.5, fontweight="bold", color=WARNING, va="top")
+        top -= (0.1 + 0.17 * (lines.count("\n") + 1)) * inch
+    several = f", {person.name}" if len(result.people) > 1 else ""
     name = result.video if len(result.video) <= 60 else f"{result.video[:57]}..."
-    ax.text(LEFT, 0.95, f"{name}{several}", fontsize=13, fontweight="bold", va="top")
+    ax.text(LEFT, top, f"{name}{several}", fontsize=13, fontweight="bold", va="top")
     if person.score is None:
-        ax.text(LEFT, 0.55, "no score: nothing that the model reads was found", fontsize=13, va="top")
+        ax.text(LEFT, top - 0.4 * inch, f"{person.why_none}", fontsize=13, va="top")
         return
-    ax.text(LEFT, 0.70, f"{person.score:+.2f}".replace("-", "−"), fontsize=30, fontweight="bold", va="top")
-    chance = f", probability {person.probability:.2f}" if person.probability is not None else ""
-    ax.text(0.06, 0.66, f"{person.label_class}{chance}", fontsize=13, va="top")
-    ax.text(0.06, 0.48, f"on a scale from −3 to +3, over {result.duration_s:.1f} s", color=GREY, va="top")
-    ax.text(LEFT, 0.26, _describe(result, person), fontsize=8.5, color=GREY, va="top", linespacing=1.35)
-    _draw_scale(ax.inset_axes((0.56, 0.42, 0.44, 0.26)), person)
+    ax.text(LEFT, top - 0.34 * inch, signed(person.score), fontsize=28, fontweight="bold", va="top")
+    ax.text(0.06, top - 0.36 * inch, name_result(person), fontsize=13, va="top")
+    scale = f"on a scale from −3 to +3, over {result.duration_s:.1f} s"
+    ax.text(0.06, top - 0.63 * inch, scale, color=GREY, va="top")
+    text = _describe(result, person)
+    ax.text(LEFT, top - 0.95 * inch, text, fontsize=8.5, color=GREY, va="top", linespacing=1.35)
+    _draw_scale(ax.inset_axes((0.56, top - 0.72 * inch, 0.44, 0.34 * inch)), person)
 
 
 def _draw_scale(ax: Axes, person: PersonResult) -> None:
     """Where the score and its interval lie between -3 and 3."""
-    ax.set(xlim=(-REACH, REACH), ylim=(0, 1), yticks=[], xticks=range(-3, 4))
+    ax.set(xlim=(-REACH, REACH), ylim=(0, 1), yticks=[], xticks=range(-3, 4), xticklabels=MARKS)
     ax.spines["left"].set_visible(False)
     ax.tick_params(labelsize=8)
     ax.axvline(0, color=GREY, linewidth=0.8)
@@ -86,40 +95,34 @@ def _draw_scale(ax: Axes, person: PersonResult) -> None:
 
 def _describe(result: VideoResult, person: PersonResult) -> str:
     model = result.model
-    lines = [f"model {model['name']} ({model['kind']}, {model['task']})"]
-    if model["synthetic"]:
-        lines[0] += f"   {SYNTHETIC_NOTE}"
-    elif model["test_mae"] is not None:
-        lines[0] += f"   its mean error on its own test split: {model['test_mae']:.2f}"
-    if interval := person.interval:
-        lines.append(
-            f"{100 * interval.level:.0f} % interval {interval.low:+.2f} to {interval.high:+.2f}; "
-            f"{interval.method}"
-        )
+    lines = [shorten(f"model {model['name']} ({model['kind']}, {model['task']})", 118)]
+    if not model["synthetic"] and model["test_mae"] is not None:
+        lines.append(f"its mean error on its own test split: {model['test_mae']:.2f}")
+    lines += tell(person)
     if person.deciding:
-        lines.append("green: the second whose removal would change the whole score most")
+        lines.append("Green: the second whose removal would change the whole score most.")
     if person.streams_missing:
-        lines.append(f"not found, scored without: {', '.join(map(name_stream, person.streams_missing))}")
-    return "\n".join(lines)
+        lines.append(f"Not found, scored without: {name_streams(person.streams_missing)}.")
+    return "\n".join(fill(line, 145) for line in lines)
 
 
 def _draw_frames(ax: Axes, result: VideoResult, person: PersonResult) -> None:
+    """Pictures side by side, each above its equal part of the time axis."""
     ax.set(ylim=(0, 1), yticks=[])
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.tick_params(bottom=False)
-    stills = choose_stills(person.portrait.stills, STILLS)
+    stills = choose_stills(person.portrait.stills, STILLS, result.duration_s)
     if not stills:
         _say_none(ax, "no picture")
         return
+    _label(ax, "frames")
     place = ax.get_position()
     shape = ax.figure.get_size_inches() * (place.width, place.height)  # inches
     step = result.duration_s / len(stills)
+    aspect = shape[0] / len(stills) / shape[1]  # of a picture's place
     for number, still in enumerate(stills):
-        picture = draw_still(still, person.portrait)[..., ::-1]
-        share = (shape[1] * picture.shape[1] / picture.shape[0]) / shape[0] * result.duration_s
-        width, height = (step * 0.98, step * 0.98 / share) if share > step * 0.98 else (share, 1.0)
-        box = (number * step, 0.5 - height / 2, width, height)
-        inset = ax.inset_axes(box, transform=ax.transData)
+        picture = draw_still(still, person.portrait, aspect)[..., ::-1]
+        inset = ax.inset_axes((number * step, 0, 0.985 * step, 1.0), transform=ax.transData)
         inset.imshow(picture, aspect="auto")
         inset.axis("off")
         inset.set_title(f"{still.time:.1f} s", fontsize=7.5, color=GREY, pad=1.5, loc="left")
@@ -156,8 +159,8 @@ def _draw_traces(ax: Axes, person: PersonResult) -> None:
 
 
 def _draw_score(ax: Axes, person: PersonResult) -> None:
-    _label(ax, "score")
-    ax.set(ylim=(-REACH, REACH), yticks=range(-3, 4))
+    _label(ax, "score of\neach window")
+    ax.set(ylim=(-REACH, REACH), yticks=range(-3, 4), yticklabels=MARKS)
     ax.grid(axis="y", alpha=0.25)
     ax.axhline(0, color=GREY, linewidth=0.8)
     for window in person.timeline:
@@ -165,25 +168,25 @@ def _draw_score(ax: Axes, person: PersonResult) -> None:
         if window.low is not None:
             ax.fill_between(edges, window.low, window.high, color=_colour(window.score), alpha=0.25, lw=0)
         ax.plot(edges, [window.score] * 2, color=_colour(window.score), linewidth=2.4, solid_capstyle="butt")
-    for before, after in zip(person.timeline, person.timeline[1:], strict=False):
-        if after.start_s - before.end_s < 1e-6:
-            ax.plot([after.start_s] * 2, [before.score, after.score], color=GREY, linewidth=0.7)
     if person.score is not None and len(person.timeline) > 1:
         ax.axhline(person.score, color=STRONG, linewidth=0.9, linestyle="--")
+        text = f"whole video {signed(person.score)}"
+        side = "bottom" if person.score < REACH / 2 else "top"
+        ax.annotate(
+            text, (1, person.score), (-3, 2 if side == "bottom" else -2), va=side, ha="right", fontsize=8,
+            xycoords=("axes fraction", "data"), textcoords="offset points", color=STRONG,
+        )  # fmt: skip
 
 
 def _draw_seconds(ax: Axes, person: PersonResult) -> None:
-    """What each second adds; the green one decides."""
-    _label(ax, "each second\nadds")
+    """What each second adds to its window's score; the green one decides."""
+    _label(ax, "each second\nadds (points)")
     ax.axhline(0, color=GREY, linewidth=0.8)
-    seconds = [second for window in person.timeline for second in window.seconds]
-    for second in seconds:
-        width = second["end_s"] - second["start_s"]
-        ax.bar(
-            second["start_s"], second["effect"], 0.92 * width, align="edge", color=_colour(second["effect"])
-        )
-    limit = 1.15 * max((abs(second["effect"]) for second in seconds), default=1.0) or 1.0
-    ax.set_ylim(-limit, limit)
+    for second in (one for window in person.timeline for one in window.seconds):
+        width, effect = second["end_s"] - second["start_s"], second["effect"]
+        ax.bar(second["start_s"], effect, 0.92 * width, align="edge", color=_colour(effect))
+    reach = choose_reach(person)
+    ax.set(ylim=(-reach, reach), yticks=(-reach, 0, reach), yticklabels=(f"−{reach}", "0", f"+{reach}"))
 
 
 def _draw_contributions(ax: Axes, result: VideoResult, person: PersonResult) -> None:
@@ -191,18 +194,17 @@ def _draw_contributions(ax: Axes, result: VideoResult, person: PersonResult) -> 
     names = [name_stream(name) for name in shares]
     values = np.array(list(shares.values()))
     ax.barh(names, values, color=[_colour(value) for value in values], height=0.62)
-    limit = 1.35 * max(np.abs(values).max(), 0.05)
-    ax.set_xlim(-limit, limit)
+    ax.set(xlim=(-REACH, REACH), xticks=range(-3, 4), xticklabels=MARKS)
     ax.axvline(0, color=GREY, linewidth=0.8)
     for row, (stream, value) in enumerate(shares.items()):
-        text = "not found" if stream in person.streams_missing else f"{value:+.2f}".replace("-", "−")
+        text = "not found" if stream in person.streams_missing else signed(value)
         ax.annotate(
             text, (value, row), (5 if value >= 0 else -5, 0), textcoords="offset points", va="center",
             ha="left" if value >= 0 else "right", fontsize=9,
         )  # fmt: skip
     ax.set_title(
-        f"what each stream moves the score by, from {result.score_absent:+.2f} (nothing at all); "
-        "Shapley values",
+        f"points by which each stream moves the score, from {signed(result.score_absent)} (nothing seen or "
+        "heard); Shapley values",
         fontsize=9, color=GREY, loc="right",
     )  # fmt: skip
     ax.tick_params(left=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from preprocessing.clip_files import MEDIA_EXTENSIONS
 from preprocessing.errors import UserError
+from preprocessing.names import bound_name
 
 OVERLAY_ENDING = "_overlay.mp4"
 
@@ -61,6 +62,8 @@ def is_video(path: Path) -> bool:
 def name_outputs(videos: Sequence[Path]) -> dict[Path, str]:
     """A stem for the files of each video: its own, with its ending where two share it, then a number.
 
+    A name too long for what is written under it is cut and ends in a hash.
+
     >>> list(name_outputs([Path("a/x.mp4"), Path("a/x.mov"), Path("b/x.mp4"), Path("y.mp4")]).values())
     ['x', 'x_mov', 'x_mp4', 'y']
     """
@@ -69,6 +72,6 @@ def name_outputs(videos: Sequence[Path]) -> dict[Path, str]:
     for video in videos:
         tries = [video.stem, f"{video.stem}_{video.suffix[1:].lower()}"]
         tries += [f"{tries[-1]}_{number}" for number in range(2, len(videos) + 2)]
-        names[video] = next(name for name in tries if name not in taken)
+        names[video] = next(name for name in map(bound_name, tries) if name not in taken)
         taken.add(names[video])
     return names

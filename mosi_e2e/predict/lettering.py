@@ -9,10 +9,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]  # red, green, blue
 INK, PAPER = (255, 255, 255), (20, 24, 30)
-# Okabe and Ito's colours that show on skin and on dark ground; which person is which.
+# Which person is which. They show on skin and on dark ground, and none means a positive or negative score.
 PEOPLE: tuple[Colour, ...] = (
-    (240, 228, 66), (86, 180, 233), (230, 159, 0), (0, 200, 150), (224, 150, 195), (230, 230, 230),
-)  # fmt: skip
+    (240, 228, 66),
+    (0, 200, 150),
+    (224, 150, 195),
+    (235, 235, 235),
+    (170, 160, 255),
+    (165, 220, 95),
+)
 
 
 def colour_person(number: int) -> Colour:

@@ -1,15 +1,15 @@
 """The trained models of a prediction, and whether they can read a new video."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from mosi_e2e import calibration
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import SOURCES, find_source
 from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, load_model
 from mosi_e2e.models import list_streams
+from mosi_e2e.predict.evidence import Evidence, read_evidence
 from mosi_e2e.predict.scoring import Scorer
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
@@ -24,7 +24,7 @@ class Member:
     config: RunConfig
     facts: CacheFacts
     name: str
-    test: dict[str, Any] | None  # its `metrics_test.json`
+    evidence: Evidence
 
 
 def open_member(path: Path) -> Member:
@@ -32,9 +32,16 @@ def open_member(path: Path) -> Member:
     folder = path if (path / WEIGHTS).is_file() else path / "best"
     model, config, facts = load_model(folder)
     run = folder.parent if folder.name == "best" else folder
-    metrics = run / "metrics_test.json"
-    test = json.loads(metrics.read_text()) if metrics.is_file() else None
-    return Member(Scorer(model, config.task, list_streams(config.model)), config, facts, run.name, test)
+    evidence = read_evidence(read_records(run, config.task), config.task)
+    return Member(Scorer(model, config.task, list_streams(config.model)), config, facts, run.name, evidence)
+
+
+def read_records(run: Path, task: str) -> dict[str, bytes]:
+    """The files that say how good a run's model is."""
+    names = [f"metrics_{split}.json" for split in calibration.SPLITS]
+    records = {name: (run / name).read_bytes() for name in names if (run / name).is_file()}
+    errors = calibration.recover(run, task)
+    return records | ({calibration.NAME: errors} if errors else {})
 
 
 def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig:

@@ -1,16 +1,17 @@
 """The video again, with the running score drawn into the picture and its sound kept."""
 
+import errno
 import itertools
 import secrets
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from av.error import FFmpegError
 
-from mosi_e2e.predict.result import REACH, PersonResult, VideoResult
+from mosi_e2e.predict.panel import Panel
+from mosi_e2e.predict.result import VideoResult
 from preprocessing.container import name_file, open_media
 from preprocessing.decode import MediaError, MediaInfo, decodable_frames, probe, video_stream
 from preprocessing.errors import UserError
@@ -18,14 +19,8 @@ from preprocessing.frames import FrameReader
 from preprocessing.pictures import PictureMaker
 
 TICKS = 90_000  # per second, of the written video
-BOX_LASTS_S = 0.35  # crops come five times a second: a box older than this is not shown
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 GAP_S = 0.1  # without sound, from which on the copy has the gap, too
-PLUS, MINUS, NOTHING = (
-    (0, 114, 178),
-    (213, 94, 0),
-    (190, 190, 190),
-)  # Okabe and Ito's blue and vermilion, grey
-INK, PAPER = (255, 255, 255), (20, 24, 30)
 QUALITY = {"preset": "veryfast", "crf": "23"}
 THREADS = 4  # of the encoder, by frames; a fixed number, so that every machine writes the same picture
 
@@ -35,6 +30,7 @@ def write_overlay(result: VideoResult, video: Path, path: Path) -> None:
 
     Raises:
         UserError: there is no picture to draw into, or it cannot be decoded.
+        OSError: the folder cannot be written into, or is full.
     """
     beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.mp4")
     try:
@@ -43,6 +39,8 @@ def write_overlay(result: VideoResult, video: Path, path: Path) -> None:
             _copy(info, source, target, result)
         beside.replace(path)
     except (FFmpegError, MediaError) as error:
+        if getattr(error, "errno", None) in DISK_ERRORS:
+            raise OSError(error.errno, error.strerror) from error
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"the overlay of {video} cannot be written: {reason}; leave out --overlay") from error
     finally:
@@ -59,6 +57,7 @@ def _copy(info: MediaInfo, source, target, result: VideoResult) -> None:
     out_video.pix_fmt, out_video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
     out_video.codec_context.thread_count, out_video.codec_context.thread_type = THREADS, "FRAME"
     make_picture, numbers, last = PictureMaker(pictures, reader.canvas), itertools.count(), -1
+    panel = Panel(result)
     sound = Sound(target, sounds.rate, info.start_s) if sounds else None
     streams = [stream for stream in (pictures, sounds) if stream is not None]
     for frame in decodable_frames(info, source, *streams):
@@ -69,7 +68,7 @@ def _copy(info: MediaInfo, source, target, result: VideoResult) -> None:
         if time is None:
             continue
         time = max(time, 0.0)
-        drawn = _draw(make_picture(frame), time, result)
+        drawn = _draw(make_picture(frame), time, panel)
         if last < 0:
             out_video.width, out_video.height = drawn.width, drawn.height
         drawn.pts = last = max(round(time * TICKS), last + 1)
@@ -136,81 +135,8 @@ class Sound:
             self.held += self.stream.encode(piece)
 
 
-def _draw(picture: np.ndarray, time: float, result: VideoResult) -> av.VideoFrame:
+def _draw(picture: np.ndarray, time: float, panel: Panel) -> av.VideoFrame:
     height, width = (side - side % 2 for side in picture.shape[:2])
     picture = np.ascontiguousarray(picture[:height, :width])
-    draw_score(picture, time, result)
+    panel.draw(picture, time)
     return av.VideoFrame.from_ndarray(picture, format="rgb24")
-
-
-def draw_score(picture: np.ndarray, time: float, result: VideoResult) -> None:
-    """Draw everybody's box and score, and a scale for the first person, into [H, W, 3] uint8 RGB."""
-    for person in reversed(result.people):
-        box, score = find_box(person, time), find_score(person, time)
-        if box is not None:
-            _draw_box(picture, box, score)
-    _draw_scale(picture, find_score(result.people[0], time))
-
-
-def find_score(person: PersonResult, time: float) -> float | None:
-    """The score of the window that covers this moment."""
-    found = (one.score for one in person.timeline if one.start_s <= time < one.end_s + 1e-3)
-    return next(found, None)
-
-
-def find_box(person: PersonResult, time: float) -> np.ndarray | None:
-    """The face's box [4] in pixels, of the nearest frame that was looked at."""
-    times = person.portrait.box_time
-    if not len(times):
-        return None
-    row = int(np.abs(times - time).argmin())
-    box = person.portrait.box[row]
-    return box if abs(times[row] - time) <= BOX_LASTS_S and np.isfinite(box).all() else None
-
-
-def _draw_box(picture: np.ndarray, box: np.ndarray, score: float | None) -> None:
-    x0, y0, x1, y1 = (round(float(edge)) for edge in box)
-    thick = max(picture.shape[1] // 320, 1)
-    cv2.rectangle(picture, (x0, y0), (x1, y1), _colour(score), thick, cv2.LINE_AA)
-    if score is not None:
-        text = f"{round(score, 1) + 0.0:+.1f}"  # no "-0.0"
-        _write(picture, text, (x0, max(y0 - 3 * thick, 14)), picture.shape[1] / 900, _colour(score))
-
-
-def _draw_scale(picture: np.ndarray, score: float | None) -> None:
-    """A strip along the lower edge: from -3 to 3, a bar from 0 to the score, the number."""
-    height, width = picture.shape[:2]
-    strip = max(round(0.085 * height), 22)
-    part = picture[-strip:]
-    cv2.addWeighted(part, 0.3, np.full_like(part, PAPER), 0.7, 0, dst=part)
-    left, right, middle = round(0.32 * width), round(0.96 * width), height - strip // 2
-    thick = max(strip // 12, 1)
-
-    def place(value: float) -> int:
-        return round(left + (value + REACH) / (2 * REACH) * (right - left))
-
-    cv2.line(picture, (left, middle), (right, middle), NOTHING, thick, cv2.LINE_AA)
-    for mark in range(-3, 4):
-        size = strip // 4 if mark == 0 else strip // 8
-        cv2.line(picture, (place(mark), middle - size), (place(mark), middle + size), NOTHING, thick)
-    if score is not None:
-        bar = sorted((place(0), place(score)))
-        cv2.rectangle(
-            picture, (bar[0], middle - strip // 6), (bar[1], middle + strip // 6), _colour(score), cv2.FILLED
-        )
-        cv2.circle(picture, (place(score), middle), strip // 4, INK, cv2.FILLED, cv2.LINE_AA)
-    text = "no score" if score is None else f"{round(score, 2) + 0.0:+.2f}"  # no "-0.00"
-    _write(picture, text, (round(0.03 * width), middle + strip // 5), strip / 42, INK)
-
-
-def _write(picture: np.ndarray, text: str, corner: tuple[int, int], size: float, colour: tuple) -> None:
-    """Text with a dark edge, so that it shows on anything."""
-    thick = max(round(2 * size), 1)
-    for pen, width in ((PAPER, thick + 2), (colour, thick)):
-        cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, max(size, 0.4), pen, width, cv2.LINE_AA)
-
-
-def _colour(score: float | None) -> tuple[int, int, int]:
-    if score is None:
-        return NOTHING
-    return PLUS if score >= 0 else MINUS

@@ -4,19 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from mosi_e2e.explore.sound import make_player, track_wave
-from mosi_e2e.explore.strips import make_strip
 from mosi_e2e.explore.tracks import BOX_WIDTH, Axis, Track, absent, draw_curves, make_axis, spell
+from mosi_e2e.explore.tracks import Still as Placed
 from mosi_e2e.pages import Notice, Picture, Table, embed, render
 from mosi_e2e.predict.people import draw_people
+from mosi_e2e.predict.pictures import Still
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult
 from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still, name_stream
-from mosi_e2e.tables import SYNTHETIC_NOTE
+from mosi_e2e.predict.words import capital, choose_reach, name_result, say_deciding, signed, tell
 from preprocessing.store import write_atomic
 
 STILLS, TRACES = 9, 3
+QUALITY = 78
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,12 @@ class PersonView:
     place: float | None
     band: tuple[float, float] | None  # left and width in percent
     words: str
-    interval: str
+    told: Sequence[str]
     axis: Axis
     tracks: Sequence[Track]
     steps: Sequence[Bar]
     seconds: Sequence[Bar]
-    seconds_scale: str
+    seconds_reach: int
     decides: tuple[float, float] | None  # left and width in percent
     decides_text: str
     shares: Sequence[Share]
@@ -73,7 +76,8 @@ def write_result_page(result: VideoResult, path: Path) -> None:
             "title": result.video,
             "lead": "The sentiment of the speaking person as a model sees it, from −3 (strongly negative) to "
             "+3 (strongly positive).",
-            "notices": list_notices(result),
+            "warnings": [Notice("warning", capital(text)) for text in result.warnings],
+            "notices": [Notice("note", capital(text)) for text in result.remarks],
             "facts": list_facts(result),
             "people": [view_person(result, person, several) for person in result.people],
             "player": make_player(result.waveform) if len(result.waveform) else "",
@@ -91,14 +95,6 @@ def show_people(result: VideoResult) -> Picture | None:
     return picture and Picture(embed(picture, "image/jpeg"), f"A frame with a box around each face: {names}")
 
 
-def list_notices(result: VideoResult) -> list[Notice]:
-    """The remarks; the one about a synthetic training set is a warning."""
-    return [
-        Notice("warning" if remark == SYNTHETIC_NOTE else "note", capital(remark))
-        for remark in result.remarks
-    ]
-
-
 def list_facts(result: VideoResult) -> list[tuple[str, str]]:
     model = result.model
     facts = [
@@ -106,7 +102,7 @@ def list_facts(result: VideoResult) -> list[tuple[str, str]]:
         (str(len(result.people)), "people"),
         (f"{model['name']}", f"model, {model['kind']}, {model['task']}"),
     ]
-    if model["test_mae"] is not None:
+    if model["test_mae"] is not None and not model["synthetic"]:
         facts.append((f"{model['test_mae']:.2f}", "the model's mean error on its own test split"))
     return facts
 
@@ -114,27 +110,21 @@ def list_facts(result: VideoResult) -> list[tuple[str, str]]:
 def view_person(result: VideoResult, person: PersonResult, several: bool) -> PersonView:
     """Lay one person out."""
     axis = make_axis(max(result.duration_s, 0.1))
-    words = person.label_class or "no score: nothing that the model reads was found"
-    if person.probability is not None:
-        words += f", probability of positive {person.probability:.2f}"
     interval = person.interval
-    largest = max((abs(one["effect"]) for window in person.timeline for one in window.seconds), default=0.0)
+    reach = choose_reach(person)
     decides = person.deciding
     return PersonView(
         title=capital(person.name) if several else "Result",
         score="–" if person.score is None else signed(person.score),
         place=None if person.score is None else place(person.score),
         band=interval and (place(interval.low), round(place(interval.high) - place(interval.low), 2)),
-        words=words,
-        interval=""
-        if interval is None
-        else f"{100 * interval.level:.0f} % interval {signed(interval.low)} to {signed(interval.high)}: "
-        f"{interval.method}. It tells how far the model disagrees with itself, not how far it errs.",
+        words=name_result(person),
+        told=tell(person),
         axis=axis,
         tracks=list_tracks(result, person, axis),
         steps=draw_steps(person, axis),
-        seconds=draw_seconds(person, axis, largest),
-        seconds_scale=f"−{largest:.2f} to +{largest:.2f}",
+        seconds=draw_seconds(person, axis, reach),
+        seconds_reach=reach,
         decides=decides
         and (axis.percent(decides["start_s"]), axis.percent(decides["end_s"] - decides["start_s"])),
         decides_text=say_deciding(person),
@@ -146,11 +136,8 @@ def view_person(result: VideoResult, person: PersonResult, several: bool) -> Per
 
 def list_tracks(result: VideoResult, person: PersonResult, axis: Axis) -> list[Track]:
     """Frames, sound and expression."""
-    stills = choose_stills(person.portrait.stills, STILLS)
-    tracks = [absent("frames", "no picture")]
-    if stills:
-        pictures = [draw_still(still, person.portrait) for still in stills]
-        tracks = [make_strip("frames", pictures, np.array([still.time for still in stills]), axis)]
+    stills = choose_stills(person.portrait.stills, STILLS, axis.end_s)
+    tracks = [lay_strip(stills, person, axis) if stills else absent("frames", "no picture")]
     tracks.append(
         track_wave(result.waveform, axis) if len(result.waveform) else absent("waveform", "no sound")
     )
@@ -159,6 +146,28 @@ def list_tracks(result: VideoResult, person: PersonResult, axis: Axis) -> list[T
         return [*tracks, absent("expression", "no face")]
     curves = {spell(name): values for name, values in traces.items()}
     return [*tracks, draw_curves(axis, "expression", person.portrait.behaviour_time, curves, "", low=0.0)]
+
+
+def lay_strip(stills: Sequence[Still], person: PersonResult, axis: Axis) -> Track:
+    """Pictures side by side, each above its equal part of the time axis."""
+    pictures = [draw_still(still, person.portrait) for still in stills]
+    width, step = round(100 / len(stills), 3), axis.end_s / len(stills)
+    height, across = pictures[0].shape[:2]
+    placed = [
+        Placed(
+            encode_jpeg(picture), f"frame at {still.time:.1f} s", round(number * width, 3), round(width, 3)
+        )
+        for number, (still, picture) in enumerate(zip(stills, pictures, strict=True))
+    ]
+    alt = f"frames every {step:.1f} s"
+    aspect = round(len(stills) * across / height, 3)
+    return Track("frames", f"every {step:.1f} s", "strip", stills=placed, aspect=aspect, alt=alt)
+
+
+def encode_jpeg(picture: np.ndarray) -> str:
+    """[H, W, 3] blue, green, red as a `data:` address."""
+    data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+    return embed(data, "image/jpeg")
 
 
 def draw_steps(person: PersonResult, axis: Axis) -> list[Bar]:
@@ -177,39 +186,27 @@ def draw_steps(person: PersonResult, axis: Axis) -> list[Bar]:
     return bars
 
 
-def draw_seconds(person: PersonResult, axis: Axis, largest: float) -> list[Bar]:
+def draw_seconds(person: PersonResult, axis: Axis, reach: int) -> list[Bar]:
     """What each second adds to the score of its window."""
     bars = []
     for second in (one for window in person.timeline for one in window.seconds):
         x = axis.percent(second["start_s"]) * BOX_WIDTH / 100
         width = 0.94 * axis.percent(second["end_s"] - second["start_s"]) * BOX_WIDTH / 100
-        size = 46 * abs(second["effect"]) / (largest or 1.0)
+        size = 50 * min(abs(second["effect"]) / reach, 1.0)
         top = 50 - size if second["effect"] >= 0 else 50
         bars.append(Bar(round(x, 1), round(top, 1), round(width, 1), round(size, 1), kind(second["effect"])))
     return bars
 
 
 def draw_shares(person: PersonResult) -> list[Share]:
-    """The contributions, the strongest first."""
-    longest = max((abs(value) for value in person.contribution.values()), default=0.0) or 1.0
+    """The contributions, the strongest first, on the score's own scale."""
     shares = []
     for name, value in sorted(person.contribution.items(), key=lambda pair: -abs(pair[1])):
-        width = round(50 * abs(value) / longest, 2)
+        width = round(50 * min(abs(value) / REACH, 1.0), 2)
         is_missing = name in person.streams_missing
         text = "not found" if is_missing else signed(value)
         shares.append(Share(name_stream(name), text, 50 if value >= 0 else 50 - width, width, kind(value)))
     return shares
-
-
-def say_deciding(person: PersonResult) -> str:
-    """Which second decides, and how much it does."""
-    found = person.deciding
-    if not found:
-        return ""
-    return (
-        f"Most rests on {found['start_s']:.1f} to {found['end_s']:.1f} s: without what is seen and heard "
-        f"then, the score would be {signed(person.score - found['effect'])}."
-    )
 
 
 def tabulate_streams(person: PersonResult) -> Table:
@@ -243,18 +240,6 @@ def tabulate_windows(person: PersonResult) -> Table:
     return Table("Windows", ("window", "score", "interval", "not found"), rows)
 
 
-def signed(value: float | None) -> str:
-    """Typeset, with its sign.
-
-    >>> signed(-0.5), signed(0.001), signed(None)
-    ('−0.50', '0.00', '–')
-    """
-    if value is None:
-        return "–"
-    text = f"{value:+.2f}"
-    return "0.00" if float(text) == 0 else text.replace("-", "−")
-
-
 def place(score: float) -> float:
     """Percent of the scale."""
     return round(100 * (score + REACH) / (2 * REACH), 2)
@@ -267,7 +252,3 @@ def height(score: float) -> float:
 
 def kind(value: float) -> str:
     return "plus" if value >= 0 else "minus"
-
-
-def capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

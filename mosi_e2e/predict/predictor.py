@@ -15,21 +15,22 @@ from typing import Any
 import numpy as np
 
 from mosi_e2e.data.streams import find_source
+from mosi_e2e.predict.evidence import weigh
 from mosi_e2e.predict.members import Member, check_alike, find_settings, open_member
 from mosi_e2e.predict.people import name_people
 from mosi_e2e.predict.recording import Recording, read_recording
+from mosi_e2e.predict.remarks import list_remarks, list_warnings
 from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Reading, cut_seconds, join_readings
 from mosi_e2e.predict.segments import TYPICAL, choose_cuts
 from mosi_e2e.predict.summary import Summary
-from mosi_e2e.predict.windows import Stretch, StretchStore, describe_voices
-from mosi_e2e.tables import SYNTHETIC_NOTE
+from mosi_e2e.predict.traces import name_stream
+from mosi_e2e.predict.windows import Stretch, StretchStore
 from preprocessing.decode import MediaError
 from preprocessing.errors import UserError
 
 SHORTEST_S = 0.5  # of a stretch, whatever the training clips were
 LONGEST_S = 15.0  # bounds memory and the time of attention
-FACE_ENOUGH = 0.5  # of the frames; with fewer it is said
 LOOKING = 0.5  # share of the progress that is done when the frames are
 
 OnProgress = Callable[[float, str], None]
@@ -74,6 +75,11 @@ class Predictor:
         self.facts, self.streams = first.facts, first.scorer.streams
         self.task = first.config.task
         self.config = find_settings(first.facts, self.streams)
+        names = [one.name for one in members]
+        self.evidence = {
+            one.name if names.count(one.name) == 1 else f"{one.name} ({number})": one.evidence
+            for number, one in enumerate(members, start=1)
+        }
         for other in members[1:]:
             check_alike(first, other)
 
@@ -151,23 +157,32 @@ class Predictor:
             duration_s=recording.duration_s,
             people=people,
             score_absent=float(np.mean([one.scorer.absent for one in self.members])),
-            remarks=recording.remarks + self._remark(recording, stretches, people, options),
+            remarks=list_remarks(
+                recording,
+                stretches,
+                people,
+                self.streams,
+                self.task,
+                {} if self.facts.synthetic else self.evidence,
+            ),
             model=self.describe(),
             waveform=recording.waveform,
+            warnings=list_warnings(self.evidence, self.facts.synthetic),
         )
 
     def describe(self) -> dict[str, Any]:
         """What the results say of the model."""
         first = self.members[0]
-        errors = [one.test["metrics"].get("mae") for one in self.members if one.test]
-        known = [error for error in errors if error is not None]
+        known = [one for one in self.evidence.values() if one.key == "mae" and one.value is not None]
+        tested = [one.value for one in known if one.split == "test"]
         return {
             "name": ", ".join(one.name for one in self.members),
             "kind": first.config.model.name,
             "task": self.task,
             "streams": self.streams,
             "synthetic": self.facts.synthetic,
-            "test_mae": float(np.mean(known)) if known else None,
+            "test_mae": float(np.mean(tested)) if tested else None,
+            "evidence": {name: one.to_dict() for name, one in self.evidence.items()},
         }
 
     def read(
@@ -225,7 +240,7 @@ class Predictor:
         readings: list[list[Reading]] = [[] for _ in self.members]
         for place, stretch in enumerate(stretches):  # one by one: several would be padded to the longest
             example = store.read_example(stretch, self.streams)
-            if any_rows(example):
+            if has_evidence(example):
                 seconds = cut_seconds(stretch.seconds)
                 draws = options.draws if len(self.members) == 1 else 0
                 for reading, member, silence in zip(readings, self.members, quiet, strict=True):
@@ -242,8 +257,10 @@ class Predictor:
             yield PersonResult(
                 number + 1, None, None, None, None, {}, {}, dict.fromkeys(self.streams, 0.0), [], None,
                 list(self.streams), face_ratio, voice / total, portrait,
+                why_none="no score: nothing that the model reads was found",
             )  # fmt: skip
             return
+        lacking = [name_stream(one) for one in self.streams if all(one in lacks for lacks in missing)]
         summary = Summary(
             kept,
             missing,
@@ -252,47 +269,15 @@ class Predictor:
             self.members[0].scorer.heads,
             options.level,
             self.task,
+            weigh(list(self.evidence.values()), self.facts.synthetic, options.level, lacking),
         )
         yield summary.describe(number + 1, portrait, face_ratio, voice / total)
 
-    def _remark(
-        self,
-        recording: Recording,
-        stretches: Sequence[Sequence[Stretch]],
-        people: list[PersonResult],
-        options: PredictOptions,
-    ) -> list[str]:
-        """What whoever reads the score should know."""
-        remarks = [SYNTHETIC_NOTE] if self.facts.synthetic else []
-        needs_sound = [name for name in self.streams if find_source(name).stage in ("waveform", "acoustics")]
-        needs_face = [name for name in self.streams if name not in needs_sound]
-        if needs_sound and not len(recording.waveform):
-            remarks.append(f"there is no sound: scored without {' and '.join(needs_sound)}")
-        elif needs_sound and not recording.waveform.any():
-            remarks.append("the sound is silent throughout")
-        if needs_face and not recording.people[0].stages:
-            what = "no face was found" if recording.has_video else "there is no picture"
-            remarks.append(f"{what}: scored without {' and '.join(needs_face)}")
-        ratio = people[0].face_ratio
-        if needs_face and ratio and ratio < FACE_ENOUGH:
-            share = "less than 1" if ratio < 0.01 else f"only {100 * ratio:.0f}"
-            remarks.append(f"the face was found in {share} % of the frames looked at")
-        if people[0].score is None:
-            remarks.append("nothing that the model reads is in this video, so there is no score")
-        if not people[0].interval and people[0].score is not None and options.draws:
-            remarks.append("the model has no dropout: runs of other seeds beside it would give an interval")
-        if len(people) > 1:
-            remarks.append(describe_voices(stretches, bool(needs_sound) and len(recording.waveform) > 0))
-        if self.task == "binary":
-            remarks.append(
-                "the model tells positive from negative only: its score is its probability of "
-                "positive, spread over -3 to 3"
-            )
-        return remarks
 
-
-def any_rows(example: dict) -> bool:
-    return any(len(rows["values"]) for rows in example["streams"].values())
+def has_evidence(example: dict) -> bool:
+    """Whether anything is seen or heard: silence by itself is nothing that could be scored."""
+    there = {name for name, rows in example["streams"].items() if len(rows["values"])}
+    return bool(there - example["silent"])
 
 
 def list_missing(example: dict) -> list[str]:

@@ -25,6 +25,7 @@ from preprocessing.tracks import choose_speaker, list_tracks, measure_loudness
 
 LEAST_SHARE, LEAST_S = 0.1, 1.0  # of the sampled frames and in sight: less is nobody who is told apart
 MOST_PEOPLE = 6
+SILENT_PEAK = 8  # of 32768, 72 dB below full scale: what codecs make of digital silence
 MOST_THREADS = 4  # that look for faces; each holds a model and two frames
 
 Progress = Callable[[float], None]  # share of the work that is done
@@ -71,6 +72,11 @@ class Recording:
     columns: list[str]
     remarks: list[str]
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is a sound track, and nothing on it."""
+        return len(self.waveform) > 0 and is_silent(self.waveform)
+
     def find_speaker(self, start_s: float, end_s: float) -> int | None:
         """Number of the person whose voice is heard in a window; None where that is not clear."""
         if len(self.people) < 2:
@@ -99,6 +105,11 @@ class Recording:
             rows = np.where(behaviour["behaviour_valid"][:, None], behaviour["behaviour"], np.nan)
             portrait = replace(portrait, behaviour=rows, behaviour_time=behaviour["behaviour_time"])
         return portrait
+
+
+def is_silent(waveform: np.ndarray) -> bool:
+    """Whether a waveform [S] int16 holds nothing: no microphone and no room is that quiet."""
+    return not len(waveform) or max(int(waveform.max()), -int(waveform.min())) <= SILENT_PEAK
 
 
 def row_key(stage: str) -> str:

@@ -12,13 +12,33 @@ NEUTRAL = 0.5  # scores up to here, either way, round to 0
 
 @dataclass(frozen=True)
 class Interval:
-    """How far the model disagrees with itself; it says nothing of how far the model is from the truth.
+    """Where a person's label of such a clip lies, by the model's errors on held-out clips.
 
     Attributes:
         low, high: on the score's scale.
-        level: share of the draws, or the claimed share of further training runs, that lie within.
+        level: share of the clips of new videos, if those are like the held-out ones, whose label lies within.
         method: where it comes from, in words.
-        share_above_zero: share of the draws, or of the runs, with a positive score.
+        split: whose errors they are: test | valid.
+        videos: how many of them there were.
+    """
+
+    low: float
+    high: float
+    level: float
+    method: str
+    split: str
+    videos: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far the model disagrees with itself; it says nothing of how far it errs: no prediction interval.
+
+    Attributes:
+        low, high: on the score's scale.
+        level: share of the samples, or the claimed share of further training runs, that lie within.
+        method: of what, in words.
+        share_above_zero: share of the samples, or of the runs, with a positive score.
     """
 
     low: float
@@ -35,7 +55,7 @@ class Window:
     Attributes:
         start_s, end_s: on the video's clock.
         score: in [-3, 3].
-        low, high: its interval; None where there is none.
+        low, high: its interval, as wide as the whole score's; None where there is none.
         by_stream: what the model's head of each stream says.
         contribution: Shapley value of each stream; together they are `score` less the model's score of
             nothing at all.
@@ -62,21 +82,24 @@ class PersonResult:
     Attributes:
         number: 1 is the person whom training would have chosen; the others follow by size in the picture.
         score: mean of the windows' scores, each weighed by its length; None where nothing was seen or heard.
-        label_class: positive above 0.5, negative below -0.5, else neutral: the nearest whole number's sign.
-            A binary model knows no neutral: its classes part at 0.
+        label_class: positive, negative or neutral where the interval allows nothing else, else undecided; see
+            `name_class`. None where there is no evidence for any class.
         probability: of "positive"; binary models only.
-        interval: of the score; None where the model gives none.
+        interval: of the score, from errors on held-out clips; None where there is none.
         by_stream: mean over the windows that have the stream.
         alone: the score with this stream alone, all others taken away; mean over those windows, too.
         contribution: as in `Window`, mean over all windows.
         timeline: windows with a score, in order.
         deciding: the second whose removal changes the whole score most, {start_s, end_s, effect}; `effect` in
-            points of the whole score.
+            points of the whole score. None where no second stands out.
         streams_missing: what the model reads and the person lacks throughout.
         face_ratio: share of the sampled frames in which the face was found; None without a look at faces.
         voice_ratio: share of the video in which the voice counts as theirs.
         portrait: crops and boxes for the page; not in the JSON.
         name: who that is among several people, by place: `person 1 (left)`.
+        spread: of dropout samples or of several runs; None without either.
+        leading_stream: the stream that most of the score rests on; None where none stands out.
+        why_none: why there is no score, no class, or no interval; empty where there are all.
     """
 
     number: int
@@ -94,6 +117,9 @@ class PersonResult:
     voice_ratio: float
     portrait: Portrait = field(repr=False)
     name: str = ""
+    spread: Spread | None = None
+    leading_stream: str | None = None
+    why_none: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return _plain(self)
@@ -109,8 +135,9 @@ class VideoResult:
         people: one result per person, the first one's included.
         score_absent: the model's score of a clip with nothing in it, where the contributions start from.
         remarks: what whoever reads the score should know.
-        model: name, task, whether it was trained on synthetic clips, its error on its own test split.
+        model: name, task, whether it was trained on synthetic clips, its error against a trivial baseline's.
         waveform: [S] int16, 16 kHz, for the page; not in the JSON.
+        warnings: what stands first wherever the result is shown: scores that say nothing about people.
     """
 
     video: str
@@ -120,6 +147,7 @@ class VideoResult:
     remarks: list[str]
     model: dict[str, Any]
     waveform: Any = field(repr=False)
+    warnings: list[str] = field(default_factory=list)
 
     # What the first person has, see `PersonResult`. Written out, so that type checkers and editors know it.
 
@@ -138,6 +166,18 @@ class VideoResult:
     @property
     def interval(self) -> Interval | None:
         return self.people[0].interval
+
+    @property
+    def spread(self) -> Spread | None:
+        return self.people[0].spread
+
+    @property
+    def leading_stream(self) -> str | None:
+        return self.people[0].leading_stream
+
+    @property
+    def why_none(self) -> str:
+        return self.people[0].why_none
 
     @property
     def by_stream(self) -> dict[str, float]:
@@ -175,23 +215,36 @@ class VideoResult:
         """Ready for JSON: the first person's entries stand at the top, `people` has everybody's."""
         own = _plain(self)
         people = own.pop("people")
-        first = {key: value for key, value in people[0].items() if key != "number"}
+        first = {key: value for key, value in people[0].items() if key not in ("number", "name")}
         return {"video": own.pop("video")} | first | own | {"people": people}
 
 
 NOT_STORED = ("portrait", "waveform")
 
 
-def name_class(score: float, task: str) -> str:
-    """In words, see `PersonResult.label_class`.
+def name_class(score: float, half_width: float, task: str) -> str:
+    """The class that is left when all are excluded that the errors on held-out clips do not exclude.
 
-    >>> name_class(0.5, "regression"), name_class(-0.6, "regression"), name_class(0.1, "binary")
-    ('neutral', 'negative', 'positive')
+    Args:
+        score: in [-3, 3].
+        half_width: how far around it its label lies.
+        task: regression | binary. A binary model's labels are the two ends of the scale.
+
+    >>> [name_class(*case, "regression") for case in ((1.5, 1.2), (-1.5, 2.0), (0.1, 0.3))]
+    ['positive', 'undecided', 'neutral']
+    >>> name_class(2.0, 1.5, "binary"), name_class(-0.5, 3.5, "binary")
+    ('positive', 'undecided')
     """
-    edge = 0.0 if task == "binary" else NEUTRAL
-    if score > edge:
-        return "positive"
-    return "negative" if score < -edge or task == "binary" else "neutral"
+    low, high = score - half_width, score + half_width
+    if task == "binary":
+        is_positive, is_negative = high >= REACH, low <= -REACH
+    else:
+        if max(abs(low), abs(high)) <= NEUTRAL:
+            return "neutral"
+        is_positive, is_negative = high > 0, low < 0
+    if is_positive == is_negative:
+        return "undecided"
+    return "positive" if is_positive else "negative"
 
 
 def _plain(value: Any) -> Any:

@@ -5,10 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import stdtrit
 
+from mosi_e2e.predict.evidence import Grounds
 from mosi_e2e.predict.pictures import Portrait
-from mosi_e2e.predict.result import REACH, Interval, PersonResult, Window, name_class
+from mosi_e2e.predict.result import REACH, Interval, PersonResult, Spread, Window, name_class
 from mosi_e2e.predict.scoring import Reading, average_readings
 from mosi_e2e.predict.windows import Stretch
+
+# Half a step of the labels: MOSI's are means of five whole numbers. Less than this nobody could tell apart.
+NOTICEABLE = 0.1
+NOTICEABLE_SHARE = 0.1  # of the interval's half-width: less is lost in what the score may be off by
+ABOVE_OTHERS = 2.0  # times the usual second
 
 
 class Summary:
@@ -22,6 +28,7 @@ class Summary:
         heads: which streams each head of the model reads.
         level: of the intervals.
         task: regression | binary.
+        grounds: what the model's record allows to say.
     """
 
     def __init__(
@@ -33,9 +40,12 @@ class Summary:
         heads: dict[str, list[str]],
         level: float,
         task: str,
+        grounds: Grounds,
     ):
         self.stretches, self.missing, self.seconds = stretches, missing, seconds
         self.readings, self.heads, self.level, self.task = readings, heads, level, task
+        self.grounds = grounds
+        self.noticeable = max(NOTICEABLE, NOTICEABLE_SHARE * (grounds.half_width or 0.0))
         self.mean = readings[0] if len(readings) == 1 else average_readings(readings)
         length = np.array([one.seconds for one in stretches])
         self.weight = length / length.sum()
@@ -50,23 +60,26 @@ class Summary:
         has_head = {
             head: np.any([is_there[name] for name in members], axis=0) for head, members in self.heads.items()
         }
+        contribution = {name: float(self.weight @ values) for name, values in self.mean.contribution.items()}
+        grounds = self.grounds
         return PersonResult(
             number=number,
             score=score,
-            label_class=name_class(score, self.task),
+            label_class=name_class(score, grounds.half_width, self.task) if grounds.has_class else None,
             probability=(score / REACH + 1) / 2 if self.task == "binary" else None,
-            interval=self._find_interval(),
+            interval=self._find_interval(score),
             by_stream=self._average(self.mean.by_stream, has_head),
             alone=self._average(self.mean.alone, is_there),
-            contribution={
-                name: float(self.weight @ values) for name, values in self.mean.contribution.items()
-            },
+            contribution=contribution,
             timeline=self._list_windows(has_head),
             deciding=self._find_deciding(),
             streams_missing=[name for name in streams if not is_there[name].any()],
             face_ratio=face_ratio,
             voice_ratio=voice_ratio,
             portrait=portrait,
+            spread=self._find_spread(),
+            leading_stream=find_leading(contribution, self.noticeable),
+            why_none=grounds.why_none,
         )
 
     def _average(self, values: dict[str, np.ndarray], is_there: dict[str, np.ndarray]) -> dict[str, float]:
@@ -78,10 +91,9 @@ class Summary:
         }
 
     def _list_windows(self, has_head: dict[str, np.ndarray]) -> list[Window]:
-        spans = self._spread_windows()
         windows = []
         for row, stretch in enumerate(self.stretches):
-            low, high = (None, None) if spans is None else (float(edge[row]) for edge in spans)
+            low, high = self._reach(float(self.mean.score[row])) or (None, None)
             windows.append(
                 Window(
                     start_s=stretch.start_s,
@@ -111,37 +123,67 @@ class Summary:
             for a, b, effect in zip(edges[:-1], edges[1:], self.mean.effect[row], strict=True)
         ]
 
-    def _find_deciding(self) -> dict[str, float]:
-        """The second that the whole score rests on most."""
+    def _find_deciding(self) -> dict[str, float] | None:
+        """The second that the whole score rests on most; None where none stands out.
+
+        It must matter, and move the score more than the usual second does: where all move it alike, the
+        largest is the largest by chance.
+        """
         found = [
             second | {"effect": float(second["effect"] * self.weight[row])}
             for row in range(len(self.stretches))
             for second in self._list_seconds(row)
         ]
-        return max(found, key=lambda second: abs(second["effect"]))
+        size = np.array([abs(second["effect"]) for second in found])
+        first = int(size.argmax())
+        if len(found) < 2:
+            return None
+        usual = float(np.median(np.delete(size, first)))
+        if size[first] < max(self.noticeable, ABOVE_OTHERS * usual):
+            return None
+        return found[first]
 
-    def _spread_windows(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Lower and upper ends [W] of the windows' intervals."""
-        if len(self.readings) > 1:
-            return spread_of_runs(np.array([one.score for one in self.readings]), self.level)
-        if len(self.mean.draws):
-            return spread_of_draws(self.mean.draws, self.mean.score, self.level)
-        return None
+    def _reach(self, score: float) -> tuple[float, float] | None:
+        """Where the label of a clip with this score lies; a binary model's has no place on the scale."""
+        width = self.grounds.half_width
+        if width is None or self.task == "binary":
+            return None
+        return max(score - width, -REACH), min(score + width, REACH)
 
-    def _find_interval(self) -> Interval | None:
+    def _find_interval(self, score: float) -> Interval | None:
+        found = self._reach(score)
+        if found is None:
+            return None
+        split, videos = self.grounds.split, self.grounds.videos
+        method = f"by the model's errors on the {videos} videos of its {split} split (conformal, by video)"
+        return Interval(*found, self.level, method, split, videos)
+
+    def _find_spread(self) -> Spread | None:
         if len(self.readings) > 1:
             scores = np.array([self.weight @ one.score for one in self.readings])
             low, high = spread_of_runs(scores[:, None], self.level)
             count = len(self.readings)
             method = f"{count} training runs with other seeds: where one more run's score would lie (Student)"
-            return Interval(float(low[0]), float(high[0]), self.level, method, float((scores > 0).mean()))
-        spans = self._spread_windows()
-        if spans is None:
+            return Spread(float(low[0]), float(high[0]), self.level, method, float((scores > 0).mean()))
+        if not len(self.mean.draws):
             return None
-        low, high = (float(self.weight @ edge) for edge in spans)
-        draws = np.sort(self.mean.draws, axis=0) @ self.weight
-        method = f"MC dropout: {len(draws)} draws of the fusion's dropout, the encoders kept still"
-        return Interval(low, high, self.level, method, float((draws > 0).mean()))
+        low, high = spread_of_draws(self.mean.draws, self.mean.score, self.level)
+        draws = self.mean.draws @ self.weight
+        method = f"{len(draws)} dropout samples"
+        return Spread(
+            float(self.weight @ low), float(self.weight @ high), self.level, method, float((draws > 0).mean())
+        )
+
+
+def find_leading(contribution: dict[str, float], least: float) -> str | None:
+    """The stream that moves the score by at least `least` more than any other does; None without one.
+
+    >>> find_leading({"face": 0.5, "speech": -0.2}, 0.1), find_leading({"face": 0.01, "speech": 0.0}, 0.1)
+    ('face', None)
+    """
+    ordered = sorted(contribution, key=lambda name: -abs(contribution[name]))
+    sizes = [abs(contribution[name]) for name in ordered] + [0.0]
+    return ordered[0] if sizes[0] - sizes[1] >= least else None
 
 
 def spread_of_draws(draws: np.ndarray, score: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_source
-from mosi_e2e.predict.recording import Recording, row_key
+from mosi_e2e.predict.recording import Recording, is_silent, row_key
 from preprocessing.acoustics import extract_acoustics
 from preprocessing.config import PreprocessConfig
 from preprocessing.stages import empty_arrays
@@ -68,9 +68,19 @@ class StretchStore:
         self.recording, self.config = recording, config
 
     def read_example(self, stretch: Stretch, streams: list[str]) -> dict:
-        """The stretch for `data.batch.collate`."""
+        """The stretch for `data.batch.collate`; `silent`: the streams that are there and hold nothing."""
         rows = {name: read_stream(self, stretch, find_source(name)) for name in streams}
-        return {"index": 0, "clip_id": "", "label": np.nan, "weight": 1.0, "streams": rows}
+        silent = {name for name in streams if find_source(name).stage in HEARD and self._is_silent(stretch)}
+        return {
+            "index": 0, "clip_id": "", "label": np.nan, "weight": 1.0, "streams": rows, "silent": silent,
+        }  # fmt: skip
+
+    def _is_silent(self, stretch: Stretch) -> bool:
+        return is_silent(self._cut_sound(stretch))
+
+    def _cut_sound(self, stretch: Stretch) -> np.ndarray:
+        first, last = (round(edge * SAMPLE_RATE) for edge in (stretch.start_s, stretch.end_s))
+        return self.recording.waveform[first:last]
 
     def read(self, stretch: Stretch, stage: str) -> Arrays:
         """The arrays of a stage, as the cache would have them of the stretch."""
@@ -81,8 +91,7 @@ class StretchStore:
         return empty_arrays(stage, self.config) if found is None else found
 
     def _hear(self, stretch: Stretch, stage: str) -> Arrays | None:
-        first, last = (round(edge * SAMPLE_RATE) for edge in (stretch.start_s, stretch.end_s))
-        piece = self.recording.waveform[first:last]
+        piece = self._cut_sound(stretch)
         if not len(piece):
             return None
         if stage == "acoustics":

@@ -1,0 +1,77 @@
+"""A result in words, for every place where it is shown."""
+
+from mosi_e2e.predict.result import REACH, PersonResult
+from mosi_e2e.predict.traces import name_stream
+
+
+def name_result(person: PersonResult) -> str:
+    """The class and the probability, as far as there are any."""
+    if person.score is None:
+        return "no score"
+    words = person.label_class or "no class"
+    if person.probability is not None:
+        words += f", probability of positive {person.probability:.2f}"
+    return words
+
+
+def tell(person: PersonResult) -> list[str]:
+    """How certain the score is, in sentences; what the model says of itself comes last."""
+    told = [person.why_none]
+    if interval := person.interval:
+        told.insert(
+            0,
+            f"{100 * interval.level:g} % interval {signed(interval.low)} to {signed(interval.high)}, "
+            f"{interval.method}",
+        )
+    if person.label_class == "undecided":
+        told.append("undecided: the model's errors allow both signs")
+    if spread := person.spread:
+        told.append(
+            f"spread of {spread.method}: {signed(spread.low)} to {signed(spread.high)}; it tells how far the "
+            "model disagrees with itself, and is not a prediction interval"
+        )
+    return [f"{capital(text)}." for text in told if text]
+
+
+def choose_reach(person: PersonResult) -> int:
+    """Where the scale of the seconds ends: 1 point, or 3 where one of them moves its window's score more."""
+    effects = (abs(one["effect"]) for window in person.timeline for one in window.seconds)
+    return 1 if max(effects, default=0.0) <= 1 else int(REACH)
+
+
+def say_deciding(person: PersonResult) -> str:
+    """Which second decides, and how much it does."""
+    found = person.deciding
+    if person.score is None:
+        return ""
+    if not found:
+        return "No second stands out."
+    return (
+        f"Most rests on {found['start_s']:.1f} to {found['end_s']:.1f} s: without what is seen and heard "
+        f"then, the score would be {signed(person.score - found['effect'])}."
+    )
+
+
+def say_leading(person: PersonResult) -> str:
+    """The stream that stands out, or that none does."""
+    if len(person.contribution) - len(person.streams_missing) < 2:
+        return ""
+    if person.leading_stream is None:
+        return "no stream stands out"
+    return f"most rests on {name_stream(person.leading_stream)}"
+
+
+def signed(value: float | None) -> str:
+    """Typeset, with its sign.
+
+    >>> signed(-0.5), signed(0.001), signed(None)
+    ('−0.50', '0.00', '–')
+    """
+    if value is None:
+        return "–"
+    text = f"{value:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -6,6 +6,7 @@ instead: see `decord_frames.py`.
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -15,7 +16,7 @@ from preprocessing.clock import MISSING, Packets, order_pictures
 from preprocessing.container import open_media
 from preprocessing.decode import MediaError, MediaInfo, check_decoder, video_stream
 from preprocessing.decord_frames import open_decord, read_decord
-from preprocessing.pictures import PictureMaker, find_canvas, is_believable
+from preprocessing.pictures import PictureMaker, Size, find_canvas, is_believable, is_square
 
 ROUNDING_S = 1e-9  # of times in double precision
 EMPTY_PICTURE = 19  # bytes; below, an MPEG-4 packet stands for a picture that came packed with another one
@@ -29,11 +30,16 @@ class FrameReader:
         span_s: seconds from the first frame's start to the last one's end, as the packets have it.
         canvas: (width, height) of the pictures before they are turned upright; None: that of the first one.
         remark: what is odd about the pictures, or nothing.
+        has_square_pixels: as they are stored.
     """
 
     def __init__(self, info: MediaInfo, reader: str = "pyav"):
         self._info = info
-        self.canvas, self.remark = _look_into(info)
+        self.canvas, shape = _look_into(info)
+        self.has_square_pixels = is_square(shape)
+        self.remark = (
+            "" if is_believable(shape) else f"pixels of shape {shape} are not believed: taken as square"
+        )
         packets = self._packets = _order_guessed(info)
         self._ticks = np.sort(packets.stamps[packets.stamps != MISSING])
         if not len(self._ticks):
@@ -108,14 +114,13 @@ def _decode(packets: Iterator, stream, wanted: dict[int, int] | None) -> Iterato
         yield from frames
 
 
-def _look_into(info: MediaInfo) -> tuple[tuple[int, int] | None, str]:
-    """The canvas of the clip, and what is odd about its pixels."""
+def _look_into(info: MediaInfo) -> tuple[Size | None, Fraction | None]:
+    """The canvas of the clip and the shape of its pixels."""
     with open_media(info.path) as container:
         stream = video_stream(container)
         check_decoder(stream, "picture")
         shape = stream.sample_aspect_ratio
-        remark = "" if is_believable(shape) else f"pixels of shape {shape} are not believed: taken as square"
-        return find_canvas(container, stream, info.clock.video), remark
+        return find_canvas(container, stream, info.clock.video), shape
 
 
 def _order_guessed(info: MediaInfo) -> Packets:

@@ -23,6 +23,7 @@ from preprocessing.openface_run import ALIGNED, extract_openface, list_aligned_f
 from preprocessing.stages import StageResult, absent_result
 from preprocessing.store import Arrays
 
+SQUEEZED = "pixels are not square, and OpenFace takes them for square: convert the clip to square pixels"
 LANDMARKS = "landmarks_2d"  # what the box around a face is measured by
 
 
@@ -81,9 +82,10 @@ def _pack_faces(table: OpenFaceTable, images: Path, media: Media, config: Prepro
 def _describe(arrays: Arrays, media: Media, config: PreprocessConfig) -> dict[str, object]:
     promised_s, decoded_s = media.info.video_duration_s, media.frames.span_s
     missing = check_duration("picture", promised_s, decoded_s, config.decode.max_missing)
+    squeezed = "" if media.frames.has_square_pixels else SQUEEZED
     return {
         "duration_s": round(media.info.duration_s, 3),
         "n_frames": len(media.frames.time),
         "face_ratio": round(float(arrays["behaviour_valid"].mean()), 4),
-        "remark": join_remarks(missing, media.frames.remark, media.info.remark),
+        "remark": join_remarks(missing, media.frames.remark, squeezed, media.info.remark),
     }

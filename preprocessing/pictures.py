@@ -35,10 +35,15 @@ def square_size(width: int, height: int, shape: Fraction | None) -> Size:
     >>> square_size(720, 576, Fraction(64, 45)), square_size(720, 480, Fraction(8, 9))
     ((1024, 576), (720, 540))
     """
-    ratio = float(shape or 1)
-    if abs(ratio - 1) <= SQUARE or not is_believable(shape):
+    if is_square(shape):
         return width, height
+    ratio = float(shape)
     return (round(width * ratio), height) if ratio > 1 else (width, round(height / ratio))
+
+
+def is_square(shape: Fraction | None) -> bool:
+    """Whether pixels count as square, for lack of a believable shape too."""
+    return not shape or abs(float(shape) - 1) <= SQUARE or not is_believable(shape)
 
 
 def is_believable(shape: Fraction | None) -> bool:

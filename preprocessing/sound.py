@@ -26,6 +26,7 @@ PIECE_S = 0.5  # of sound whose channels are compared
 EVERY = 4  # frames, of which one is looked at
 CANCELLED = 0.1  # of the channels' energy is left in their mean: a correlation below -0.8
 CANCELLED_SHARE = 0.2  # of all energy that lies in such pieces
+LOUDER = 1.1  # times the energy of the left channel must the right one have to be preferred
 SILENCE = 1e-7  # mean square; below is noise of the encoder (full scale is 1)
 SPEECH_WEIGHT, SIDE_WEIGHT, REST_WEIGHT = 1.0, 0.5, 0.5 / np.sqrt(2)
 UNNAMED = {6: "5.1", 8: "7.1"}  # number of channels → the layout that files have which name none
@@ -172,7 +173,7 @@ class _Balance:
         lost = is_loud & (kept < CANCELLED * energy)
         if energy[lost].sum() <= CANCELLED_SHARE * energy[is_loud].sum():
             return None
-        return int(right.sum() > left.sum())
+        return int(right.sum() > LOUDER * left.sum())
 
     def _close(self) -> None:
         if self._sums:

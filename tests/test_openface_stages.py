@@ -1,6 +1,7 @@
 """OpenFace as a backend of the stages: tokens, and its own aligned faces as crops."""
 
 import io
+from fractions import Fraction
 from pathlib import Path
 
 import fake_openface
@@ -154,3 +155,12 @@ def test_real_openface_csvs_fit_the_decoded_frames(shared):
             ratios[path.name] = tokens["behaviour_valid"].mean()
     assert len(ratios) == 16
     assert min(ratios.values()) > 0.9, ratios
+
+
+def test_squeezed_pixels_are_remarked(tmp_path, configure):
+    """OpenFace reads the file itself, and takes its pixels for square."""
+    pictures = [draw_number(number) for number in range(20)]
+    clip = write_clip(tmp_path / "x_1.mp4", pictures, shape=Fraction(2))
+    _, files = process(clip, configure(*CROPS))
+    for stage in ("faces", "behaviour"):
+        assert "OpenFace takes them for square" in files[stage].status("x_1")["remark"]

@@ -1,7 +1,8 @@
 """The table at the end of a run, and the JSON beside it."""
 
 from preprocessing.executor import Failure
-from preprocessing.summary import describe_summary, group_reasons, summarise
+from preprocessing.finish import list_remarks
+from preprocessing.summary import Remark, describe_summary, group_reasons, summarise
 
 GOOD = {
     "split": "train",
@@ -83,3 +84,25 @@ def test_many_reasons_and_many_clips_are_cut_short():
     assert "9 × the same (y_0, y_1, y_2, …)" in said
     assert "and 6 further reasons" in said
     assert "faces found       -" in said
+
+
+def test_remarks_are_listed_once_per_clip_and_shown_by_kind():
+    status = {
+        "faces": {"state": "ok", "remark": "the picture lasts 6.40 s, the sound 3.97 s"},
+        "waveform": {"state": "ok", "remark": "a hole; the picture lasts 6.40 s, the sound 3.97 s"},
+        "behaviour": {"state": "ok"},
+        "acoustics": None,
+    }
+    remarks = list_remarks("x_1", status)
+    assert remarks == [
+        Remark("x_1", "faces+waveform", "the picture lasts 6.40 s, the sound 3.97 s"),
+        Remark("x_1", "waveform", "a hole"),
+    ]
+    remarks.append(Remark("x_2", "faces", "the picture lasts 2.00 s, the sound 9.10 s"))
+    summary = summarise(ROWS, ROWS[:3], [], remarks)
+    assert summary["remarks"] == [vars(remark) for remark in remarks]
+    text = describe_summary(summary, None, "cache/x")
+    assert "2 × the picture lasts … s, the sound … s (x_1, x_2)" in text and "1 × a hole (x_1)" in text
+    assert "cache/x/remarks.csv" in text
+    del summary["remarks"]  # of an earlier version
+    assert "remark" not in describe_summary(summary, None, "cache/x")

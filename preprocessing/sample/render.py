@@ -8,6 +8,7 @@ import av
 import cv2
 import numpy as np
 
+from preprocessing.container import name_file
 from preprocessing.sample.face import FacePose, FaceRig
 from preprocessing.sample.performance import perform
 from preprocessing.sample.plan import FPS, ClipPlan, Look
@@ -34,7 +35,7 @@ def write_mp4(path: Path, pictures: Iterable[np.ndarray], sound: np.ndarray) -> 
     """Encodes pictures ([360, 480, 3] BGR each) and mono sound ([samples] float32) into one file."""
     # faststart: the index first, as downloads have it; bitexact: no version, no date
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
-    with av.open(str(path), "w", format="mp4", options=options) as file:
+    with av.open(name_file(path), "w", format="mp4", options=options) as file:
         video = file.add_stream("libx264", rate=FPS, options=VIDEO_OPTIONS)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         audio = file.add_stream(

@@ -20,23 +20,23 @@ import io
 import json
 import re
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from preprocessing.checksums import DAMAGE, check_arrays, check_names, format_status, parse_status
 from preprocessing.errors import UserError
+from preprocessing.facts import STAGES, damage, read_index, read_meta, read_stats
 from preprocessing.names import bound_name, file_name
 
 FORMAT_VERSION = 1
 SAMPLE_RATE = 16_000  # Hz, of every cached waveform: what the wav2vec 2.0 family expects
-STAGES = ("faces", "waveform", "behaviour", "acoustics")
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # names of files that are being written
 Arrays = dict[str, np.ndarray]
 
@@ -151,6 +151,19 @@ class StageFiles:
         return f"type the command that made the cache again, which redoes it: python {command}{self.root}"
 
 
+def say_how_to_make(root: Path) -> str:
+    """What to type for a folder that should be a cache and is none."""
+    command = "python -m preprocessing --config configs/preprocess.yaml"
+    is_raw = root.is_dir() and any(root.iterdir()) and not (root / "clips").is_dir()
+    if not is_raw:
+        return f"type: {command} labels=LABELS out={shlex.quote(str(root))}"
+    name = root.resolve().name
+    return (
+        "it seems to hold raw clips, and a cache belongs into a folder of its own; "
+        f"type: {command} labels={shlex.quote(str(root))} out={shlex.quote(f'cache/{name}')}"
+    )
+
+
 class ClipStore:
     """Read access to a finished cache.
 
@@ -169,16 +182,18 @@ class ClipStore:
         self.root = Path(root)
         if not (self.root / "index.csv").is_file():
             raise UserError(
-                f"{self.root} holds no finished cache (no index.csv); "
-                f"type: python -m preprocessing --config configs/preprocess.yaml out={self.root}"
+                f"{self.root} holds no finished cache (no index.csv); {say_how_to_make(self.root)}"
             )
-        self.meta: dict[str, Any] = json.loads((self.root / "meta.json").read_text())
+        self.meta = read_meta(self.root)
         if self.meta["format"] != FORMAT_VERSION:
             raise UserError(
                 f"{self.root} has cache format {self.meta['format']}, this program reads {FORMAT_VERSION}; "
                 "run preprocessing again into a new folder"
             )
         self.index = read_index(self.root / "index.csv")
+        lacking = [stage for stage in self.meta["stages"] if stage not in self.index]
+        if lacking:
+            raise damage(self.root / "index.csv", self.root, f"it has no column {', '.join(lacking)}")
         self._files = {
             stage: StageFiles(self.root, stage, entry["recipe"])
             for stage, entry in self.meta["stages"].items()
@@ -198,7 +213,10 @@ class ClipStore:
         """
         if stage not in self.meta["stages"]:
             raise UserError(f"{self.root} has no stage '{stage}'; it has {', '.join(self.meta['stages'])}")
-        return self.meta["stages"][stage]["keys"][key]["columns"]
+        columns = self.meta["stages"][stage]["keys"].get(key, {}).get("columns")
+        if columns is None:
+            raise damage(self.root / "meta.json", self.root, f"it names no columns of {key}")
+        return columns
 
     def recipe(self, stage: str) -> str:
         return self.meta["stages"][stage]["recipe"]
@@ -206,27 +224,12 @@ class ClipStore:
     @property
     def stats(self) -> dict[str, dict[str, list[float]]]:
         """`{key: {"mean": [D], "std": [D]}}` over the valid rows of the train split."""
-        path = self.root / "stats.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        return read_stats(self.root)
 
     @property
     def synthetic(self) -> bool:
         """Whether the clips were made by the sample generator: every table of results must say so."""
         return bool(self.meta.get("synthetic", False))
-
-
-INDEX_TEXT = ("clip_id", "video_id", "split", *STAGES)
-INDEX_NUMBERS = ("label", "duration_s", "n_frames", "face_ratio")
-
-
-def read_index(path: Path) -> pd.DataFrame:
-    """`index.csv`; ids stay text whatever they look like, a number that a clip lacks is NaN."""
-    return pd.read_csv(
-        path,
-        dtype=dict.fromkeys(INDEX_TEXT, str),
-        keep_default_na=False,
-        na_values={name: [""] for name in INDEX_NUMBERS},
-    )
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

@@ -14,8 +14,8 @@ from mosi_e2e.engine.losses import Objective
 from mosi_e2e.engine.optim import OptimConfig
 from mosi_e2e.engine.runlog import score_table, write_split
 from mosi_e2e.models import ModelConfig
+from preprocessing.facts import read_index
 from preprocessing.settings import dump_config
-from preprocessing.store import read_index
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from typed_commands import stand_in_project
 
 from mosi_e2e.config import RunConfig
 from preprocessing import pipeline
+from preprocessing.facts import read_index
 from preprocessing.settings import load_config
-from preprocessing.store import read_index
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -15,10 +15,11 @@ from preprocessing import pipeline
 from preprocessing.__main__ import main
 from preprocessing.clip_job import ClipJob, process_clip
 from preprocessing.config import PreprocessConfig
+from preprocessing.facts import read_index
 from preprocessing.labels import ClipEntry
 from preprocessing.settings import load_config
 from preprocessing.stages import make_recipes
-from preprocessing.store import STAGES, StageFiles, read_index
+from preprocessing.store import STAGES, StageFiles
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = ("track.rate=2", "faces.rate=2", "faces.size=96")

@@ -29,9 +29,10 @@ from preprocessing.__main__ import main
 from preprocessing.clip_job import ClipJob, process_clip
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
+from preprocessing.facts import INDEX_NUMBERS, read_index
 from preprocessing.settings import load_config
 from preprocessing.stages import make_recipes
-from preprocessing.store import INDEX_NUMBERS, STAGES, ClipStore, StageFiles, read_index
+from preprocessing.store import STAGES, ClipStore, StageFiles
 
 ROOT = Path(__file__).resolve().parents[1]
 

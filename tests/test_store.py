@@ -12,13 +12,13 @@ import pytest
 
 from preprocessing import names
 from preprocessing.errors import UserError
+from preprocessing.facts import read_index
 from preprocessing.names import NAME_BYTES, bound_name, file_name
 from preprocessing.store import (
     FORMAT_VERSION,
     STAGES,
     ClipStore,
     StageFiles,
-    read_index,
     write_atomic,
     write_table,
 )
@@ -51,6 +51,7 @@ def index_line(clip_id, **values):
     return dict.fromkeys(INDEX, "ok") | {
         "clip_id": clip_id,
         "video_id": clip_id,
+        "split": "train",
         "label": 1.0,
         "duration_s": 1.0,
         "n_frames": 25,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mosi_e2e.data.dataset import FAILED, SPLITS
 from preprocessing.errors import UserError
-from preprocessing.store import INDEX_NUMBERS
+from preprocessing.facts import INDEX_NUMBERS
 
 
 def list_stages(index: pd.DataFrame) -> list[str]:

@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from preprocessing.checksums import DAMAGE
 from preprocessing.errors import UserError
+from preprocessing.import_features.bounds import check_ratio, find_child, find_dataset, one_line
 from preprocessing.import_features.source import (
     ImportOptions,
     RawClip,
@@ -57,31 +59,33 @@ class SequenceFile:
 
     def __init__(self, path: Path):
         self.path = path
-        try:
-            self._file = load_h5py().File(path, "r")
-        except OSError as error:
-            raise UserError(f"{path} is no HDF5 file, or damaged ({' '.join(str(error).split())})") from error
-        self.name = next(iter(self._file), "")
-        root = self._file.get(self.name)
-        if not isinstance(root, load_h5py().Group) or "data" not in root or not len(root["data"]):
-            raise UserError(f"{path} is no computational sequence: it has no /NAME/data with entries")
-        self._data, self._metadata = root["data"], root.get("metadata", {})
-        self.entries = list(self._data)
-        self.width = self._check(self.entries[0])[0].shape[1]
+        h5py = load_h5py()
+        with one_line(path, "HDF5 file"):
+            self._file = h5py.File(path, "r")
+            self.name = next(iter(self._file), "")
+            root = find_child(self._file, self.name, path) if self.name else None
+            self._data, self._metadata = (find_child(root, part, path) for part in ("data", "metadata"))
+            if not isinstance(self._data, h5py.Group) or not len(self._data):
+                raise UserError(f"{path} is no computational sequence: it has no /NAME/data with entries")
+            self.entries = list(self._data)
+            self.width = self._check(self.entries[0])[0].shape[1]
+            check_ratio(path, sum(data.nbytes for entry in self.entries for data in self._check(entry)))
 
     def intervals(self, entry: str) -> np.ndarray:
         """Start and end of each row [T, 2], in seconds of the source video."""
-        return self._check(entry)[1][:].astype(np.float64)
+        with one_line(self.path, "whole HDF5 file"):
+            return self._check(entry)[1][:].astype(np.float64)
 
     def features(self, entry: str, rows: slice = slice(None)) -> np.ndarray:
         """Rows [T, D] of an entry."""
-        return self._check(entry)[0][rows].astype(np.float32)
+        with one_line(self.path, "whole HDF5 file"), np.errstate(over="ignore"):  # inf is counted later
+            return self._check(entry)[0][rows].astype(np.float32)
 
     def column_names(self, stream: str) -> list[str]:
         """As the file's metadata have them, else numbered."""
         try:
-            names = json.loads(self._metadata["dimension names"][0])
-        except (KeyError, ValueError, TypeError, IndexError):
+            names = json.loads(find_dataset(self._metadata, "dimension names", self.path)[0])
+        except (*DAMAGE, RuntimeError):
             names = None
         if isinstance(names, list) and len(names) == self.width and len(set(map(str, names))) == self.width:
             return [str(name) for name in names]
@@ -92,18 +96,19 @@ class SequenceFile:
 
     def _check(self, entry: str) -> tuple[Any, Any]:
         """The two data sets of an entry, of the right form."""
-        group = self._data[entry]
-        found = [group.get(name) if hasattr(group, "get") else None for name in ("features", "intervals")]
-        features, intervals = found
+        group = find_child(self._data, entry, self.path)
+        features, intervals = (find_dataset(group, name, self.path) for name in ("features", "intervals"))
         if features is None or intervals is None:
             raise UserError(f"{self.path}: entry '{entry}' lacks features or intervals")
-        if features.dtype.kind not in "iufb":
+        if features.dtype.kind not in "iufb" or intervals.dtype.kind not in "iuf":
             raise UserError(f"{self.path}: features must be numbers, but '{entry}' holds texts; leave it out")
         if features.ndim != 2 or intervals.shape != (len(features), 2):
             raise UserError(
                 f"{self.path}: entry '{entry}' must have features [T, D] and intervals [T, 2], "
                 f"but has {features.shape} and {intervals.shape}"
             )
+        if not features.shape[1]:
+            raise UserError(f"{self.path}: entry '{entry}' has no column; leave it out")
         if features.shape[1] != getattr(self, "width", features.shape[1]):
             raise UserError(
                 f"{self.path}: entry '{entry}' has {features.shape[1]} columns, others {self.width}"
@@ -203,6 +208,7 @@ def list_segments(file: SequenceFile, column: int) -> list[tuple[str, int, float
     found = defaultdict(list)
     for entry in file.entries:
         segment, (labels, intervals) = SEGMENT.fullmatch(entry), (file.features(entry), file.intervals(entry))
+        check_intervals(file.path, entry, intervals)
         if segment and len(labels):
             ends = intervals[:, 0].min(), intervals[:, 1].max()
             found[segment[1]].append((int(segment[2]), *map(float, ends), float(labels[0, column])))
@@ -210,6 +216,16 @@ def list_segments(file: SequenceFile, column: int) -> list[tuple[str, int, float
         for number, (label, (start, end)) in enumerate(zip(labels[:, column], intervals, strict=True)):
             found[entry].append((number, float(start), float(end), float(label)))
     return [(video, *clip) for video, clips in found.items() for clip in sorted(clips)]
+
+
+def check_intervals(path: Path, entry: str, intervals: np.ndarray) -> None:
+    """Refuse clips that end before they begin, or whose times are no numbers.
+
+    Raises:
+        UserError: names the entry.
+    """
+    if not np.isfinite(intervals).all() or (intervals[:, 0] > intervals[:, 1]).any():
+        raise UserError(f"{path}: intervals of '{entry}' must be start and end in seconds; repair that entry")
 
 
 def plain_name(root: str) -> str:

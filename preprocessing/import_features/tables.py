@@ -10,13 +10,14 @@ the longest table. Both are assumptions, and `meta.json` calls them so.
 """
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from preprocessing.errors import UserError
+from preprocessing.import_features.bounds import check_ratio, measure_archive, one_line
 from preprocessing.import_features.pickles import load_pickle
 from preprocessing.import_features.source import (
     ImportOptions,
@@ -32,6 +33,7 @@ ID_NAMES = ("id", "ids")
 NO_FEATURES = ("text_bert",)  # token numbers and masks
 ALIGNED_RATE = 2.5  # rows a second; English is spoken at two to three words a second
 UNALIGNED_RATE = 25.0  # rows a second of the stream that has most, mostly one per video frame
+MAX_VALUES = 10**9  # of one table given as lists
 Table = dict[str, np.ndarray]
 
 
@@ -48,7 +50,7 @@ class TableSource:
 
     def __init__(self, path: Path, options: ImportOptions):
         self.path = path
-        tables = load_archive(path) if path.suffix == ".npz" else load_splits(path)
+        tables = load_archive(path) if path.suffix.lower() == ".npz" else load_splits(path)
         self.notes: list[str] = []
         self._values = self._collect_streams(tables, options)
         first = next(iter(self._values.values()))
@@ -77,7 +79,8 @@ class TableSource:
     def read(self, number: int) -> Table:
         """See `Source.read`."""
         split, row = self._rows[number]
-        return {name: np.asarray(arrays[split][row], np.float32) for name, arrays in self._values.items()}
+        with np.errstate(over="ignore"):  # what becomes infinite is counted as missing
+            return {n: np.asarray(arrays[split][row], np.float32) for n, arrays in self._values.items()}
 
     def place(self, number: int, spans: Mapping[str, tuple[int, int]]) -> tuple[Table, float]:
         """See `Source.place`."""
@@ -139,6 +142,8 @@ class TableSource:
         label = np.asarray(table[name])
         if label.dtype.kind not in "iufb":
             raise UserError(f"{self.path}: {split}'s {name} must be numbers, but are {label.dtype}")
+        if label.ndim not in (1, 2) or not label.size:
+            raise UserError(f"{self.path}: {split}'s {name} must be [N] or [N, L], but are {label.shape}")
         label = label.reshape(len(label), -1).astype(np.float64)
         if not 0 <= options.label_column < label.shape[1]:
             raise UserError(
@@ -166,7 +171,8 @@ class TableSource:
 
 def is_stream(array: np.ndarray | None) -> bool:
     """Whether an array holds numbers [N, T, D]."""
-    return isinstance(array, np.ndarray) and array.ndim == 3 and array.dtype.kind in "fiu"
+    is_table = isinstance(array, np.ndarray) and array.ndim == 3 and array.shape[2] > 0
+    return is_table and array.dtype.kind in "fiu"
 
 
 def spread_rows(count: int, duration: float) -> np.ndarray:
@@ -175,19 +181,31 @@ def spread_rows(count: int, duration: float) -> np.ndarray:
 
 
 def load_archive(path: Path) -> dict[str, Table]:
-    """`{split: {name: array}}` of an `.npz` file with keys `<split>_<name>`."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        text = " ".join(str(error).split())
-        raise UserError(f"{path} is no archive of plain arrays, or damaged ({text})") from error
+    """`{split: {name: array}}` of an `.npz` file with keys `<split>_<name>`; others are not read."""
+    with one_line(path, "archive of plain arrays"), zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        wanted = [name for name in names if name.partition("_")[0] in SPLITS and name.partition("_")[2]]
+        if len(set(wanted)) < len(wanted):
+            raise ValueError("an array is in it twice")
+        check_ratio(path, measure_archive(archive, wanted))
+        arrays = {name: read_array(archive, f"{name}.npy") for name in wanted}
     tables: dict[str, Table] = {}
     for key, array in arrays.items():
         split, _, name = key.partition("_")
-        if split in SPLITS and name:
-            tables.setdefault(SPLITS[split], {})[name] = array
-    return check_splits(path, tables, f"keys such as train_vision, but there is {', '.join(arrays)}")
+        tables.setdefault(SPLITS[split], {})[name] = array
+    return check_splits(path, tables, f"keys such as train_vision, but there is {list_names(names)}")
+
+
+def read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One array; no objects, which would be a pickle."""
+    with archive.open(name) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def list_names(names: Iterable[Any]) -> str:
+    """The first names of a file, for a message."""
+    texts = [name[:40] for name in names if isinstance(name, str)]
+    return ", ".join(texts[:12]) + (", …" if len(texts) > 12 else "") or "none"
 
 
 def load_splits(path: Path) -> dict[str, Table]:
@@ -196,19 +214,29 @@ def load_splits(path: Path) -> dict[str, Table]:
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a dict of splits, but holds a {type(content).__name__}")
     tables = {
-        SPLITS[split]: {str(name): as_array(value) for name, value in table.items()}
+        SPLITS[split]: {name: as_array(value) for name, value in table.items() if isinstance(name, str)}
         for split, table in content.items()
-        if split in SPLITS and isinstance(table, dict)
+        if isinstance(split, str) and split in SPLITS and isinstance(table, dict)
     }
-    return check_splits(path, tables, f"splits in a dict, but there is {', '.join(map(str, content))}")
+    return check_splits(path, tables, f"splits in a dict, but there is {list_names(content)}")
 
 
 def as_array(value: Any) -> np.ndarray:
     """A list or array; nothing that is no regular table (lists of unequal lengths) becomes one."""
     try:
-        return np.asarray(value)
-    except ValueError:
+        return np.asarray(value) if count_values(value, {}) <= MAX_VALUES else np.empty(0)
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return np.empty(0)
+
+
+def count_values(value: Any, known: dict[int, int]) -> int:
+    """Values of nested lists. A pickle may name one list often: thirty levels of pairs are 2^30 values."""
+    if not isinstance(value, list | tuple):
+        return getattr(value, "size", 1)
+    if id(value) not in known:
+        known[id(value)] = MAX_VALUES + 1  # a list in itself has no end
+        known[id(value)] = sum(count_values(one, known) for one in value)
+    return known[id(value)]
 
 
 def check_splits(path: Path, tables: dict[str, Table], wanted: str) -> dict[str, Table]:

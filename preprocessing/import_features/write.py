@@ -9,13 +9,13 @@ import numpy as np
 from tqdm import tqdm
 
 from preprocessing.errors import UserError
+from preprocessing.facts import INDEX_NUMBERS
 from preprocessing.import_features.rules import StreamRules
 from preprocessing.import_features.source import ImportOptions, Source
 from preprocessing.settings import digest
 from preprocessing.stats import compute_stats
 from preprocessing.store import (
     FORMAT_VERSION,
-    INDEX_NUMBERS,
     StageFiles,
     write_atomic,
     write_table,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -321,3 +322,14 @@ def test_equal_uploads_are_two_and_one_upload_is_scored_once(door):
     assert "result-title" in door.call(SCORE, [name_file(first)])
     assert says.SAY_GONE in door.call(SCORE, [name_file(first)])
     assert len(door.scorer.seen) == 1 and door.client.get(f"/gradio_api/file={second}").content == VIDEO
+
+
+NAMED = re.compile(r"(test_\w+\.py)::(test_\w+)")
+
+
+def test_the_security_page_names_tests_that_there_are():
+    here = Path(__file__).parent
+    named = NAMED.findall((here.parent / "docs" / "security.md").read_text())
+    assert len(named) > 20
+    missing = [test for file, test in named if f"def {test}(" not in (here / file).read_text()]
+    assert missing == []

@@ -102,7 +102,7 @@ def say_late(limits: Limits) -> str:
 
 def say_line_full(limits: Limits) -> str:
     count = f"{limits.max_waiting} videos" if limits.max_waiting != 1 else "1 video"
-    return f"The line is full, with {count} waiting: upload yours again in a few minutes."
+    return f"The queue is full, with {count} waiting: upload yours again in a few minutes."
 
 
 SAY_OWN_SHARE = "Too many uploads from your address lie here at the moment: try again in a few minutes."
@@ -125,6 +125,6 @@ SAY_BROKEN = (
     "Try another video."
 )
 SAY_NOTHING = (
-    "Neither a face nor a sound was found that the model could go by: film one person from the front, near "
+    "Neither a face nor speech was found: film one person from the front, near "
     "enough and in good light, with the microphone on."
 )

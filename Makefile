@@ -15,7 +15,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install demo test test-slow lint format docs lock system clean
+.PHONY: help install demo test test-slow coverage lint format docs lock system clean
 
 help: ## say what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,12 @@ test: $(INSTALLED) ## all tests but the slow ones
 
 test-slow: $(INSTALLED) ## the heavier checks too
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+coverage: $(INSTALLED) ## lines and branches that the tests reach, in other processes too
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile -m "slow or not slow" $(TESTS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report $(if $(TESTS),,--fail-under 93)
 
 lint: $(INSTALLED) ## style and format
 	$(BIN)/ruff check .

@@ -75,7 +75,9 @@ def parse_json(content: bytes, source: str) -> dict[str, Any]:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{source} is damaged ({_first(error)}): it must be JSON; copy it again") from error
+        raise UserError(
+            f"{source} is damaged ({first_line(error)}): it must be JSON; copy it again"
+        ) from error
     if not isinstance(found, dict):
         raise UserError(
             f"{source} is damaged: it must be a JSON object, not a {type(found).__name__}; copy it again"
@@ -93,9 +95,9 @@ def read_yaml(path: Path) -> Any:
     try:
         return parse_yaml(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} must be UTF-8 text, but {_first(error)}; save it as UTF-8") from error
+        raise UserError(f"{path} must be UTF-8 text, but {first_line(error)}; save it as UTF-8") from error
     except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {_first(error)}") from error
+        raise UserError(f"{path} is not valid YAML: {first_line(error)}") from error
 
 
 def parse_yaml(text: str) -> Any:
@@ -107,7 +109,7 @@ def parse_yaml(text: str) -> Any:
     try:
         node = yaml.compose(text, _Loader)
     except (ValueError, RecursionError) as error:  # PyYAML on some escapes that are no characters
-        raise yaml.YAMLError(_first(error)) from error
+        raise yaml.YAMLError(first_line(error)) from error
     return None if node is None else _plain(node)
 
 
@@ -147,6 +149,6 @@ def _plain(node: yaml.Node) -> Any:
     return found
 
 
-def _first(error: Exception) -> str:
-    """What a library says, in one line."""
-    return " ".join(str(error).split())[:200]
+def first_line(error: Exception) -> str:
+    """What a library says, in one line that can be printed."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split()))[:200]

@@ -24,7 +24,7 @@ NO_TEXT = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, 
 LARGEST = 2**63 - 1  # whole numbers beyond it fit into no array
 
 
-class WrongValueError(Exception):
+class WrongValueError(ValueError):
     """A key that the schema does not have (`is_unknown`), or a value that its field cannot take."""
 
     def __init__(self, key: str, reason: str, is_unknown: bool = False):
@@ -99,7 +99,7 @@ def show(value: Any) -> str:
     if isinstance(value, list):
         return "a list"
     text = "null" if value is None else str(value)
-    text = text if text.isprintable() else ascii(text)
+    text = text if text.isprintable() else ascii(text)[1:-1]
     return f"'{text[:60]}'"
 
 
@@ -220,4 +220,5 @@ CHECKS: dict[Any, Callable[[Any, str], Any]] = {
     float: _check_number,
     bool: _check_truth,
     Any: _check_any,
+    dict: lambda value, key: _check_dict(Any, value, key),
 }

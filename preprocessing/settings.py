@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import yaml
 
 from preprocessing.errors import UserError
-from preprocessing.plain_text import parse_yaml, read_yaml
+from preprocessing.plain_text import first_line, parse_yaml, read_yaml
 from preprocessing.schema import (
     NUMBER,
     WrongValueError,
@@ -173,8 +173,7 @@ def _parse_override(text: str) -> dict[str, Any]:
     try:
         value = parse_yaml(written)
     except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"override {show(text)} is not valid YAML: {reason}") from error
+        raise UserError(f"override {show(text)} is not valid YAML: {first_line(error)}") from error
     for key in reversed(keys):
         value = {key: value}
     return value

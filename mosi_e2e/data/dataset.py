@@ -56,7 +56,8 @@ class DataConfig:
 
     def __post_init__(self):
         check_range("data", self, "batch_size", "eval_batch", low=1)
-        check_range("data", self, "micro_batch", "workers", "max_seconds", low=0)
+        check_range("data", self, "micro_batch", "max_seconds", low=0)
+        check_range("data", self, "workers", low=0, high=1024)  # processes: a typing error takes the machine
 
 
 class Pick(NamedTuple):

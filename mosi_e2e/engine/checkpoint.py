@@ -5,15 +5,17 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_source
-from mosi_e2e.models import ModelConfig, build_model, list_streams
+from mosi_e2e.engine.losses import TASKS, check_choice
+from mosi_e2e.models import ModelConfig, list_streams
+from mosi_e2e.models.rebuild import rebuild_model
 from mosi_e2e.tensors import write_tensors
 from preprocessing.errors import UserError
+from preprocessing.plain_text import read_json
+from preprocessing.schema import WrongValueError, check_values, list_infinite
 from preprocessing.settings import dump_config, load_config
 from preprocessing.store import ClipStore, write_atomic
 
@@ -102,16 +104,6 @@ def standalone_config(config: ModelConfig, model: nn.Module) -> ModelConfig:
     return dataclasses.replace(config, **{config.name: section})
 
 
-class SkipRandomFilling(TorchFunctionMode):
-    """Leaves out the drawing of random weights that the stored ones replace: seconds of large encoders."""
-
-    drawn = (Tensor.uniform_, Tensor.normal_, Tensor.erfinv_)
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        """A filled tensor stays as it is."""
-        return args[0] if func in self.drawn else func(*args, **(kwargs or {}))
-
-
 def check_run(path: Path) -> None:
     """Refuse what holds no trained model, and say what to type."""
     if not path.is_dir():
@@ -143,7 +135,7 @@ def load_model(folder: Path) -> tuple[nn.Module, RunConfig, CacheFacts]:
     """Rebuild a saved model, in eval mode.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or its files are damaged or do not belong together.
     """
     if not (folder / WEIGHTS).is_file():
         raise UserError(
@@ -151,11 +143,28 @@ def load_model(folder: Path) -> tuple[nn.Module, RunConfig, CacheFacts]:
             "--config configs/sample_late_fusion.yaml"
         )
     config = load_config(RunConfig, folder / "config.yaml")
-    facts = CacheFacts(**json.loads((folder / "facts.json").read_text()))
-    with SkipRandomFilling():
-        model = build_model(config.model, facts.columns)
-    model.load_state_dict(load_file(folder / WEIGHTS))
-    return model.eval(), config, facts
+    check_choice("task", config.task, TASKS)
+    facts = read_facts(folder / "facts.json", list_streams(config.model))
+    return rebuild_model(config.model, facts.columns, folder / WEIGHTS), config, facts
+
+
+def read_facts(path: Path, streams: list[str]) -> CacheFacts:
+    """What a model knows of its cache, for a model of these streams.
+
+    Raises:
+        UserError: the file is missing or damaged, or of a model of other streams.
+    """
+    tokens = {name for name in streams if find_source(name).kind == "tokens"}
+    try:
+        values = check_values(CacheFacts, read_json(path))
+        if next(list_infinite(values), None) or values["columns"].keys() != tokens:
+            raise KeyError("columns")
+        return CacheFacts(**values)
+    except (WrongValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} does not fit the config.yaml beside it, or is damaged ({error}); get both again from "
+            "where they came"
+        ) from error
 
 
 def cache_facts(store: ClipStore, config: ModelConfig, train_label) -> CacheFacts:

@@ -18,8 +18,10 @@ A run folder holds the same in other places, and is read alike. `model.onnx` and
 import dataclasses
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -27,8 +29,11 @@ from mosi_e2e import calibration
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_source
 from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, check_run, load_model, save_model
-from mosi_e2e.export.card import write_card
+from mosi_e2e.export.card import read_environment, tabulate_scores, write_card
 from mosi_e2e.models import list_streams
+from preprocessing.errors import UserError
+from preprocessing.plain_text import parse_json, read_bounded
+from preprocessing.schema import check_values
 from preprocessing.settings import dump_config, load_config
 from preprocessing.stages import recover_config
 from preprocessing.store import STAGES, write_atomic
@@ -38,6 +43,7 @@ SCORES = ("metrics_train.json", "metrics_valid.json", "metrics_test.json", calib
 RECORDS = ("README.md", "environment.json", *SCORES)
 DERIVED = ("preprocessing.yaml", "features.json", "config.json")
 FILES = (WEIGHTS, "config.yaml", "facts.json", *RECORDS, *DERIVED)
+RECORD_BYTES = 4 * 1024 * 1024  # they have some kB
 FOLDERS = re.compile(r"(?:~|\.\.|[A-Za-z]:)?[/\\](?:[^/\\=,\s]+[/\\])+")  # those of an absolute path
 
 
@@ -62,15 +68,27 @@ def read_folder(path: Path) -> TrainedModel:
     """Read a run folder, its `best/`, or a model folder.
 
     Raises:
-        UserError: there is no model.
+        UserError: there is no model, or a file of it is damaged or does not fit the others.
     """
     if (path / WEIGHTS).is_file() and path.name == "best" and (path.parent / "environment.json").is_file():
         path = path.parent
-    if (path / WEIGHTS).is_file():
-        network, config, facts = load_model(path)
-        records = {name: (path / name).read_bytes() for name in RECORDS if (path / name).is_file()}
-        records.setdefault("README.md", write_card(config, config, facts, records).encode())
-        return TrainedModel(network, config, facts, records)
+    try:
+        return _read_model_folder(path) if (path / WEIGHTS).is_file() else _read_run(path)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # of records: JSON of other content
+        raise UserError(
+            f"{path}: one of {', '.join(RECORDS[1:])} is damaged or of another program ({error!a:.100}); "
+            "remove it, or get the folder again from where it came"
+        ) from error
+
+
+def _read_model_folder(path: Path) -> TrainedModel:
+    network, config, facts = load_model(path)
+    records = _read_records(path, RECORDS)
+    records.setdefault("README.md", write_card(config, config, facts, records).encode())
+    return TrainedModel(network, config, facts, records)
+
+
+def _read_run(path: Path) -> TrainedModel:
     check_run(path)
     network, config, facts = load_model(path / "best")
     config = dataclasses.replace(
@@ -78,14 +96,41 @@ def read_folder(path: Path) -> TrainedModel:
         out=hide_folders(config.out),
         data=dataclasses.replace(config.data, cache=hide_folders(config.data.cache)),
     )
-    records = {name: (path / name).read_bytes() for name in RECORDS[2:] if (path / name).is_file()}
+    records = _read_records(path, RECORDS[1:])
     if errors := calibration.recover(path, config.task):
         records[calibration.NAME] = errors
-    if (path / "environment.json").is_file():
-        records["environment.json"] = clean_environment((path / "environment.json").read_bytes())
+    if "environment.json" in records:
+        records["environment.json"] = clean_environment(records["environment.json"])
     trained = load_config(RunConfig, path / "config.yaml") if (path / "config.yaml").is_file() else config
     records["README.md"] = write_card(config, trained, facts, records).encode()
     return TrainedModel(network, config, facts, records)
+
+
+def _read_records(path: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """The files of `names` that there are, each what its ending says."""
+    records = {name: read_bounded(path / name, RECORD_BYTES) for name in names if (path / name).is_file()}
+    for name, content in records.items():
+        if name.endswith(".json"):
+            check_record(name, parse_json(content, str(path / name)))
+        else:
+            content.decode()
+    return records
+
+
+def check_record(name: str, content: Mapping[str, Any]) -> None:
+    """Refuse a record that lacks what the card and the predictor show of it.
+
+    Raises:
+        KeyError, TypeError, ValueError: what it lacks, or what is of another type.
+    """
+    if name == "environment.json":
+        read_environment({name: json.dumps(content).encode()})
+    elif name == calibration.NAME:
+        for entry in content.values():
+            check_values(list[list[float]], entry["errors"])
+            check_values(str, entry["clips"])
+    else:
+        tabulate_scores(content)
 
 
 def write_folder(folder: Path, trained: TrainedModel) -> None:

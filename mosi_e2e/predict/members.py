@@ -32,7 +32,13 @@ def open_member(path: Path) -> Member:
     folder = path if (path / WEIGHTS).is_file() else path / "best"
     model, config, facts = load_model(folder)
     run = folder.parent if folder.name == "best" else folder
-    evidence = read_evidence(read_records(run, config.task), config.task)
+    try:
+        evidence = read_evidence(read_records(run, config.task), config.task)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{run}: its metrics, predictions or calibration.json are damaged ({error!a:.100}); type "
+            f"again: python -m mosi_e2e.evaluate {run} --split test"
+        ) from error
     return Member(Scorer(model, config.task, list_streams(config.model)), config, facts, run.name, evidence)
 
 

@@ -47,7 +47,7 @@ class FaceConfig:
 
     def __post_init__(self):
         check_freeze_policy("model.crossmodal.face", self.freeze, self.last_n)
-        check_range("model.crossmodal.face", self, "image_size", low=1)
+        check_range("model.crossmodal.face", self, "image_size", low=1, high=4096)
         if self.weights and not self.pretrained:
             raise UserError("face.weights needs face.pretrained=true; set it, or remove face.weights")
 

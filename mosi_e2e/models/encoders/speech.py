@@ -15,6 +15,7 @@ from mosi_e2e.models.layers import Tokens
 from preprocessing.errors import UserError
 
 SAMPLE_RATE = 16_000  # Hz, of the cache and of every checkpoint of these families
+FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
 
 
 @dataclass(frozen=True)

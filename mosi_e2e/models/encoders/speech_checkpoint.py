@@ -7,12 +7,10 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedConfig, PreTrainedModel
 
-from mosi_e2e.models.encoders.speech import SAMPLE_RATE
+from mosi_e2e.models.encoders.speech import FAMILIES, SAMPLE_RATE
 from preprocessing.errors import UserError
 
 log = logging.getLogger(__name__)
-
-FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
 
 # Aids of pre-training, and layers of other tasks, that stay off:
 # - SpecAugment (mask_*): the data code augments the waveform already, and the vector that stands for

@@ -191,7 +191,7 @@ def test_a_video_goes_up_and_its_score_comes_back_linked_with_the_player(open_pa
     shown = page.inner_text(".score .figure")
     result = json.loads(download(page, "json"))
     assert shown == f"{result['score']:+.2f}".replace("-", "−")
-    assert f"{result['interval']['high']:+.2f}".replace("-", "−") in page.inner_text(".score")
+    assert f"{result['spread']['high']:+.2f}".replace("-", "−") in page.inner_text(".score")
     assert "disagrees with itself" in page.inner_text(".score") and result["video"] == clip.name
     table = download(page, "csv").splitlines()
     assert table[0].startswith("person,start_s,end_s,score") and len(table) == 1 + len(result["timeline"])

@@ -2,21 +2,23 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from preprocessing import acoustics
 from preprocessing.behaviour import pack_behaviour
 from preprocessing.config import PreprocessConfig
+from preprocessing.covers import describe_covers
 from preprocessing.decode import MediaError, check_duration, join_remarks
 from preprocessing.faces import Face, load_landmarker, pack_crops
 from preprocessing.frames import pick_frames
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
 from preprocessing.openface_stages import run_openface_stages
+from preprocessing.small_faces import Square, find_squares, look_at_squares, spread_looks
 from preprocessing.stages import StageResult, absent_result
 from preprocessing.store import SAMPLE_RATE
 from preprocessing.tracks import choose_track, measure_loudness
@@ -61,22 +63,69 @@ class Glance:
     is_cropped: bool
 
 
-def look_at_frames(media: Media, config: PreprocessConfig, threads: int = 1) -> Iterator[Glance]:
-    """The frames of a clip that are looked at, in order; those that do not decode are left out.
+@dataclass
+class Look:
+    """What was seen in a clip; frames that do not decode are left out.
+
+    Attributes:
+        positions: of the frames in `FrameReader.time`.
+        detections: the faces in each.
+        crop_rows: which of these frames belong to the crops.
+    """
+
+    positions: list[int] = field(default_factory=list)
+    detections: list[list[Face]] = field(default_factory=list)
+    crop_rows: list[int] = field(default_factory=list)
+
+    def add(self, glance: Glance) -> None:
+        if glance.is_cropped:
+            self.crop_rows.append(len(self.positions))
+        self.positions.append(glance.position)
+        self.detections.append(glance.faces)
+
+
+def look_at_clip(
+    media: Media,
+    config: PreprocessConfig,
+    threads: int = 1,
+    on_glance: Callable[[Glance], None] = lambda glance: None,
+) -> Look:
+    """Look for faces in the sampled frames, and closer where the whole clip shows none.
 
     Args:
         media: the clip.
         config: of the cache.
         threads: that look for faces, each with a model of its own, while frames are decoded; what they find
             does not depend on their number.
+        on_glance: told of each frame in order.
     """
+    look = Look()
+    for glance in look_at_frames(media, config, threads):
+        look.add(glance)
+        on_glance(glance)
+    if any(look.detections) or not look.positions:
+        return look
+    frames = (frame for _, frame in media.frames.frames(spread_looks(np.array(look.positions))))
+    squares = find_squares(frames, load_landmarker(config.track), config.track.max_faces)
+    if squares:
+        look = Look()
+        for glance in look_at_frames(media, config, threads, squares):
+            look.add(glance)
+    return look
+
+
+def look_at_frames(
+    media: Media, config: PreprocessConfig, threads: int = 1, squares: Sequence[Square] = ()
+) -> Iterator[Glance]:
+    """The sampled frames in order, looked at as a whole, or in `squares` where these are given."""
     reader = media.frames
     index = sample_frames(reader.time, config)
     cropped = set(index[pick_frames(reader.time[index], config.faces.rate)].tolist())
 
     def look(position: int, frame: np.ndarray) -> Glance:
         is_cropped = position in cropped
-        faces = load_landmarker(config.track)(frame, config.faces if is_cropped else None)
+        landmarker, crop = load_landmarker(config.track), config.faces if is_cropped else None
+        faces = look_at_squares(frame, squares, landmarker, crop) if squares else landmarker(frame, crop)
         return Glance(position, frame, faces, is_cropped)
 
     return map_in_order(look, reader.frames(index), threads)
@@ -106,14 +155,8 @@ def sample_frames(time: np.ndarray, config: PreprocessConfig) -> np.ndarray:
 
 def _find_person(media: Media, config: PreprocessConfig) -> dict[str, StageResult]:
     reader = media.frames
-    positions: list[int] = []
-    detections: list[list[Face]] = []
-    rows: list[int] = []  # of the crops
-    for glance in look_at_frames(media, config):
-        if glance.is_cropped:
-            rows.append(len(positions))
-        positions.append(glance.position)
-        detections.append(glance.faces)
+    look = look_at_clip(media, config)
+    positions, detections, rows = look.positions, look.detections, look.crop_rows
     decoded_s = reader.span_s * len(positions) / len(sample_frames(reader.time, config))
     missing = check_duration("picture", media.info.video_duration_s, decoded_s, config.decode.max_missing)
     if not detections:
@@ -126,7 +169,7 @@ def _find_person(media: Media, config: PreprocessConfig) -> dict[str, StageResul
         "n_frames": len(reader.time),
         "face_ratio": round(seen / len(track), 4),
         "people": max(map(len, detections)),
-        "remark": join_remarks(missing, reader.remark, media.info.remark),
+        "remark": join_remarks(missing, reader.remark, media.info.remark, describe_track(track)),
     }
     if not seen:
         return {
@@ -138,6 +181,11 @@ def _find_person(media: Media, config: PreprocessConfig) -> dict[str, StageResul
         "faces": StageResult(crops, "ok" if crops["face_valid"].any() else "no_face", facts),
         "behaviour": StageResult(pack_behaviour(time, track), "ok", facts),
     }
+
+
+def describe_track(track: list[Face | None]) -> str:
+    """What is to be remarked of a person's face; empty if nothing."""
+    return describe_covers(face.detail for face in track if face)
 
 
 def _loudness(

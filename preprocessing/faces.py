@@ -11,13 +11,14 @@ import importlib.util
 import math
 import threading
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from preprocessing.covers import SIZE, measure_detail
 from preprocessing.errors import UserError
 
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
@@ -81,12 +82,14 @@ class Face:
         blendshapes: [52] float32 in [0, 1].
         pose: [4, 4] float64, from the canonical face to the camera, centimetres.
         crop: JPEG bytes, or None where this frame is not cropped.
+        detail: of mouth and eyes, see `covers.measure_detail`; None where this frame is not cropped.
     """
 
     points: np.ndarray
     blendshapes: np.ndarray
     pose: np.ndarray
     crop: bytes | None
+    detail: dict[str, float] | None = None
 
     @functools.cached_property
     def box(self) -> np.ndarray:
@@ -152,9 +155,12 @@ class FaceLandmarker:
         finally:
             library.MpFaceLandmarkerCloseResult(ctypes.byref(result))
         size = frame.shape[1::-1]
+        faces = [Face(points * size, shapes, pose, None) for points, shapes, pose in found]
+        if crop is None:
+            return faces
         return [
-            Face(points * size, shapes, pose, cut_crop(frame, points * size, crop) if crop else None)
-            for points, shapes, pose in found
+            replace(face, crop=cut_crop(frame, face.points, crop), detail=find_detail(frame, face.points))
+            for face in faces
         ]
 
 
@@ -193,18 +199,31 @@ def load_landmarker(config: TrackConfig) -> FaceLandmarker:
     return _thread.landmarker
 
 
-def cut_crop(frame: np.ndarray, points: np.ndarray, config: FacesConfig) -> bytes:
-    """Bring the face upright and to scale, and encode it.
+def align(points: np.ndarray, size: int) -> tuple[complex, complex]:
+    """The similarity transform that maps eyes, nose tip and mouth onto `TEMPLATE`: z -> a z + b.
 
-    The similarity transform that maps eyes, nose tip and mouth onto `TEMPLATE` with the least squared
-    error; with points as complex numbers it is z -> a z + b.
+    Points are complex numbers; the squared error is least.
     """
     source = np.stack([points[list(i)].mean(axis=0) for i in (EYE_RIGHT, EYE_LEFT, NOSE_TIP, MOUTH)])
     z = source @ [1, 1j]
-    target = TEMPLATE @ [1, 1j] * config.size
+    target = TEMPLATE @ [1, 1j] * size
     spread = z - z.mean()
     a = np.vdot(spread, target - target.mean()) / np.vdot(spread, spread).real
-    b = target.mean() - a * z.mean()
+    return a, target.mean() - a * z.mean()
+
+
+def find_detail(frame: np.ndarray, points: np.ndarray) -> dict[str, float]:
+    """Of mouth and eyes of one face, see `covers.measure_detail`."""
+    a, b = align(points, SIZE)
+    matrix = np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+    aligned = cv2.warpAffine(frame, matrix, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
+    placed = points @ [1, 1j] * a + b
+    return measure_detail(aligned, np.stack([placed.real, placed.imag], axis=1))
+
+
+def cut_crop(frame: np.ndarray, points: np.ndarray, config: FacesConfig) -> bytes:
+    """Bring the face upright and to scale, and encode it."""
+    a, b = align(points, config.size)
     # A warp samples single points, which aliases where it shrinks: warp larger, then average areas.
     factor = max(1, math.ceil(1 / abs(a)))
     a, b = a * factor, b * factor + (factor - 1) / 2 * (1 + 1j)  # pixel centres are whole numbers

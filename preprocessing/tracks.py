@@ -8,6 +8,7 @@ import numpy as np
 
 from preprocessing.behaviour import BLENDSHAPES
 from preprocessing.faces import Face
+from preprocessing.small_faces import overlap
 from preprocessing.store import SAMPLE_RATE
 
 CHOICES = ("speaking", "largest")
@@ -156,10 +157,10 @@ def _link_faces(detections: list[list[Face]]) -> list[dict[int, Face]]:
 def _join_tracks(number: int, faces: list[Face], tracks: list[dict[int, Face]]) -> list[Face]:
     """Add faces to tracks, the best fitting pair first; return those that fit none."""
     boxes = [track[_last(track)].box for track in tracks]
-    pairs = [(_overlap(face.box, box), f, t) for f, face in enumerate(faces) for t, box in enumerate(boxes)]
+    pairs = [(overlap(face.box, box), f, t) for f, face in enumerate(faces) for t, box in enumerate(boxes)]
     placed, taken = set(), set()
-    for overlap, f, t in sorted(pairs, reverse=True):
-        if overlap > MIN_OVERLAP and f not in placed and t not in taken:
+    for common, f, t in sorted(pairs, reverse=True):
+        if common > MIN_OVERLAP and f not in placed and t not in taken:
             tracks[t][number] = faces[f]
             placed.add(f)
             taken.add(t)
@@ -181,10 +182,3 @@ def _same_place(one: dict[int, Face], other: dict[int, Face]) -> bool:
 def _height(face: Face) -> float:
     box = face.box
     return float(box[3] - box[1])
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    common = np.prod(np.clip(high - low, 0, None))
-    return float(common / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - common))

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from fuzzing import damaged, fuzz
+from fuzzing import CASES, damaged, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +15,7 @@ from preprocessing.archive import Limits, extract_archive
 from preprocessing.errors import UserError
 from preprocessing.labels import read_labels
 
+pytestmark = pytest.mark.timeout(max(300, CASES))  # seconds
 LIMITS = Limits(files=50, total_gb=0.001)
 NOISE = random.Random(0).randbytes(300)
 

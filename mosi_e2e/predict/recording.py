@@ -3,6 +3,7 @@
 Frames and sound go through the functions that preprocessing uses for a clip of the cache.
 """
 
+import itertools
 import math
 import os
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 
 from mosi_e2e.predict.pictures import Album, Portrait
 from preprocessing.behaviour import pack_behaviour
-from preprocessing.clip_stages import look_at_frames, run_video_stages, sample_frames
+from preprocessing.clip_stages import Glance, describe_track, look_at_clip, run_video_stages, sample_frames
 from preprocessing.config import PreprocessConfig
 from preprocessing.decode import MediaError, check_duration, join_remarks
 from preprocessing.faces import Face, pack_crops
@@ -179,16 +180,15 @@ def _look(
     """Everybody who is in sight steadily, the times of the frames, and what is missing of the picture."""
     reader = media.frames
     count = len(sample_frames(reader.time, config))
-    positions: list[int] = []
-    detections: list[list[Face]] = []
-    crop_rows: list[int] = []
-    for glance in look_at_frames(media, config, threads=min(os.cpu_count() or 1, MOST_THREADS)):
+    done = itertools.count(1)
+
+    def follow(glance: Glance) -> None:
         if glance.is_cropped:
-            crop_rows.append(len(positions))
             album.offer(float(reader.time[glance.position]), glance.frame)
-        positions.append(glance.position)
-        detections.append(glance.faces)
-        on_progress(len(positions) / count)
+        on_progress(next(done) / count)
+
+    look = look_at_clip(media, config, min(os.cpu_count() or 1, MOST_THREADS), follow)
+    positions, detections, crop_rows = look.positions, look.detections, look.crop_rows
     if not positions:
         return [Seen({}, [])], np.zeros(0), "no frame of the picture can be decoded"
     remark = check_duration(
@@ -200,7 +200,11 @@ def _look(
     least = max(round(LEAST_S * config.track.rate), round(LEAST_SHARE * len(positions)))
     tracks = list_tracks(detections, loudness, least)[:MOST_PEOPLE]
     people = [Seen(_pack(track, time, crop_rows), track) for track in tracks]
-    return people or [Seen({}, [])], time, join_remarks(remark, reader.remark)
+    return (
+        people or [Seen({}, [])],
+        time,
+        join_remarks(remark, reader.remark, *map(describe_track, tracks[:1])),
+    )
 
 
 def _pack(track: list[Face | None], time: np.ndarray, crop_rows: list[int]) -> dict[str, Arrays]:

@@ -32,13 +32,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="try again what failed before with the same settings",
     )
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="change a finished cache that has other settings, or clips that the labels lack",
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the file")
     args = parser.parse_intermixed_args(argv)
+    if not args.config and not args.overrides:
+        parser.print_help(sys.stderr)
+        print("error: say which clips: --config FILE, or labels=FOLDER out=FOLDER", file=sys.stderr)
+        return 2
     config = load_config(PreprocessConfig, args.config, args.overrides)
     if args.dry_run:
         show_plan(config, args.retry_failed)
         return 0
-    summary, has_worked = preprocess(config, args.retry_failed)
+    summary, has_worked = preprocess(config, args.retry_failed, args.update)
     run = read_last_run(Path(config.out)) if has_worked else None
     print(describe_summary(summary, run, config.out))
     return 1 if summary["refused"] else 0

@@ -127,6 +127,11 @@ def _run_pass(job: ClipJob, media: Media, stages: frozenset[str]) -> dict[str, S
     return run_audio_stages(media, job.config, stages)
 
 
+def find_lacking(job: ClipJob) -> frozenset[str]:
+    """The stages of a job that are not stored, although it has ended."""
+    return frozenset(stage for stage in job.todo if job.files(stage).status(job.entry.clip_id) is None)
+
+
 def remember_failure(
     job: ClipJob,
     failure: Failure,

@@ -8,6 +8,7 @@ import errno
 import importlib.util
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as ClipTimeout
 from concurrent.futures import as_completed
@@ -51,6 +52,7 @@ class Outcome:
         failures: what did not work.
         died: its worker process ended in the middle of it.
         late: it was stopped at the time limit.
+        lasting: it ended in a way that nobody foresaw, or at the time limit: the same clip would do so again.
         clip_s: the clip's own length in seconds.
         seconds: wall time by pass (see `clip_job.list_passes`) where it tells the speed.
     """
@@ -59,6 +61,7 @@ class Outcome:
     failures: tuple[Failure, ...] = ()
     died: bool = False
     late: bool = False
+    lasting: bool = False
     clip_s: float = 0.0
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -137,13 +140,15 @@ def collect(future, clip_id: str, timeout_s: float) -> Outcome:
         raise
     except ClipTimeout:
         late = Failure(clip_id, "clip", f"took longer than timeout_s={timeout_s:g} s")
-        return Outcome(clip_id, (late,), late=True)
+        return Outcome(clip_id, (late,), late=True, lasting=True)
     except ProcessExpired as error:
         died = Failure(clip_id, "clip", f"the worker process died twice (exit status {error.exitcode})")
-        return Outcome(clip_id, (died,), died=True)
+        # Killed: by the system when memory ran out, or by somebody. Any other death is the clip's own work.
+        return Outcome(clip_id, (died,), died=True, lasting=error.exitcode != -signal.SIGKILL)
     except Exception as error:  # noqa: BLE001  one clip's defect must not end the run; it is recorded
         text = " ".join(str(error).split())
-        return Outcome(clip_id, (Failure(clip_id, "clip", f"{type(error).__name__}: {text}"),))
+        unforeseen = Failure(clip_id, "clip", f"{type(error).__name__}: {text}")
+        return Outcome(clip_id, (unforeseen,), lasting=not isinstance(error, OSError | MemoryError))
 
 
 def prepare_worker(folder: str | None = None) -> None:

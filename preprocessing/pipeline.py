@@ -4,7 +4,6 @@ The order of writing is what makes a killed run harmless: stage files appear who
 index, which says that the cache is complete, comes last.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,12 +11,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from preprocessing.clip_job import describe_source, process_clip, remember_failure
+from preprocessing.clip_job import describe_source, find_lacking, process_clip, remember_failure
 from preprocessing.config import PreprocessConfig, check_config
 from preprocessing.errors import UserError
 from preprocessing.estimate import Tally, estimate_run, write_last_run
 from preprocessing.executor import DISK_ERRORS, DiskFull, Failure, RunStopped, check_executor, run_jobs
 from preprocessing.faces import find_model
+from preprocessing.facts import read_json
 from preprocessing.finish import finish
 from preprocessing.labels import read_labels
 from preprocessing.lock import hold_cache
@@ -26,8 +26,15 @@ from preprocessing.plan import Plan, describe_plan, make_plan
 from preprocessing.raw_set import open_raw_set
 
 
-def preprocess(config: PreprocessConfig, retry_failed: bool = False) -> tuple[dict, bool]:
+def preprocess(
+    config: PreprocessConfig, retry_failed: bool = False, update: bool = False
+) -> tuple[dict, bool]:
     """Bring the cache `config.out` up to date.
+
+    Args:
+        config: its settings.
+        retry_failed: try again what failed before.
+        update: change a finished cache of other settings, or of clips that the labels lack.
 
     Returns:
         The content of `summary.json`, and whether there was anything to do.
@@ -44,7 +51,12 @@ def preprocess(config: PreprocessConfig, retry_failed: bool = False) -> tuple[di
         plan = make_plan(entries, config, retry_failed)
         print_plan(plan, config)
         if plan.finished and not plan.jobs:
-            return json.loads((root / "summary.json").read_text()), False
+            return read_json(root / "summary.json", root), False
+        if plan.replaces and not update:
+            raise UserError(
+                f"{root} is a finished cache of other settings or clips ({plan.replaces}): nothing was done; "
+                "type another out=FOLDER, or add --update to change this one"
+            )
         check_tools(plan, config)
         (root / "index.csv").unlink(missing_ok=True)
         return run_plan(plan, config), True
@@ -124,10 +136,11 @@ def run_clips(plan: Plan, config: PreprocessConfig, tally: Tally) -> list[Failur
         for outcome in outcomes:
             tally.add(outcome)
             failures += outcome.failures
-            if outcome.late:
+            if outcome.lasting:
                 job = jobs[outcome.clip_id]
                 source = describe_source(job.entry.path)
-                remember_failure(job, outcome.failures[0], job.todo, source, config.timeout_s)
+                timeout_s = config.timeout_s if outcome.late else None
+                remember_failure(job, outcome.failures[0], find_lacking(job), source, timeout_s)
     return failures
 
 

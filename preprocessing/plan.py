@@ -1,6 +1,5 @@
 """What a run would do, and why: found out and said before anything is done."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +7,9 @@ from pathlib import Path
 
 from preprocessing.clip_job import ClipJob, describe_source
 from preprocessing.config import PreprocessConfig
+from preprocessing.errors import UserError
 from preprocessing.executor import Failure
+from preprocessing.facts import read_index, read_json, read_meta, read_stats
 from preprocessing.labels import ClipEntry
 from preprocessing.names import file_name
 from preprocessing.stages import describe_stages, make_recipes
@@ -39,6 +40,7 @@ class Plan:
         left: what failed before and is left alone.
         known_s: length in seconds of clips of which something is stored.
         finished: the index on disk is that of these clips and settings.
+        replaces: what of a finished cache there the run would replace by something else; empty if nothing.
     """
 
     entries: list[ClipEntry]
@@ -49,6 +51,7 @@ class Plan:
     left: list[Failure] = field(default_factory=list)
     known_s: dict[str, float] = field(default_factory=dict)
     finished: bool = False
+    replaces: str = ""
 
 
 def make_plan(entries: list[ClipEntry], config: PreprocessConfig, retry_failed: bool = False) -> Plan:
@@ -60,7 +63,7 @@ def make_plan(entries: list[ClipEntry], config: PreprocessConfig, retry_failed: 
     or `retry_failed`.
     """
     root, recipes = Path(config.out), make_recipes(config)
-    meta = read_meta(root)
+    meta = find_meta(root)
     plan = Plan(entries, {stage: StageFiles(root, stage, recipe) for stage, recipe in recipes.items()})
     former = {stage: _list_former(root, plan.files[stage]) for stage in STAGES}
     finished = {row[0] for row in meta["labels"]} if meta else set()
@@ -89,21 +92,56 @@ def make_plan(entries: list[ClipEntry], config: PreprocessConfig, retry_failed: 
             plan.jobs.append(ClipJob(entry, frozenset(todo), config, recipes))
     plan.changes = _list_changes(meta, config) if meta else {}
     plan.finished = meta is not None and same == set(STAGES) and _is_finished(root, meta, entries)
+    if meta and (root / "index.csv").is_file():
+        plan.replaces = _say_replaced(plan, finished)
     return plan
 
 
-def read_meta(root: Path) -> dict | None:
-    """`meta.json` of the last finished run there, or None."""
+def find_meta(root: Path) -> dict | None:
+    """`meta.json` of the last finished run there; None where there is none, or it is damaged.
+
+    Raises:
+        UserError: the folder holds imported features.
+    """
     try:
-        meta = json.loads((root / "meta.json").read_text())
-    except (OSError, ValueError):
+        meta = read_meta(root)
+    except UserError:
         return None
-    return meta if meta.get("format") == FORMAT_VERSION else None
+    if "imported" in meta:
+        raise UserError(f"{root} holds imported features, not decoded clips; type another out=FOLDER")
+    entries = [meta["stages"].get(stage, {}) for stage in STAGES]
+    rows = meta.get("labels")
+    is_whole = (
+        meta["format"] == FORMAT_VERSION
+        and all("options" in entry and "version" in entry for entry in entries)
+        and isinstance(rows, list)
+        and all(isinstance(row, list) and len(row) == 3 and isinstance(row[0], str) for row in rows)
+    )
+    return meta if is_whole else None
 
 
 def _is_finished(root: Path, meta: dict, entries: list[ClipEntry]) -> bool:
-    there = all((root / name).is_file() for name in ("index.csv", "summary.json"))
-    return there and meta["labels"] == label_rows(entries)
+    """Whether the tables on disk are whole and those of these clips."""
+    if meta["labels"] != label_rows(entries):
+        return False
+    try:
+        index = read_index(root / "index.csv")
+        read_stats(root)
+        summary = read_json(root / "summary.json", root)
+    except UserError:
+        return False
+    labels = [None if label != label else label for label in index.label.tolist()]
+    rows = [list(row) for row in zip(index.clip_id, index.split, labels, strict=True)]
+    return rows == meta["labels"] and all(stage in index for stage in STAGES) and "refused" in summary
+
+
+def _say_replaced(plan: Plan, finished: set[str]) -> str:
+    """Settings that differ and clips that are gone; both are replaced on request alone."""
+    texts = [f"{stage}: {'; '.join(changes) or 'options'}" for stage, changes in plan.changes.items()]
+    gone = finished - {entry.clip_id for entry in plan.entries}
+    if gone:
+        texts.append(f"{len(gone)} of its clips, such as '{min(gone)}', are not in the labels")
+    return ", ".join(texts)
 
 
 def label_rows(entries: Sequence[ClipEntry]) -> list[list]:
@@ -192,4 +230,6 @@ def describe_plan(plan: Plan, config: PreprocessConfig, estimate: str) -> str:
         lines.append(f"estimated time: {estimate}")
     elif not plan.finished:
         lines.append("only the index is to be written")
+    if plan.replaces:
+        lines.append(f"{config.out} is finished, with other settings or clips: only --update changes that")
     return "\n".join(lines)

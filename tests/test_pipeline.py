@@ -129,14 +129,14 @@ def test_a_finished_cache_is_not_touched(cache, raw, monkeypatch, capsys):
 
 def test_a_smaller_crop_makes_the_faces_anew_and_nothing_else(cache, raw):
     before = read_times(cache / "clips")
-    assert main([f"labels={raw}", f"out={cache}", "faces.size=64"]) == 0
+    assert main([f"labels={raw}", f"out={cache}", "faces.size=64", "--update"]) == 0
     after = read_times(cache / "clips")
     assert {name: after[name] for name in before} == before
     assert list_stages(f"clips/{name}" for name in set(after) - set(before)) == {"faces"}
     store = ClipStore(cache)
     assert store.meta["stages"]["faces"]["keys"]["face_jpeg"]["size"] == 64
     assert len(store.read("-w_1", "faces")["face_time"]) == 3
-    assert main([f"labels={raw}", f"out={cache}"]) == 0  # back again: all is there still
+    assert main([f"labels={raw}", f"out={cache}", "--update"]) == 0  # back again: all is there still
     assert read_times(cache / "clips") == after
     assert ClipStore(cache).meta["stages"]["faces"]["keys"]["face_jpeg"]["size"] == 224
 
@@ -144,7 +144,7 @@ def test_a_smaller_crop_makes_the_faces_anew_and_nothing_else(cache, raw):
 def test_existing_openface_csvs_are_a_backend(cache, raw, tmp_path, capsys):
     csvs = tmp_path / "csvs"
     write_openface_csvs(csvs, [clip_id for clip_id, _, _ in LABELS if clip_id != "y_3"])
-    settings = [f"labels={raw}", f"out={cache}", "behaviour.backend=openface_csv"]
+    settings = [f"labels={raw}", f"out={cache}", "behaviour.backend=openface_csv", "--update"]
     before = read_times(cache / "clips")
     assert main(settings) == 2
     assert "type behaviour.openface.csv_dir=FOLDER" in capsys.readouterr().err
@@ -188,7 +188,7 @@ def test_an_openface_failure_does_not_take_the_faces_with_it(raw, tmp_path):
 def test_a_changed_label_rewrites_the_index_alone(cache, own):
     before = read_times(cache / "clips")
     write_labels(own, *[(clip_id, split, 0.5) for clip_id, split, _ in LABELS[:5]])
-    assert main([f"labels={own}", f"out={cache}"]) == 0
+    assert main([f"labels={own}", f"out={cache}", "--update"]) == 0
     assert read_times(cache / "clips") == before
     assert ClipStore(cache).index.label.tolist() == [0.5] * 5
 
@@ -258,7 +258,7 @@ def test_the_index_is_gone_while_work_is_done_and_comes_last(cache, raw, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "run_jobs", interrupt)
-        assert main([f"labels={raw}", f"out={cache}", "faces.size=64"]) == 130
+        assert main([f"labels={raw}", f"out={cache}", "faces.size=64", "--update"]) == 130
     with pytest.raises(UserError, match="no finished cache"):
         ClipStore(cache)
     with monkeypatch.context() as patch:

@@ -94,7 +94,7 @@ def test_the_run_says_it_too_before_it_works(place, capsys, monkeypatch):
         yield
 
     monkeypatch.setattr(pipeline, "run_jobs", work)
-    assert main(["labels=raw", "out=cache", "faces.size=64"]) == 130
+    assert main(["labels=raw", "out=cache", "faces.size=64", "--update"]) == 130
 
 
 def test_damaged_lost_and_replaced_files_are_told_apart(place, capsys):
@@ -113,6 +113,60 @@ def test_damaged_lost_and_replaced_files_are_told_apart(place, capsys):
     assert read_stages(ask(capsys))["faces"] == "2 to do: 1 clip replaced, 1 new"
     assert main(["labels=raw", "out=cache"]) == 0
     assert "nothing to do" in ask(capsys)
+
+
+@pytest.mark.parametrize(
+    "change", [["faces.size=64"], ["labels=other"], ["acoustics.feature_set=GeMAPSv01b"]]
+)
+def test_a_finished_cache_changes_on_request_alone(place, capsys, change):
+    """Other settings, or clips that are gone; the plan says what would be redone."""
+    shutil.copytree(place / "raw", place / "other")
+    write_labels(place / "other", *CLIPS[1:])
+    before = read_times(place / "cache")
+    said = ask(capsys, *change)
+    assert "only --update changes that" in said
+    assert main(["labels=raw", "out=cache", *change]) == 2
+    error = capsys.readouterr().err
+    assert "nothing was done" in error and "add --update" in error and error.count("\n") == 1
+    assert {"faces.size 224 → 64" in error, "'v_1_1'" in error, "GeMAPSv01b" in error} == {True, False}
+    assert read_times(place / "cache") == before
+    assert main(["labels=raw", "out=cache", *change, "--update"]) == 0
+    assert "nothing to do" in ask(capsys, *change)
+    assert main(["labels=raw", "out=cache", *change]) == 0
+
+
+def test_without_any_input_there_is_help_and_nothing_else(place, capsys):
+    for words in ([], ["--dry-run"], ["--update"]):
+        assert main(words) == 2
+        assert "example: python -m preprocessing --config" in capsys.readouterr().err
+    assert sorted(path.name for path in place.iterdir()) == ["cache", "raw"]
+
+
+@pytest.mark.parametrize("name", ["meta.json", "index.csv", "stats.json", "summary.json"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b"\xff\xfe", b'{"format": 1, "stages": {}}', b"[" * 9999]
+)
+def test_damaged_tables_are_written_again(place, capsys, name, content):
+    whole = (place / "cache" / name).read_bytes()
+    (place / "cache" / name).write_bytes(content)
+    expected = content == b"{}" and name == "stats.json"  # empty statistics could be those of an empty set
+    assert main(["labels=raw", "out=cache"]) == 0
+    assert (place / "cache" / name).read_bytes() == (content if expected else whole)
+
+
+def test_a_wrong_label_in_the_index_is_put_right(place):
+    index = place / "cache" / "index.csv"
+    whole = index.read_bytes()
+    index.write_bytes(whole.replace(b"-1.2", b"-1.3"))
+    assert main(["labels=raw", "out=cache"]) == 0
+    assert index.read_bytes() == whole
+
+
+def test_imported_features_are_not_overwritten(place, capsys):
+    meta = json.loads((place / "cache" / "meta.json").read_text())
+    (place / "cache" / "meta.json").write_text(json.dumps(meta | {"imported": {}}))
+    assert main(["labels=raw", "out=cache"]) == 2
+    assert "holds imported features" in capsys.readouterr().err
 
 
 def test_a_copied_clip_is_not_a_replaced_one(place, capsys):

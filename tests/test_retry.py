@@ -2,17 +2,19 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from made_set import LABELS, read_tree, work_here, write_face, write_labels, write_openface_csvs
+from pebble import ProcessExpired
 
 from preprocessing import clip_job, pipeline
 from preprocessing.__main__ import main
 from preprocessing.clip_job import process_clip
 from preprocessing.decode import MediaError
-from preprocessing.executor import Failure, Outcome
+from preprocessing.executor import Failure, Outcome, collect
 
 CLIPS = LABELS[:3]
 BAD = CLIPS[1][0]
@@ -101,7 +103,7 @@ def test_a_good_clip_replaced_by_a_bad_one_fails(place, tried):
 
 
 def test_a_changed_option_tries_its_own_stage(place, tried):
-    assert run("faces.size=64") == 1
+    assert run("faces.size=64", "--update") == 1
     assert tried == ["v_1_1", BAD, "-w_1"]
     assert read_failures() == [BAD]
     tried.clear()
@@ -122,7 +124,7 @@ def test_a_clip_that_took_too_long_is_tried_with_a_longer_limit(place, monkeypat
         for job in jobs:
             tried.append(job.entry.clip_id)
             failure = Failure(job.entry.clip_id, "clip", f"took longer than timeout_s={timeout_s:g} s")
-            yield Outcome(job.entry.clip_id, (failure,), late=True)
+            yield Outcome(job.entry.clip_id, (failure,), late=True, lasting=True)
 
     write_face(Path("raw") / f"{BAD}.mp4", 4)
     with monkeypatch.context() as patch:
@@ -138,7 +140,6 @@ def test_a_clip_that_took_too_long_is_tried_with_a_longer_limit(place, monkeypat
     "failure",
     [
         MediaError("not a readable media file: Input/output error"),
-        ValueError("a defect of the program"),
         MemoryError("no memory"),
     ],
 )
@@ -155,7 +156,7 @@ def test_what_is_not_the_clips_fault_is_tried_by_the_next_run(place, monkeypatch
             tried.append(job.entry.clip_id)
             try:
                 yield process_clip(job)
-            except (ValueError, MemoryError) as error:
+            except MemoryError as error:
                 yield Outcome(job.entry.clip_id, (Failure(job.entry.clip_id, "clip", str(error)),))
 
     write_face(Path("raw") / f"{BAD}.mp4", 4)
@@ -168,10 +169,55 @@ def test_what_is_not_the_clips_fault_is_tried_by_the_next_run(place, monkeypatch
     assert tried == [BAD] * 3
 
 
+def test_what_nobody_foresaw_is_remembered_too(place, monkeypatch, tried, capsys):
+    """With what was stored of the clip before; `--retry-failed` tries it again."""
+
+    def fail(*_):
+        raise ValueError("a defect of the program")
+
+    class Future:
+        def __init__(self, job):
+            self.job = job
+
+        def result(self):
+            return process_clip(self.job)
+
+    def work(work, jobs, *_):
+        for job in jobs:
+            tried.append(job.entry.clip_id)
+            yield collect(Future(job), job.entry.clip_id, 9.0)
+
+    write_face(Path("raw") / f"{BAD}.mp4", 4)
+    monkeypatch.setattr(pipeline, "run_jobs", work)
+    with monkeypatch.context() as patch:
+        patch.setattr(clip_job, "run_audio_stages", fail)
+        assert [run(), run()] == [1, 1]
+    assert "ValueError: a defect of the program" in Path("cache/failures.csv").read_text()
+    assert run() == 1 and tried == [BAD]
+    assert "--retry-failed" in capsys.readouterr().out
+    assert len(list(Path("cache/clips").glob(f"faces-*/{BAD}.safetensors"))) == 1
+    assert run("--retry-failed") == 0 and tried == [BAD] * 2
+    assert read_failures() == []
+
+
+@pytest.mark.parametrize(
+    ("status", "lasting"), [(-signal.SIGKILL, False), (-signal.SIGSEGV, True), (1, True)]
+)
+def test_a_crash_is_lasting_and_a_kill_is_not(status, lasting):
+    class Future:
+        def result(self):
+            error = ProcessExpired("died", status)
+            error.exitcode = status
+            raise error
+
+    outcome = collect(Future(), "x_1", 9.0)
+    assert outcome.died and outcome.lasting is lasting
+
+
 def test_a_csv_that_is_added_later_is_found(place, tried):
     write_openface_csvs(Path("csvs"), ["v_1_1"])
     backend = ["behaviour.backend=openface_csv", "behaviour.openface.csv_dir=csvs"]
-    assert run(*backend) == 1
+    assert run(*backend, "--update") == 1
     assert read_failures() == ["-w_1", BAD]
     shutil.copy("csvs/v_1_1.csv", "csvs/-w_1.csv")
     tried.clear()

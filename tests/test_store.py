@@ -200,6 +200,26 @@ def test_an_unfinished_cache_is_refused(tmp_path):
         ClipStore(tmp_path / "nowhere")
 
 
+def test_a_folder_of_raw_clips_is_not_taken_for_the_cache_to_be(tmp_path):
+    raw = tmp_path / "my set"
+    raw.mkdir()
+    with pytest.raises(UserError, match=f"labels=LABELS out='{raw}'"):
+        ClipStore(raw)
+    (raw / "labels.csv").write_text("clip")
+    with pytest.raises(UserError, match=f"labels='{raw}' out='cache/my set'$"):
+        ClipStore(raw)
+
+
+@pytest.mark.parametrize(("value", "synthetic"), [(None, False), (False, False), (True, True)])
+def test_clips_are_synthetic_where_the_cache_says_so_and_nowhere_else(tmp_path, value, synthetic):
+    write_cache(tmp_path)
+    meta = json.loads((tmp_path / "meta.json").read_text())
+    del meta["synthetic"]
+    meta |= {} if value is None else {"synthetic": value}
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    assert ClipStore(tmp_path).synthetic is synthetic
+
+
 def test_another_format_is_refused(tmp_path):
     with pytest.raises(UserError, match=f"format 99, this program reads {FORMAT_VERSION}"):
         ClipStore(write_cache(tmp_path, version=99))

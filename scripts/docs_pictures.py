@@ -1,4 +1,4 @@
-"""Pictures of what `predict` makes, for README and docs: from clips of the synthetic sample set.
+"""Pictures of predict's page and overlay and of the web page, from clips of the synthetic sample set.
 
     python scripts/docs_pictures.py runs/sample_crossmodal data/sample/clips --out docs/images
 
@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +27,7 @@ BROWSER = next((path for name in ("chromium", "google-chrome") if (path := shuti
 WIDTH, HEIGHT = 1000, 1330  # of the page's picture, pixels
 MOMENT = 0.5  # of the overlay's picture: share of the video
 MOST_BYTES = 150_000
+PATIENCE_MS = 180_000
 
 
 def put_side_by_side(left: Path, right: Path, path: Path) -> Path:
@@ -36,15 +39,44 @@ def put_side_by_side(left: Path, right: Path, path: Path) -> Path:
 
 def photograph_page(page: Path, path: Path) -> None:
     """The upper part of a result's page."""
+    with open_browser() as view:
+        view.goto(page.resolve().as_uri())
+        view.screenshot(path=str(path))
+    save_small(Image.open(path).convert("RGB"), path)
+
+
+def photograph_web(run: Path, video: Path, path: Path) -> None:
+    """The web page with the result of a video."""
+    words = [sys.executable, "-m", "mosi_e2e.demo", str(run), "--port", "0"]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        address = next(line.split()[1] for line in server.stdout if line.startswith("open http"))
+        with open_browser() as view:
+            view.goto(address)
+            view.set_input_files("#clip input[type=file]", str(video))
+            view.click("#start:not([disabled])")
+            view.wait_for_selector("#result-title")
+            view.wait_for_function("document.querySelector('#player').readyState > 1")
+            view.evaluate("document.querySelector('.result').scrollIntoView()")
+            view.wait_for_timeout(1000)  # until nothing moves
+            view.screenshot(path=str(path))
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+    save_small(Image.open(path).convert("RGB"), path)
+
+
+@contextmanager
+def open_browser() -> Iterator:
+    """An empty page of a browser."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         view = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        view.goto(page.resolve().as_uri())
-        view.screenshot(path=str(path))
+        view.set_default_timeout(PATIENCE_MS)
+        yield view
         browser.close()
-    save_small(Image.open(path).convert("RGB"), path)
 
 
 def photograph_overlay(overlay: Path, path: Path) -> None:
@@ -65,7 +97,7 @@ def save_small(picture: Image.Image, path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write `predict_page.png` and `predict_overlay.png`."""
+    """Write `predict_page.png`, `predict_overlay.png` and `web_page.png`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -83,6 +115,7 @@ def main(argv: list[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         photograph_page(work / "page.html", args.out / "predict_page.png")
         photograph_overlay(work / "overlay.mp4", args.out / "predict_overlay.png")
+        photograph_web(args.run, video, args.out / "web_page.png")
     return 0
 
 

@@ -280,6 +280,8 @@ def test_the_score_is_told_in_words_and_on_the_scale():
     assert plain["sentences"] == ["Class: negative."] and plain["interval"] is None
     unsure = show(label_class=None, why_none="no class: the reason", warnings=["a warning"])
     assert unsure["word"] == "no class" and "No class: the reason." in unsure["sentences"]
+    bare = show(label_class=None, why_none="no class: the reason", probability=None)
+    assert bare["sentences"][0] == "No class: the reason."
     assert unsure["remarks"] == ["A warning.", "One remark."]
 
 

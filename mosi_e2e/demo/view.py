@@ -140,7 +140,7 @@ def list_sentences(result: Mapping[str, Any]) -> list[str]:
     """The number again, in words, with what limits it."""
     chance, interval, spread = result["probability"], result["interval"], result["spread"]
     certain = "" if chance is None else f", with a probability of {100 * chance:.0f} % for positive"
-    told = [f"Class: {result['label_class'] or 'none'}{certain}."]
+    told = [f"Class: {result['label_class'] or 'none'}{certain}."] if result["label_class"] or certain else []
     if result["why_none"]:
         told.append(f"{result['why_none'][:1].upper()}{result['why_none'][1:]}.")
     if (error := result["model"]["test_mae"]) is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.tracking import WandBTracker
-from accelerate.utils import DistributedType, ProjectConfiguration, is_wandb_available
+from accelerate.utils import DistributedType, ProjectConfiguration, get_int_from_env, is_wandb_available
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import SPLITS
@@ -21,6 +21,7 @@ from mosi_e2e.engine.losses import Objective, check_choice
 from mosi_e2e.engine.repeat import repeat
 from mosi_e2e.engine.resume import load_resume, save_resume
 from mosi_e2e.engine.runlog import (
+    RANKS,
     hold_run,
     open_run,
     place_run,
@@ -64,10 +65,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.repeat:
             return 0 if repeat(args.repeat, train) else 1
-        train(load_config(RunConfig, args.config, args.overrides), args.resume, args.score)
+        config = load_config(RunConfig, args.config, args.overrides)
+        if not args.config:
+            say_defaults(config)
+        train(config, args.resume, args.score)
     except Stopped:
         return 143
     return 0
+
+
+def say_defaults(config: RunConfig) -> None:
+    """A forgotten `--config` is no error, but seldom meant."""
+    if get_int_from_env(RANKS, 0) == 0:
+        print(
+            f"note: without --config the default settings are used ({config.model.name} on "
+            f"{config.data.cache}); a recipe is named like this: --config configs/{config.model.name}.yaml",
+            file=sys.stderr,
+        )
 
 
 def train(config: RunConfig, resume: bool = False, score: str | None = None) -> Path:

@@ -6,6 +6,7 @@ import pytest
 from made_cache import make_cache
 from tiny_models import write_recipe
 
+from mosi_e2e.data import encoded
 from mosi_e2e.data.augment import AugmentConfig
 from mosi_e2e.data.dataset import ClipDataset, DataConfig, Pick
 from mosi_e2e.data.encoded import changes_stream
@@ -112,3 +113,12 @@ def test_scrambled_times_are_the_clips_own_and_always_the_same(place):
 def test_a_waveform_cannot_be_scrambled(place):
     with pytest.raises(UserError, match="leave speech out of the streams"):
         ClipDataset(ClipStore(place / "cache"), "train", ["speech"], DataConfig(scramble_times=True))
+
+
+def test_a_read_only_cache_lets_the_run_keep_them(place, once, monkeypatch, capsys):
+    monkeypatch.setattr(encoded, "can_write", lambda folder: False)
+    before = find_encoded(place)
+    train(place, "read_only", *FROZEN, "seed=5", "optim.epochs=1")
+    assert "cache is read-only: what the speech encoder says is kept in" in capsys.readouterr().out
+    assert find_encoded(place) == before
+    assert list((place / "runs" / "read_only" / "encoded" / "clips").glob("speech_encoded-*/*.safetensors"))

@@ -1,9 +1,11 @@
 """What a run continues from: nothing in it can run code, and what is damaged is reported in one line."""
 
+import errno
 import json
 import os
 import pickle
 import shutil
+import subprocess
 import zlib
 
 import pandas as pd
@@ -19,6 +21,7 @@ from mosi_e2e import evaluate
 from mosi_e2e.config import RunConfig
 from mosi_e2e.engine import resume
 from mosi_e2e.engine.assemble import build_trainer
+from mosi_e2e.engine.ending import explain_end
 from mosi_e2e.engine.resume import describe_file, load_resume
 from mosi_e2e.engine.runlog import hold_run
 from mosi_e2e.train import main
@@ -269,3 +272,44 @@ def test_one_run_folder_takes_one_training(place, whole, capsys):
         assert "is being written by another run" in printed and printed.count("\n") == 1
     assert not new.exists()  # nothing was made in it
     assert not [path for path in whole.iterdir() if path.name.startswith(".")]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with room for a few of a run's files."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_ends_the_run_in_one_line_and_it_continues_with_room(place, small_disk, capfd):
+    words = ["--config", str(place / "late.yaml"), "name=full", f"out={small_disk}"]
+    assert main(words) == 2
+    last = capfd.readouterr().err.replace("\r", "\n").strip().splitlines()[-1]
+    assert last.startswith("error: ") and "No space left on device" in last and "--resume" in last
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    assert main([*words, "--resume"]) == 0
+    assert "Traceback" not in capfd.readouterr().err
+    assert (small_disk / "full" / "metrics_valid.json").is_file()
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_a_disk_that_cannot_be_written_is_one_line(tmp_path, error):
+    with (
+        pytest.raises(UserError, match=r"cannot be written to: .* MB left\. What was stored is kept"),
+        explain_end(RunConfig(), tmp_path / "x"),
+    ):
+        raise OSError(error, os.strerror(error))
+
+
+def test_a_forgotten_config_is_reported(tmp_path, capsys):
+    assert main([f"data.cache={tmp_path}", f"out={tmp_path}"]) == 2
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[0].startswith(
+        f"note: without --config the default settings are used ({RunConfig().model.name}"
+    )
+    assert len(printed) == 2 and printed[1].startswith("error: ")

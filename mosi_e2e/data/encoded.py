@@ -5,6 +5,7 @@ the encoder's output. The model keeps the encoder: a saved one scores raw stream
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +28,11 @@ VERSION = 1  # raise it when an encoder's code changes its output
 
 
 def encode_frozen_streams(
-    accelerator: Accelerator, model: nn.Module, sets: Sequence[ClipDataset], augment: AugmentConfig
+    accelerator: Accelerator,
+    model: nn.Module,
+    sets: Sequence[ClipDataset],
+    augment: AugmentConfig,
+    spare: Path,
 ) -> list[str]:
     """Encode what is missing, each process its share, and let the datasets read it.
 
@@ -36,6 +41,7 @@ def encode_frozen_streams(
         model: with `encoders` by stream, on the device.
         sets: of one cache; they get the encoded streams instead of the raw ones.
         augment: streams that it changes are left as they are.
+        spare: folder for what a read-only cache cannot keep.
 
     Returns:
         The streams that were encoded.
@@ -45,8 +51,12 @@ def encode_frozen_streams(
     for name, encoder in model.encoders.items():
         if not getattr(encoder, "frozen", False) or changes_stream(name, augment):
             continue
-        files = StageFiles(encoded_root(store), encoded_name(name), encoder_recipe(name, encoder, store))
         clip_ids = [clip_id for one in sets for clip_id in one.clips.clip_id]
+        root, recipe = encoded_root(store), encoder_recipe(name, encoder, store)
+        files = StageFiles(root, encoded_name(name), recipe)
+        if not can_write(files.folder) and any(files.status(clip_id) is None for clip_id in clip_ids):
+            accelerator.print(f"note: {root} is read-only: what the {name} encoder says is kept in {spare}")
+            files = StageFiles(spare, encoded_name(name), recipe)
         encode_clips(accelerator, encoder, store, name, clip_ids, files)
         accelerator.wait_for_everyone()
         for one in sets:
@@ -67,6 +77,11 @@ def changes_stream(name: str, augment: AugmentConfig) -> bool:
 def encoded_root(store: ClipStore) -> Path:
     """The cache itself, or a folder beside a cache that is a single file or shards."""
     return store.root if type(store) is ClipStore else store.root.with_name(f"{store.root.name}.encoded")
+
+
+def can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is there or can be made."""
+    return os.access(next(one for one in (folder, *folder.absolute().parents) if one.exists()), os.W_OK)
 
 
 def encoder_recipe(name: str, encoder: nn.Module, store: ClipStore) -> str:

@@ -13,6 +13,7 @@ from mosi_e2e.engine.early_stopping import EarlyStopping
 from mosi_e2e.engine.loop import Trainer
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.engine.optim import Schedule, build_average, build_optimizer
+from mosi_e2e.engine.runlog import place_run
 from mosi_e2e.models import build_model, list_streams, set_statistics
 from preprocessing.errors import UserError
 from preprocessing.store import ClipStore
@@ -31,7 +32,8 @@ def build_trainer(
     optimizer = build_optimizer(model, config.optim)
     model.to(accelerator.device)
     if config.data.encode_frozen:
-        encode_frozen_streams(accelerator, model, (train_set, valid_set), config.augment)
+        spare = place_run(config) / "encoded"
+        encode_frozen_streams(accelerator, model, (train_set, valid_set), config.augment, spare)
     average, seeds = build_average(model, config.optim.ema), model.clip_seeds
     if config.compile:
         model.compile(dynamic=True)

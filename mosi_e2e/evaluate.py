@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from accelerate import Accelerator, PartialState
 
 from mosi_e2e.data.dataset import SPLITS, ClipDataset
@@ -20,6 +19,7 @@ from mosi_e2e.engine.loop import predict_split
 from mosi_e2e.engine.losses import LossConfig, Objective
 from mosi_e2e.engine.runlog import hold_run, score_table, write_split
 from mosi_e2e.models import list_streams
+from mosi_e2e.predictions import describe_scale, read_predictions, read_train_labels
 from mosi_e2e.tables import format_scores
 from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
@@ -115,7 +115,7 @@ def score_file(args: argparse.Namespace) -> None:
     known = table[table.label.notna()]
     if known.empty:
         raise UserError(f"no row of {args.predictions} has a label; fill in the column label")
-    train = read_numbers(Path(args.train_labels), ("label",)) if args.train_labels else known
+    train = read_train_labels(Path(args.train_labels)) if args.train_labels else known
     objective = Objective(args.task, "drop", LossConfig(), train.label.dropna().to_numpy())
     scores = score_table(known, objective)
     if not args.train_labels:  # only floors that need no train split
@@ -123,47 +123,12 @@ def score_file(args: argparse.Namespace) -> None:
             name: row for name, row in scores["floors"].items() if name in ("zero", "always_negative")
         }
     print(format_scores({Path(args.predictions).stem: scores}))
+    for remark in describe_scale(known, args.task):
+        print(f"note: {remark}")
     if len(known) < len(table):
         print(f"{len(table) - len(known)} rows have no label: not scored")
     if args.out:
         write_atomic(Path(args.out), (json.dumps(scores, indent=1) + "\n").encode())
-
-
-def read_predictions(path: Path, task: str) -> pd.DataFrame:
-    """A CSV with `label` and `score`; without `video_id` every clip counts as a video of its own."""
-    table = read_numbers(path, ("label", "score"))
-    allowed = table.score.between(0, 1) if task == "binary" else table.score.notna()
-    if not allowed.all():
-        row = int(allowed.idxmin())
-        rule = "a probability in [0, 1]" if task == "binary" else "a number"
-        raise UserError(
-            f"{path} row {row + 2}: score must be {rule}, but is {table.score[row]}; mend that row"
-        )
-    if "video_id" not in table:
-        table["video_id"] = np.arange(len(table)).astype(str)
-    return table
-
-
-def read_numbers(path: Path, names: Sequence[str]) -> pd.DataFrame:
-    """A CSV whose columns `names` hold finite numbers or nothing (NaN)."""
-    wanted = f"wanted is a CSV with the columns {', '.join(names)}"
-    if not path.is_file():
-        raise UserError(f"there is no file {path}; {wanted}")
-    header = path.read_text(encoding="utf-8-sig").partition("\n")[0]
-    separator = next((mark for mark in "\t;" if mark in header), ",")
-    if not set(names) <= {name.strip(' "\r') for name in header.split(separator)}:
-        raise UserError(f"{path} has the columns '{header.strip()}'; {wanted}")
-    table = pd.read_csv(path, sep=separator, dtype={"video_id": str}, skipinitialspace=True)
-    for name in names:
-        numbers = pd.to_numeric(table[name], errors="coerce").replace([np.inf, -np.inf], np.nan)
-        wrong = numbers.isna() & table[name].notna()
-        if wrong.any():
-            row = int(wrong.idxmax())
-            raise UserError(
-                f"{path} row {row + 2}: {name} must be a number, but is '{table[name][row]}'; mend that row"
-            )
-        table[name] = numbers
-    return table
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ of one data set differ in the folders around the clips and in the container. Nam
 Unicode form (`compose_name`), because a Mac writes others than a keyboard types.
 """
 
+import errno
 import os
 import unicodedata
 from collections import defaultdict
@@ -31,6 +32,15 @@ def find_file(path: Path) -> Path | None:
     Raises:
         UserError: several files fit, which look the same on the screen.
     """
+    try:
+        return _search_file(path)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # no file system holds it
+            return None
+        raise
+
+
+def _search_file(path: Path) -> Path | None:
     if path.is_file():
         return path
     fitting = [Path(path.anchor or ".")]

@@ -28,8 +28,9 @@ from preprocessing.arguments import Parser
 from preprocessing.download import DownloadOptions, download, explain_writing, say
 from preprocessing.errors import UserError, command
 from preprocessing.labels import find_label_file, read_labels
-from preprocessing.layouts import detect_layout, read_table
+from preprocessing.layouts import detect_layout
 from preprocessing.store import write_atomic
+from preprocessing.tables import read_table
 
 COURSE_ZIP = "http://nipg1.inf.elte.hu:8765/MOSI.zip"
 MARK = ".fetched.json"

@@ -30,24 +30,31 @@ from preprocessing.clip_files import (
     walk_files,
 )
 from preprocessing.errors import UserError
-from preprocessing.layouts import (
-    FOLDS_NAMES,
-    LAYOUTS,
+from preprocessing.layouts import FOLDS_NAMES, LAYOUTS, detect_layout, find_columns
+from preprocessing.tables import (
     Columns,
+    Problem,
     RowProblem,
     Table,
     archive_error,
-    detect_layout,
-    find_columns,
+    find_decimal_mark,
     find_exact_columns,
-    is_number,
+    parse_number,
     read_table,
+    refuse,
+    shorten,
 )
 
 LABEL_FILE_STEMS = frozenset(("labels", "label", "opinionlevelsentiment"))
 LABEL_RANGE = 3.0  # sentiment lies in [-3, 3]
 VALID_NAMES = ("valid", "val", "dev", "validation")
-SPLITS = {"train": "train", **dict.fromkeys(VALID_NAMES, "valid"), "test": "test"}
+SPLITS = {
+    "train": "train",
+    **dict.fromkeys(VALID_NAMES, "valid"),
+    "test": "test",
+    "training": "train",
+    "testing": "test",
+}
 # Copies hold other files of the same name beside the clips: whole videos, a feature extractor's output.
 CLIP_FOLDERS = {"mmsa": "Raw", "cmu": "Segmented"}
 # CMU SDK's standard split of MOSI: 52 videos train, 10 valid, 31 test.
@@ -89,7 +96,7 @@ def read_labels(
     if layout not in ("auto", *LAYOUTS):
         raise UserError(f"layout={layout} is unknown: choose one of auto, {', '.join(LAYOUTS)}")
     path, root = find_label_file(Path(labels).absolute())
-    table = read_table(path)
+    table = read_table(path, "a label file")
     named = {field: name for field, name in (columns or {}).items() if name}
     if layout == "auto":
         layout = "course" if named else detect_layout(table)
@@ -132,11 +139,12 @@ def parse_rows(
     """Turn rows into entries and, per entry, the names its media file may have."""
     folds = read_folds(table.path.parent) if layout == "cmu" else {}
     entries, media_names, problems = [], [], []
+    mark = find_decimal_mark(table, columns.position["label"])
     for number, cells in table.rows if layout == "cmu" else table.rows[1:]:
         try:
-            entry, names = parse_row(columns.pick(cells), layout, folds, root)
+            entry, names = parse_row(columns.pick(cells), layout, folds, root, mark)
         except RowProblem as problem:
-            problems.append(f"{table.where(number)}: {problem}")
+            problems.append(table.report(number, problem))
             continue
         entries.append(replace(entry, row=table.where(number)))
         media_names.append(names)
@@ -147,7 +155,7 @@ def parse_rows(
 
 
 def parse_row(
-    cells: Mapping[str, str], layout: str, folds: Mapping[str, str], root: Path
+    cells: Mapping[str, str], layout: str, folds: Mapping[str, str], root: Path, mark: str = "."
 ) -> tuple[ClipEntry, list[str]]:
     """Read one row's cells by the rules of its layout; the entry's `row` is left empty."""
     if layout == "csv":
@@ -164,10 +172,10 @@ def parse_row(
         expected = folder / (names[0] if extension else f"{names[0]}.mp4")
     if layout == "cmu" and video_id not in folds:
         raise RowProblem(
-            f"video {video_id} is in no split: list it in a folds.csv (video_id,split) beside it"
+            f"video {video_id} is in no split: list it in a folds.csv (video_id,split) beside it", "no split"
         )
     split = folds[video_id] if layout == "cmu" else parse_split(cells["split"])
-    label = parse_label(cells["label"], may_be_blank=layout == "csv")
+    label = parse_label(cells["label"], layout == "csv", mark)
     return ClipEntry(clip_id, video_id, split, label, expected, row=""), names
 
 
@@ -195,23 +203,22 @@ def parse_split(text: str) -> str:
     return SPLITS[text.lower()]
 
 
-def parse_label(text: str, may_be_blank: bool) -> float | None:
+def parse_label(text: str, may_be_blank: bool, mark: str = ".") -> float | None:
     """Read a sentiment in [-3, 3]; None where a blank cell means an unlabelled clip."""
     if not text and may_be_blank:
         return None
     if not text:
         raise RowProblem("label is blank (only layout=csv may leave clips unlabelled)")
-    if not is_number(text):
-        raise RowProblem(f"label {shorten(text)} is no number (such as -0.8)")
-    if abs(float(text)) > LABEL_RANGE:
+    label = parse_number(text, mark, "label")
+    if abs(label) > LABEL_RANGE:
         raise RowProblem(f"label {shorten(text)} is outside [-3, 3]")
-    return float(text)
+    return label
 
 
 def read_folds(folder: Path) -> dict[str, str]:
     """Read video_id -> split from the `folds.csv` beside the labels, else from MOSI's official folds."""
     own = folder / "folds.csv"
-    table = read_table(own if own.is_file() else OFFICIAL_FOLDS)
+    table = read_table(own if own.is_file() else OFFICIAL_FOLDS, "a table of folds")
     columns = find_exact_columns(table, FOLDS_NAMES, "rename its columns")
     folds, rows, problems = {}, {}, []
     for number, cells in table.rows[1:]:
@@ -219,32 +226,34 @@ def read_folds(folder: Path) -> dict[str, str]:
             picked = columns.pick(cells)
             video_id, split = picked["video"], parse_split(picked["split"])
             if folds.get(video_id, split) != split:
-                raise RowProblem(f"video {video_id} is {split} here, {folds[video_id]} in {rows[video_id]}")
+                message = f"video {video_id} is {split} here, {folds[video_id]} in {rows[video_id]}"
+                raise RowProblem(message, "video in two splits")
             folds[video_id], rows[video_id] = split, table.where(number)
         except RowProblem as problem:
-            problems.append(f"{table.where(number)}: {problem}")
+            problems.append(table.report(number, problem))
     refuse(problems)
     return folds
 
 
-def find_duplicates(entries: list[ClipEntry]) -> list[str]:
+def find_duplicates(entries: list[ClipEntry]) -> list[Problem]:
     """Find clip ids that two rows claim."""
     first, problems = {}, []
     for entry in entries:
         if entry.clip_id in first:
-            problems.append(f"{entry.row}: clip {entry.clip_id} is already in {first[entry.clip_id].row}")
+            message = f"clip {entry.clip_id} is already in {first[entry.clip_id].row}"
+            problems.append(Problem(entry.row, message, "duplicate clip"))
         first.setdefault(entry.clip_id, entry)
     return problems
 
 
-def find_split_videos(entries: list[ClipEntry]) -> list[str]:
+def find_split_videos(entries: list[ClipEntry]) -> list[Problem]:
     """Find videos with clips in two splits: a model would be tested on a person it was trained on."""
     first, problems = {}, {}
     for entry in entries:
         other = first.setdefault(entry.video_id, entry)
         if other.split != entry.split and entry.video_id not in problems:
-            splits = f"{entry.split} here, {other.split} in {other.row}"
-            problems[entry.video_id] = f"{entry.row}: video {entry.video_id} is {splits}"
+            message = f"video {entry.video_id} is {entry.split} here, {other.split} in {other.row}"
+            problems[entry.video_id] = Problem(entry.row, message, "video in two splits")
     return list(problems.values())
 
 
@@ -264,24 +273,16 @@ def locate_media(
             alike = " (only their accents are stored differently)" * (
                 compose_name(first) == compose_name(second)
             )
-            problems.append(
-                f"{entry.row}: {first} and {second}{alike} both fit clip {entry.clip_id}, keep one"
-            )
+            message = f"{first} and {second}{alike} both fit clip {entry.clip_id}, keep one"
+            problems.append(Problem(entry.row, message, "several files"))
         owner = owners.setdefault(found[0], entry)
         if owner is not entry:
-            problems.append(f"{entry.row}: {found[0].relative_to(root)} is already the file of {owner.row}")
+            message = f"{found[0].relative_to(root)} is already the file of {owner.row}"
+            problems.append(Problem(entry.row, message, "file of two clips"))
         located.append(replace(entry, path=found[0]))
     refuse(problems)
     refuse_missing(missing, entries)
     return located
-
-
-def refuse(problems: list[str]) -> None:
-    """Stop with the first problems on one line, if there are any."""
-    if problems:
-        more = len(problems) - SHOWN_PROBLEMS
-        tail = f"; and {more} more" if more > 0 else ""
-        raise UserError(f"{'; '.join(problems[:SHOWN_PROBLEMS])}{tail}: correct this and run again")
 
 
 def refuse_missing(missing: list[tuple[ClipEntry, str]], entries: list[ClipEntry]) -> None:
@@ -293,8 +294,3 @@ def refuse_missing(missing: list[tuple[ClipEntry, str]], entries: list[ClipEntry
             f" ({entry.row}; looked for {looked_for}): put the files there, correct the rows, or set"
             " labels=FOLDER to one that holds both labels and clips"
         )
-
-
-def shorten(text: str) -> str:
-    """Quote a cell for a one-line message."""
-    return repr(text if len(text) <= 40 else f"{text[:37]}...")

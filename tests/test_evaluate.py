@@ -221,14 +221,22 @@ def test_probabilities_of_others(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words", "message"),
     [
-        ("label,points\n1,2\n", (), "has the columns 'label,points'; wanted is a CSV with the columns label"),
-        ("label\n1\n", (), "wanted is a CSV"),
-        ("", (), "wanted is a CSV"),
-        ("label,score\n1,2\n1,much\n", (), "row 3: score must be a number, but is 'much'"),
-        ("label,score\n1,2\n1,\n", (), "row 3: score must be a number"),
-        ("label,score\n1,inf\n", (), "row 2: score must be a number"),
+        ("label,points\n1,2\n", (), "needs the columns label, score and has no column score among 'label', "),
+        ("label\n1\n", (), "needs the columns label, score"),
+        ("", (), "is empty: a table with the columns label, score needs a header and rows"),
+        ("label,score\n1,2\n1,much\n", (), "row 3: score 'much' is not a number"),
+        ("label,score\n1,2\n1,\n", (), "row 3: score '' is not a number"),
+        ("label,score\n1,inf\n", (), "row 2: score 'inf' is not a number"),
         ("label,score\n,1\n", (), "has a label"),
-        ("label,score\n1,1.5\n", ("--task", "binary"), "row 2: score must be a probability in [0, 1]"),
+        ("label,score\n1,1.5\n", ("--task", "binary"), "row 2: score '1.5' is not a probability in [0, 1]"),
+        ("label,score\n1,0.5,\n0,0.1,2\n", (), "row 3: it has 3 cells and needs 2"),
+        ('label,score\n1,"0.5\n0,0.1\n', (), "is malformed near line"),
+        ("video_id,label,score\n,1,0.5\n", (), "row 2: video_id is blank"),
+        (
+            "label,score\n1,2\n1,x\n1,y\n-,0\n",
+            (),
+            "row 3: score 'x' is not a number (such as -0.8) (and 1 more",
+        ),
         ("label,score\n1,1.5\n", ("--train-labels", "nowhere.csv"), "there is no file nowhere.csv"),
     ],
 )
@@ -238,6 +246,78 @@ def test_tables_that_cannot_be_scored(tmp_path, capsys, content, words, message)
     assert main(["--predictions", str(path), *words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("end", ["", ",", ",,"])
+def test_a_comma_at_the_end_of_rows_moves_no_column(tmp_path, end):
+    path, out = tmp_path / "mine.csv", tmp_path / "metrics.json"
+    path.write_text(
+        "video_id,label,score\n"
+        + "".join(f"{v},{n},{n / 2}{end}\n" for v, n in zip("abc", (1, -2, 2), strict=True))
+    )
+    assert main(["--predictions", str(path), "--out", str(out)]) == 0
+    assert read_metrics(out)["metrics"]["mae"] == pytest.approx(2.5 / 3)
+
+
+@pytest.mark.parametrize(
+    ("head", "mark", "decimal", "encoding"),
+    [
+        ("", ";", ",", "utf-8-sig"),
+        ("sep=;\r\n", ";", ",", "utf-8"),
+        ("", "\t", ",", "utf-16"),
+        ("", ",", ".", "utf-16"),
+    ],
+)
+def test_tables_as_spreadsheets_save_them(tmp_path, head, mark, decimal, encoding):
+    rows = [("NA", 0.8, 0.5), ("Müller", -1.5, -0.4), ("null", 2.0, 0.3)]
+    lines = [mark.join((v, *(str(n).replace(".", decimal) for n in numbers))) for v, *numbers in rows]
+    path, out = tmp_path / "mine.csv", tmp_path / "metrics.json"
+    path.write_bytes((head + "\r\n".join((f"video_id{mark}label{mark}score", *lines))).encode(encoding))
+    assert main(["--predictions", str(path), "--out", str(out)]) == 0
+    found = read_metrics(out)
+    assert found["videos"] == 3
+    assert found["metrics"]["mae"] == pytest.approx((0.3 + 1.1 + 1.7) / 3)
+
+
+def test_a_comma_that_may_mean_two_things_is_refused(tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_text("label;score\n1.5;1,234\n0.5;1.5\n")
+    assert main(["--predictions", str(path)]) == 2
+    assert "row 2: score '1,234' is not a number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "remark"),
+    [
+        ((-100, 80), (-90, 70), "labels run from -100 to 80, but sentiment lies in [-3, 3]"),
+        ((-3, 3), (-40, 30), "scores run from -40 to 30"),
+        ((0, 1), (0.2, 0.9), "no label is negative"),
+    ],
+)
+def test_scales_that_are_hardly_sentiment_are_reported(tmp_path, capsys, labels, scores, remark):
+    score_file(tmp_path, pd.DataFrame({"label": labels, "score": scores}))
+    assert f"note: {remark}" in capsys.readouterr().out
+    score_file(tmp_path, PREDICTED)
+    assert "note:" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("trailing", 0),
+        ("trailing4", 0),
+        ("na_id", 0),
+        ("cp1252", 2),
+        ("ragged", 2),
+    ],
+)
+def test_tables_that_broke_the_product(shared, tmp_path, capsys, name, status):
+    path = shared / "data" / "faults" / "predictions" / f"{name}.csv"
+    out = tmp_path / "metrics.json"
+    assert main(["--predictions", str(path), "--out", str(out)]) == status
+    assert capsys.readouterr().err.count("\n") == (1 if status else 0)
+    if name.startswith("trailing"):
+        assert read_metrics(out)["metrics"]["mae"] == pytest.approx(1 / 3, abs=1e-3)
 
 
 def test_errors_say_what_to_type(place, tmp_path, capsys):

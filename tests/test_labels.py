@@ -226,11 +226,20 @@ def test_rows_that_cannot_be_right(tmp_path, lines, problem):
 
 
 def test_many_problems_make_one_line(tmp_path):
-    rows = [f"v_{i},x{i},train" for i in range(8)]
-    message = refusal(write(tmp_path, "labels.csv", COURSE, *rows, '"two\nlines_",0,train'))
-    assert all(f"labels.csv row {i}:" in message for i in range(2, 7))
-    assert "row 7" not in message
-    assert "and 4 more" in message
+    """One example of each kind, and how many there are."""
+    rows = [f"v_{i},x{i},train" for i in range(8)] + [
+        "w_1,0,exam",
+        "w_2,4,train",
+        "w_3,5,train",
+        "v_9,0,test",
+    ]
+    message = refusal(write(tmp_path, "labels.csv", COURSE, "v_99,0,train", *rows, '"two\nlines_",0,train'))
+    assert "labels.csv row 3: label 'x0' is not a number (such as -0.8) (and 7 more such rows)" in message
+    assert "row 4" not in message
+    assert "row 11: split 'exam' is none of" in message
+    assert "row 12: label '4' is outside [-3, 3] (and 1 more such rows)" in message
+    assert "row 15: clip 'two\\nlines_' names no video" in message
+    assert "row 14: video v is test here, train in labels.csv row 2" in message
     assert "row 2" in refusal(write(tmp_path, "labels.csv", COURSE, '"two\nlines",0,train', "v_1,0,train"))
 
 
@@ -250,8 +259,10 @@ def test_two_files_for_one_clip_or_one_file_for_two(tmp_path):
     assert relative_paths(read_labels(labels), tmp_path) == ["x/a_1.mp4", "y/b_1.mp4"]
     labels = write(tmp_path, "labels.csv", COURSE, "x/a_1,0,train", "b_1,0,test")
     message = refusal(labels, check_files=True)
-    assert "row 2: x/a_1.avi and x/a_1.mp4 both fit clip a_1" in message
-    assert "row 3: y/b_1.mp4 and z/b_1.mp4 both fit clip b_1" in message
+    assert "row 2: x/a_1.avi and x/a_1.mp4 both fit clip a_1, keep one (and 1 more such rows)" in message
+    touch(tmp_path, "w/b_1.mp4")  # a third one
+    labels = write(tmp_path, "labels.csv", COURSE, "b_1,0,test")
+    assert "row 2: w/b_1.mp4 and y/b_1.mp4 both fit clip b_1" in refusal(labels, check_files=True)
     labels = write(
         tmp_path, "labels.csv", "video_id,file,label,split", "p,a/1.mkv,0,train", "q,a/1.mkv,0,train"
     )

@@ -132,3 +132,52 @@ def test_layout_setting(tmp_path):
     assert "needs the columns video_id, clip_id, label, mode" in refusal(labels, "mmsa")
     assert "layout=course only" in refusal(labels, "csv", {"clip": "clip"})
     assert "it has 3 cells and needs 5" in refusal(labels, "cmu")
+
+
+def test_an_excel_export_is_read_at_once(tmp_path):
+    """A line `sep=`, decimal commas, long names of splits, the speaker as the video."""
+    lines = (
+        "sep=;",
+        "clip;Speaker;label;subset",
+        "1;Ann;0,5;Training",
+        "2;Ann;-1,25;Training",
+        "1;Bo;3;Testing",
+    )
+    labels = write(tmp_path, "labels.csv", *lines)
+    found = read_labels(labels, check_files=False)
+    assert [(e.clip_id, e.label, e.split, e.row) for e in found] == [
+        ("Ann_1", 0.5, "train", "labels.csv row 3"),
+        ("Ann_2", -1.25, "train", "labels.csv row 4"),
+        ("Bo_1", 3.0, "test", "labels.csv row 5"),
+    ]
+
+
+def test_decimal_points_and_commas_in_one_column_are_refused(tmp_path):
+    labels = write(tmp_path, "labels.csv", "clip;label;split", "v_1;1,234;train", "v_2;0.5;train")
+    assert "row 2: label '1,234' is not a number" in refusal(labels)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b",,,\n,,\n",
+        b'"",""\n',
+        b"clip," + b"x" * 200_000 + b",split\nv_1,0,train\n",
+        b"PK\x05\x06" + b"\0\0\1\0" + b"\0" * 14,
+        b"\xff\xfea",
+        b"sep=;\n",
+    ],
+    ids=["commas", "quotes", "long header", "broken zip end", "half a letter", "sep alone"],
+)
+def test_odd_files_get_one_line(tmp_path, content):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(content)
+    assert refusal(path)
+
+
+def test_a_long_name_in_a_table_is_a_missing_file(tmp_path):
+    labels = write(
+        tmp_path, "labels.csv", "path,video_id,clip_id,label,split", f"{'x' * 300}.mp4,v,1,0,train"
+    )
+    with pytest.raises(UserError, match="have no media file"):
+        read_labels(labels)

@@ -11,8 +11,8 @@ from pathlib import Path
 from preprocessing.clip_stages import run_audio_stages, run_video_stages
 from preprocessing.config import PreprocessConfig
 from preprocessing.decode import MediaError
-from preprocessing.errors import UserError
-from preprocessing.executor import DISK_ERRORS, DiskFull, Failure, Outcome, RunStopped
+from preprocessing.errors import DISK_ERRORS, UserError
+from preprocessing.executor import DiskFull, Failure, Outcome, RunStopped
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
 from preprocessing.openface import OpenFaceError

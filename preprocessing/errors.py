@@ -1,5 +1,6 @@
 """The one error type for what a user can mend, and the wrapper that prints it."""
 
+import errno
 import functools
 import sys
 from collections.abc import Callable
@@ -12,10 +13,27 @@ class UserError(Exception):
     """
 
 
+# What no other file would fare better with: no space, no quota, a limit on file sizes, a read-only disk.
+DISK_ERRORS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS))
+REFUSED = frozenset((errno.EACCES, errno.EPERM))
+
+
+def explain_disk(error: OSError) -> str:
+    """One line about a disk that takes no more, or a folder that one may not use; empty for other errors."""
+    place = error.filename or "a file"
+    if error.errno in DISK_ERRORS:
+        advice = "make room, or choose a folder that can be written to"
+        return f"{place} cannot be written ({error.strerror}): {advice}, then type the same command again"
+    if error.errno in REFUSED:
+        return f"{place} cannot be used ({error.strerror}): choose a folder that you may read and write"
+    return ""
+
+
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
     """Turn `main` into a command: a `UserError` becomes one line on stderr and exit status 2.
 
-    Any other exception keeps its traceback: it is a defect of the program, not of the input.
+    So does a full disk, or a folder that may not be used, wherever it is met. Any other exception keeps its
+    traceback: it is a defect of the program, not of the input.
     Ctrl-C exits with 130, as shells expect.
     """
 
@@ -25,6 +43,12 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             return main(*args, **kwargs) or 0
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
+            return 2
+        except OSError as error:
+            said = explain_disk(error)
+            if not said:
+                raise
+            print(f"error: {said}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("interrupted: run the same command again to go on", file=sys.stderr)

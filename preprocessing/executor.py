@@ -4,7 +4,6 @@ A worker that hangs or dies costs the clip it had, and no other: that is what pe
 standard library's.
 """
 
-import errno
 import importlib.util
 import multiprocessing
 import os
@@ -22,8 +21,6 @@ from tqdm import tqdm
 from preprocessing.errors import UserError
 
 EXECUTORS = ("processes", "ray")
-# What no other clip would fare better with: no space, no quota, a limit on file sizes, a read-only disk.
-DISK_ERRORS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS))
 
 
 class RunStopped(Exception):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from preprocessing.clip_job import describe_source, find_lacking, process_clip, remember_failure
 from preprocessing.config import PreprocessConfig, check_config
-from preprocessing.errors import UserError
+from preprocessing.errors import DISK_ERRORS, UserError
 from preprocessing.estimate import Tally, estimate_run, write_last_run
-from preprocessing.executor import DISK_ERRORS, DiskFull, Failure, RunStopped, check_executor, run_jobs
+from preprocessing.executor import DiskFull, Failure, RunStopped, check_executor, run_jobs
 from preprocessing.faces import find_model
 from preprocessing.facts import read_json
 from preprocessing.finish import finish

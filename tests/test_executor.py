@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing import executor
+from preprocessing import errors, executor
 from preprocessing.errors import UserError
 from preprocessing.executor import Failure, Outcome, RunStopped, check_executor, run_jobs
 
@@ -112,8 +112,8 @@ def test_what_no_other_clip_would_fare_better_with_ends_the_run(tmp_path):
 
 
 def test_a_full_disk_is_what_no_clip_fares_better_with():
-    assert {errno.ENOSPC, errno.EDQUOT, errno.EROFS} <= executor.DISK_ERRORS
-    assert errno.EIO not in executor.DISK_ERRORS
+    assert {errno.ENOSPC, errno.EDQUOT, errno.EROFS} <= errors.DISK_ERRORS
+    assert errno.EIO not in errors.DISK_ERRORS
 
 
 def test_ray_that_is_not_there_is_told(monkeypatch):

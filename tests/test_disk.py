@@ -1,0 +1,58 @@
+"""Full and read-only disks: one line from any command, and the same command works once there is room."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from preprocessing.errors import command
+from preprocessing.sample import __main__ as sample
+from preprocessing.store import write_atomic
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES])
+def test_a_disk_that_takes_no_more_is_one_line_of_any_command(capsys, number):
+    @command
+    def main():
+        raise OSError(number, os.strerror(number), "out/file")
+
+    assert main() == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: out/file cannot be") and said.count("\n") == 1
+
+
+def test_any_other_error_keeps_its_traceback():
+    @command
+    def main():
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        main()
+
+
+def test_a_write_that_finds_no_room_names_its_file(tmp_path, monkeypatch):
+    def fill(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OSError, match="No space left") as error:
+        write_atomic(tmp_path / "a.csv", b"x")
+    assert error.value.filename == str(tmp_path / "a.csv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_sample_continues_once_there_is_room(tmp_path, monkeypatch, capsys):
+    render = sample.render_clip
+
+    def fill(clip, path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    words = ["--out", str(tmp_path / "s"), "--clips", "3", "--videos", "3", "--workers", "1"]
+    monkeypatch.setattr(sample, "render_clip", fill)
+    assert sample.main(words) == 2
+    assert "make room" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "s").exists()
+    monkeypatch.setattr(sample, "render_clip", render)
+    assert sample.main(words) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]

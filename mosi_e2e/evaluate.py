@@ -12,6 +12,7 @@ from accelerate import Accelerator, PartialState
 
 from mosi_e2e.data.dataset import SPLITS, ClipDataset
 from mosi_e2e.data.loaders import build_loader
+from mosi_e2e.data.recipes import describe_difference
 from mosi_e2e.data.sampler import SweepSampler
 from mosi_e2e.engine.checkpoint import check_columns, check_run, load_model
 from mosi_e2e.engine.launch import adapt_to_machine
@@ -94,6 +95,8 @@ def score_run(run: Path, split: str, cache: str | None = None, out: str | None =
     if facts.synthetic and not store.synthetic and accelerator.is_main_process:
         print("note: trained on synthetic sample clips; its scores of real people mean nothing")
     streams = list_streams(config.model)
+    if accelerator.is_main_process and (difference := describe_difference(facts.stages, store, streams)):
+        print(f"note: {difference}")
     data = ClipDataset(store, split, streams, config.data, labelled=False)
     sampler = SweepSampler(
         len(data), config.data.eval_batch, accelerator.process_index, accelerator.num_processes

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ INDEX_NUMBERS = ("label", "duration_s", "n_frames", "face_ratio")
 LIMITS = {"label": (-3, 3), "duration_s": (0, np.inf), "n_frames": (0, np.inf), "face_ratio": (0, 1)}
 PLAIN = re.compile(r"[A-Za-z0-9_]+", re.ASCII)  # stages, recipes and states, which become names of folders
 REPAIR = "type the command that made it again: python -m preprocessing --config CONFIG labels=LABELS out="
+
+# Where the options of a stage, as `meta.json` names them, are set.
+SECTIONS = {
+    "backend": "behaviour.backend",
+    "mediapipe": "track",
+    "openface": "behaviour.openface",
+    "openface_csv": "behaviour.openface",
+}
 
 
 def read_json(path: Path, root: Path) -> dict[str, Any]:
@@ -137,3 +146,24 @@ def find_problem(table: pd.DataFrame) -> str:
         if not all(isinstance(state, str) and PLAIN.fullmatch(state) for state in table[name]):
             return f"a state in column '{str(name)[:40]}' is none"
     return ""
+
+
+def compare_options(
+    past: Mapping[str, object], present: Mapping[str, object]
+) -> dict[str, tuple[object, object]]:
+    """The settings of a stage that differ, by name, as `meta.json` has them.
+
+    >>> compare_options({"faces": {"size": 96, "rate": 5.0}}, {"faces": {"size": 224, "rate": 5.0}})
+    {'faces.size': (96, 224)}
+    """
+    before, after = dict(_flatten(past)), dict(_flatten(present))
+    return {n: (before[n], value) for n, value in after.items() if n in before and before[n] != value}
+
+
+def _flatten(options: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for name, value in options.items():
+        section = SECTIONS.get(name, name)
+        if isinstance(value, Mapping):
+            yield from ((f"{section}.{key}", inner) for key, inner in value.items())
+        else:
+            yield section, value

@@ -1,7 +1,7 @@
 """What a run would do, and why: found out and said before anything is done."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from preprocessing.clip_job import ClipJob, describe_source
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.executor import Failure
-from preprocessing.facts import read_index, read_json, read_meta, read_stats
+from preprocessing.facts import compare_options, read_index, read_json, read_meta, read_stats
 from preprocessing.labels import ClipEntry
 from preprocessing.names import file_name
 from preprocessing.stages import describe_stages, make_recipes
@@ -18,13 +18,6 @@ from preprocessing.store import FORMAT_VERSION, STAGES, StageFiles
 # Why a clip goes through a stage.
 NEW, CHANGED, LOST, DAMAGED, REPLACED = "new", "settings changed", "lost", "damaged", "clip replaced"
 LONGER, RETRIED = "timeout_s raised", "failed before"
-# Where the options of a stage, as `meta.json` names them, are set.
-SECTIONS = {
-    "backend": "behaviour.backend",
-    "mediapipe": "track",
-    "openface": "behaviour.openface",
-    "openface_csv": "behaviour.openface",
-}
 
 
 @dataclass
@@ -182,24 +175,13 @@ def _list_changes(meta: dict, config: PreprocessConfig) -> dict[str, list[str]]:
         past = meta["stages"][stage]
         if past["recipe"] == present["recipe"]:
             continue
-        before, after = dict(_flatten(past["options"])), dict(_flatten(present["options"]))
         changes[stage] = [
-            f"{name} {before[name]} → {value}"
-            for name, value in after.items()
-            if name in before and before[name] != value
+            f"{name} {before} → {after}"
+            for name, (before, after) in compare_options(past["options"], present["options"]).items()
         ]
         if past["version"] != present["version"]:
             changes[stage].append(f"the program's version of it {past['version']} → {present['version']}")
     return changes
-
-
-def _flatten(options: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    for name, value in options.items():
-        section = SECTIONS.get(name, name)
-        if isinstance(value, Mapping):
-            yield from ((f"{section}.{key}", inner) for key, inner in value.items())
-        else:
-            yield section, value
 
 
 def describe_plan(plan: Plan, config: PreprocessConfig, estimate: str) -> str:

@@ -57,7 +57,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         beside.write_bytes(data)
         beside.replace(path)
     except OSError as error:  # where writing ran out of room, it names no file
-        error.filename = error.filename or str(path)
+        if error.errno and not error.filename:
+            error.filename = str(path)
         raise
     finally:
         beside.unlink(missing_ok=True)

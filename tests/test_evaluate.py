@@ -11,9 +11,11 @@ from made_cache import SPLITS, make_cache
 from tiny_models import write_recipe
 
 import mosi_e2e.train
+from mosi_e2e.data.recipes import describe_difference
 from mosi_e2e.evaluate import main
 from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS, score_binary, score_regression
 from mosi_e2e.statistics import floors
+from preprocessing.store import ClipStore
 
 # The contract of `metrics_<split>.json`.
 KEYS = {"mae", "rmse", "r2", "corr", "ccc", "acc7", "acc5", "acc2_has0", "f1_has0", "acc2_non0", "f1_non0"}
@@ -143,6 +145,25 @@ def test_another_cache_must_have_the_same_columns(place, tmp_path, capsys):
     other = make_cache(tmp_path, backend="openface_csv")
     assert main([str(place / "runs" / "late_fusion"), "--cache", str(other)]) == 2
     assert "behaviour columns" in capsys.readouterr().err
+
+
+def test_a_cache_of_other_crops_is_said(place, tmp_path, capsys):
+    """The crops of the stream that is read; a cache like that of training is no remark."""
+    run = str(place / "runs" / "late_fusion")
+    assert main([run, "--out", str(tmp_path / "out")]) == 0
+    assert "otherwise" not in capsys.readouterr().out
+    other = make_cache(tmp_path / "other", size=48)
+    meta = json.loads((other / "meta.json").read_text())
+    meta["stages"]["behaviour"]["version"] = 1
+    (other / "meta.json").write_text(json.dumps(meta))
+    assert main([run, "--cache", str(other), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "behaviour was made by version 1, not" in said and "made otherwise" in said
+    stages = ClipStore(place / "cache").meta["stages"]
+    said = describe_difference(stages, ClipStore(other), ["face"])
+    assert "faces.size is 48, trained with 32" in said and said.endswith("faces.size=32")
+    assert describe_difference({}, ClipStore(other), ["face"]) == ""
+    assert describe_difference(stages, ClipStore(place / "cache"), ["face", "speech"]) == ""
 
 
 @pytest.mark.slow

@@ -92,7 +92,8 @@ def launch_command(words: Sequence[str]) -> list[str]:
         del words[place : place + 2]
     if "--config_file" not in " ".join(extra) and (found := find_launcher_config()):
         extra = ["--config_file", str(found), *extra]
-    return [sys.executable, "-m", "accelerate.commands.launch", *extra, "-m", "mosi_e2e.train", *words]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]  # no traceback below an error
+    return [*launcher, *extra, "-m", "mosi_e2e.train", *words]
 
 
 def find_launcher_config() -> Path | None:

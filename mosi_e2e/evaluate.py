@@ -51,12 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("give either a run folder or --predictions FILE.csv; see --help")
     if args.predictions:
         score_file(args)
-    else:
-        with ExitStack() as locks:
-            for folder in {Path(args.out)} if args.out else dict.fromkeys(args.run):
-                if args.out or folder.is_dir():  # else it is reported that there is no such run
-                    locks.enter_context(hold_run(folder))
-            score_runs(args.run, args.split, args.cache, args.out)
+        return 0
+    folders = (
+        {Path(args.out)} if args.out else {run for run in args.run if run.is_dir()}
+    )  # others are no runs
+    with ExitStack() as locks:
+        for folder in sorted(folders):
+            locks.enter_context(hold_run(folder))
+        score_runs(args.run, args.split, args.cache, args.out)
     return 0
 
 

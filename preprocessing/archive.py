@@ -88,9 +88,7 @@ def extract_archive(
             size = sum(member.info.file_size for member in members)
             check_space(target.parent, size, f"to unpack {archive.name}", elsewhere)
             target.mkdir(parents=True)
-            with tqdm(total=size, unit="B", unit_scale=True, desc="unpacking") as bar:
-                for member in members:
-                    write_member(opened, member, target, bar)
+            write_members(opened, members, target, size)
     except DAMAGES as error:
         reason = repr(str(error)[:80])  # it may quote any bytes of the file
         raise UserError(f"{archive} is no zip archive, incomplete or damaged ({reason}): {mend}") from error
@@ -100,6 +98,13 @@ def extract_archive(
             f"again, or {elsewhere}"
         ) from error
     return len(members)
+
+
+def write_members(opened: zipfile.ZipFile, members: Sequence[Member], target: Path, size: int) -> None:
+    """Write all entries, `size` bytes in all, under a progress bar."""
+    with tqdm(total=size, unit="B", unit_scale=True, desc="unpacking") as bar:
+        for member in members:
+            write_member(opened, member, target, bar)
 
 
 def write_member(opened: zipfile.ZipFile, member: Member, target: Path, bar: tqdm) -> None:

@@ -8,6 +8,7 @@ The cluster is the one at RAY_ADDRESS, else one that runs on this machine, else 
 """
 
 import functools
+import itertools
 import logging
 import os
 import platform
@@ -34,10 +35,7 @@ def run_on_cluster(work: Work, jobs: Sequence[Any], workers: int, timeout_s: flo
     left, running = iter(jobs), {}
     try:
         while True:
-            for _ in range((workers or PENDING) - len(running)):
-                job = next(left, None)
-                if job is None:
-                    break
+            for job in itertools.islice(left, (workers or PENDING) - len(running)):
                 running[task.remote(work, job, timeout_s, str(Path.cwd()))] = job.entry.clip_id
             if not running:
                 return

@@ -25,7 +25,8 @@ from urllib.parse import unquote, urlsplit
 
 from preprocessing.archive import Limits, extract_archive
 from preprocessing.arguments import Parser
-from preprocessing.download import DownloadOptions, download, explain_writing, say
+from preprocessing.download import DownloadOptions, download
+from preprocessing.download_part import explain_writing, say
 from preprocessing.errors import UserError, command
 from preprocessing.labels import find_label_file, read_labels
 from preprocessing.layouts import detect_layout

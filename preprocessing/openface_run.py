@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from preprocessing.errors import UserError
@@ -261,12 +261,13 @@ def _publish_file(produced: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with produced.open("rb") as source, aside.open("wb") as raw:
+        with ExitStack() as files:
+            source = files.enter_context(produced.open("rb"))
+            written = files.enter_context(aside.open("wb"))
             if target.suffix == ".gz":
-                with gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed:
-                    shutil.copyfileobj(source, packed)
-            else:
-                shutil.copyfileobj(source, raw)
+                packed = gzip.GzipFile("", "wb", compresslevel=3, fileobj=written, mtime=0)
+                written = files.enter_context(packed)
+            shutil.copyfileobj(source, written)
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)

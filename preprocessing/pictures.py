@@ -132,8 +132,7 @@ def _decode_keys(container, stream, places: set[int]) -> Iterator[av.VideoFrame]
     stream.codec_context.thread_count = 1
     keys = (packet for packet in container.demux(stream) if packet.is_keyframe and not packet.is_discard)
     with suppress(FFmpegError, EOFError):
-        for number, packet in enumerate(keys):
+        for packet in (packet for number, packet in enumerate(keys) if number in places):
             with suppress(FFmpegError):
-                if number in places:
-                    yield from packet.decode()
+                yield from packet.decode()
         yield from stream.codec_context.decode(None)

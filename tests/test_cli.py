@@ -41,7 +41,13 @@ def test_train_goes_through_the_launcher_with_the_projects_file(tmp_path, monkey
     monkeypatch.setattr(cli.os, "execv", lambda program, words: started.append(words))
     main(["train", "--config", "a.yaml", "--launch", "--num_processes 2", "name=x"])
     assert started[0][1:] == [
-        *("-m", "accelerate.commands.launch", "--config_file", str(tmp_path / "accelerate_config.yaml")),
+        *(
+            "-m",
+            "accelerate.commands.launch",
+            "--quiet",
+            "--config_file",
+            str(tmp_path / "accelerate_config.yaml"),
+        ),
         *("--num_processes", "2", "-m", "mosi_e2e.train", "--config", "a.yaml", "name=x"),
     ]
 

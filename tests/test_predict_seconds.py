@@ -19,8 +19,9 @@ from mosi_e2e.data.encoded import encode_rows
 from mosi_e2e.models.crossmodal import CrossModalTransformer
 from mosi_e2e.predict.muting import encode_silence
 from mosi_e2e.predict.pictures import Album
+from mosi_e2e.predict.reading import Reading
 from mosi_e2e.predict.recording import Recording, Seen
-from mosi_e2e.predict.scoring import Reading, Scorer, cut_seconds
+from mosi_e2e.predict.scoring import Scorer, cut_seconds
 from mosi_e2e.predict.windows import Stretch, StretchStore
 from preprocessing.config import PreprocessConfig
 from preprocessing.store import SAMPLE_RATE

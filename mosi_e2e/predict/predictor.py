@@ -18,10 +18,11 @@ from mosi_e2e.data.streams import find_source
 from mosi_e2e.predict.evidence import weigh
 from mosi_e2e.predict.members import Member, check_alike, find_settings, open_member
 from mosi_e2e.predict.people import name_people
+from mosi_e2e.predict.reading import Reading, join_readings
 from mosi_e2e.predict.recording import Recording, read_recording
 from mosi_e2e.predict.remarks import list_remarks, list_warnings
 from mosi_e2e.predict.result import PersonResult, VideoResult
-from mosi_e2e.predict.scoring import Reading, cut_seconds, join_readings
+from mosi_e2e.predict.scoring import cut_seconds
 from mosi_e2e.predict.segments import TYPICAL, choose_cuts
 from mosi_e2e.predict.summary import Summary
 from mosi_e2e.predict.traces import name_stream

@@ -7,8 +7,8 @@ from scipy.special import stdtrit
 
 from mosi_e2e.predict.evidence import Grounds
 from mosi_e2e.predict.pictures import Portrait
+from mosi_e2e.predict.reading import Reading, average_readings
 from mosi_e2e.predict.result import REACH, Interval, PersonResult, Spread, Window, name_class
-from mosi_e2e.predict.scoring import Reading, average_readings
 from mosi_e2e.predict.windows import Stretch
 
 # Half a step of the labels: MOSI's are means of five whole numbers. Less than this nobody could tell apart.

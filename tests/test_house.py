@@ -1,0 +1,139 @@
+"""The rules of the house, read off the source: sizes, nesting, and who may import whom."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("preprocessing", "mosi_e2e")
+MOST_LINES, MOST_FUNCTION_LINES, DEEPEST = 300, 60, 3
+READ_AS_ONE = "mosi_e2e.engine.loop.train_epoch"  # the loop stays one text
+NESTING = ast.For | ast.While | ast.If | ast.With | ast.Try
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+MACHINERY = {"av", "cv2", "decord", "mediapipe", "opensmile"}  # of reading raw clips
+
+
+def list_sources() -> dict[str, Path]:
+    """Every module of the product by its dotted name."""
+    found = {}
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+SOURCES = list_sources()
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def read_imports(module: str) -> frozenset[str]:
+    """What importing a module imports, its own packages included; imports inside functions come later."""
+    found, waiting = set(), list(parse(SOURCES[module]).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, FUNCTION):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in SOURCES else node.module for name in inner}
+        waiting += ast.iter_child_nodes(node)
+    return frozenset(found)
+
+
+def reach(module: str) -> dict[str, list[str]]:
+    """All that is imported with a module, each with the way to it."""
+    ways, waiting = {module: [module]}, [module]
+    while waiting:
+        here = waiting.pop()
+        parents = {here.rsplit(".", depth)[0] for depth in range(1, here.count(".") + 1)}
+        for name in sorted((read_imports(here) if here in SOURCES else frozenset()) | parents):
+            if name not in ways:
+                ways[name] = [*ways[here], name]
+                waiting.append(name)
+    return ways
+
+
+def test_files_are_short():
+    sizes = {name: len(path.read_text().splitlines()) for name, path in SOURCES.items()}
+    assert {name: size for name, size in sizes.items() if size > MOST_LINES} == {}
+
+
+def test_functions_are_short():
+    functions = [(name, node) for name, path in SOURCES.items() for node in ast.walk(parse(path))]
+    sizes = {
+        f"{name}.{node.name}": node.end_lineno - node.lineno + 1
+        for name, node in functions
+        if isinstance(node, FUNCTION)
+    }
+    assert {name: size for name, size in sizes.items() if size > MOST_FUNCTION_LINES} == {}
+
+
+def measure_nesting(node: ast.AST, level: int = 0) -> int:
+    """Depth of the deepest block; an `elif` is as deep as its `if`, a function inside counts for itself."""
+    deepest = level
+    for field, value in ast.iter_fields(node):
+        children = value if isinstance(value, list) else [value]
+        is_elif = field == "orelse" and len(children) == 1 and isinstance(children[0], ast.If)
+        for child in children:
+            if isinstance(child, ast.AST) and not isinstance(child, FUNCTION | ast.ClassDef):
+                deeper = isinstance(child, NESTING) and not (is_elif and isinstance(node, ast.If))
+                deepest = max(deepest, measure_nesting(child, level + deeper))
+    return deepest
+
+
+def test_blocks_are_nested_three_deep_at_most():
+    depths = {
+        f"{name}.{node.name}": measure_nesting(node)
+        for name, path in SOURCES.items()
+        for node in ast.walk(parse(path))
+        if isinstance(node, FUNCTION)
+    }
+    found = {name for name, depth in depths.items() if depth > DEEPEST}
+    assert found - {READ_AS_ONE} == set()
+
+
+def test_preprocessing_knows_nothing_of_models():
+    below = [name for name in SOURCES if name.startswith("preprocessing")]
+    arrows = [(name, other) for name in below for other in read_imports(name)]
+    assert [arrow for arrow in arrows if arrow[1].startswith("mosi_e2e")] == []
+
+
+@pytest.mark.parametrize("module", ["mosi_e2e", "mosi_e2e.train", "mosi_e2e.evaluate", "mosi_e2e.config"])
+def test_training_imports_no_reader_of_raw_clips(module):
+    """cv2 decodes the cached crops; nothing else of what preprocessing works with is imported."""
+    found = {name.split(".")[0]: way for name, way in reach(module).items()}
+    assert {name: way for name, way in found.items() if name in MACHINERY - {"cv2"}} == {}
+
+
+def test_the_command_table_imports_nothing_heavy():
+    found = {name.split(".")[0] for name in reach("mosi_e2e.cli")}
+    assert found & (MACHINERY | {"torch", "pandas", "numpy", "transformers"}) == set()
+
+
+def find_cycle(module: str, way: tuple[str, ...], done: set[str]) -> tuple[str, ...] | None:
+    """A way from a module back to itself, if there is one that goes through `way`."""
+    if module in way:
+        return (*way[way.index(module) :], module)
+    if module in done or module not in SOURCES:
+        return None
+    for other in sorted(read_imports(module)):
+        if found := find_cycle(other, (*way, module), done):
+            return found
+    done.add(module)
+    return None
+
+
+def test_no_module_imports_itself_through_others():
+    done: set[str] = set()
+    assert [cycle for module in sorted(SOURCES) if (cycle := find_cycle(module, (), done))] == []

@@ -18,6 +18,7 @@ from torch import nn
 from mosi_e2e.config import RunConfig
 from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.export.folder import FILES, TrainedModel, read_folder, write_folder
+from mosi_e2e.hub_access import check_reachable
 from mosi_e2e.models import list_streams
 from preprocessing.errors import UserError
 
@@ -101,6 +102,8 @@ class MosiModel(ModelHubMixin, library_name="mosi_e2e", tags=["video", "sentimen
             raise UserError(
                 f"there is no folder {name}; name a run (runs/NAME), a model folder, or user/model"
             )
+        if not local_files_only:
+            check_reachable("its folder instead", name, ("config.json",))
         try:
             return super().from_pretrained(
                 name,

@@ -4,16 +4,14 @@ import os
 import platform
 import shutil
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from mosi_e2e.doctor.checks import Check
+from mosi_e2e.hub_access import HUB, is_offline, try_address
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_DISK_GB, LITTLE_MEMORY_GB = 1.0, 4.0
 HUB_TIMEOUT_S = 4.0
-HUB = "https://huggingface.co"
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -94,31 +92,16 @@ def check_hub() -> Check:
         "only for pretrained encoders: fetch them elsewhere and type the folder, for example "
         "model.crossmodal.speech.model=FOLDER; the sample recipes need none"
     )
-    if any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in OFFLINE):
+    if is_offline():
         return Check(
             "model hub", "ok" if cached else "optional", f"switched off (offline mode); {here}", todo
         )
     address = os.environ.get("HF_ENDPOINT", HUB)
-    error = try_address(address)
+    error = try_address(address, HUB_TIMEOUT_S)
     if not error:
         return Check("model hub", "ok", f"{address} answers; {here}")
     state = "ok" if cached else "optional"
     return Check("model hub", state, f"{address} does not answer ({error}); {here}", todo)
-
-
-OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-
-
-def try_address(address: str) -> str:
-    """Empty if somebody answers, whatever; else why not."""
-    try:
-        request = urllib.request.Request(address, method="HEAD")
-        with urllib.request.urlopen(request, timeout=HUB_TIMEOUT_S):
-            return ""
-    except urllib.error.HTTPError:
-        return ""
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "reason", error))[:80] or type(error).__name__
 
 
 def list_cached_models() -> list[str]:

@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,15 @@ from timm.layers import to_2tuple
 from timm.models import load_state_dict, resolve_model_input_args
 from torch import Tensor, nn
 
+from mosi_e2e.hub_access import check_reachable
 from mosi_e2e.models.encoders.face import FaceConfig
+from mosi_e2e.models.encoders.pretrained import LIBRARY_ERRORS, check_pointers
 from preprocessing.errors import UserError
+from preprocessing.plain_text import first_line
 
 log = logging.getLogger(__name__)
+
+HUB_ID = re.compile(r"hf[-_]hub:([^/@]+/[^@]+)(@.*)?")
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,15 @@ def load_image_model(config: FaceConfig) -> ImageModel:
 def _resolve_arguments(config: FaceConfig) -> dict[str, Any]:
     """Name, pretrained config and constructor arguments, as `timm.create_model` takes them."""
     source = f"local-dir:{config.model}" if Path(config.model).is_dir() else config.model
+    if "checkpoint_path" in config.kwargs:
+        raise UserError("face.kwargs may not set checkpoint_path; type model.crossmodal.face.weights=FILE")
+    if Path(config.model).is_dir():
+        check_pointers(Path(config.model))
+    elif hub_id := HUB_ID.fullmatch(config.model):
+        check_reachable("model.crossmodal.face.model=FOLDER", hub_id[1], ("config.json",))
     try:
         arguments = resolve_model_input_args(source, {"img_size": config.image_size}, **config.kwargs)
-    except (OSError, RuntimeError, ValueError) as error:
+    except LIBRARY_ERRORS as error:
         raise UserError(_explain(config, error)) from error
     return arguments | {"num_classes": 0}  # features, not classes
 
@@ -79,9 +91,13 @@ def _create_backbone(config: FaceConfig, arguments: dict[str, Any]) -> nn.Module
         # Tensors without the classifier make timm load strictly. With `num_classes: 0` it would
         # otherwise pass over names that do not match, and leave those layers random without a word.
         overlay = {"source": "", "state_dict": _read_weights(path, arguments), "classifier": None}
+    elif config.pretrained and (hub_id := arguments["pretrained_cfg"].get("hf_hub_id")):
+        check_reachable(
+            "model.crossmodal.face.model=FOLDER", hub_id, ("model.safetensors", "pytorch_model.bin")
+        )
     try:
         return timm.create_model(**arguments, pretrained_cfg_overlay=overlay, pretrained=config.pretrained)
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
+    except LIBRARY_ERRORS as error:
         raise UserError(_explain(config, error)) from error
 
 
@@ -105,7 +121,14 @@ def _find_weights(config: FaceConfig, arguments: dict[str, Any]) -> Path | None:
 
 def _read_weights(path: Path, arguments: dict[str, Any]) -> dict[str, Tensor]:
     """Tensors of a weights file under the model's own names, without the classifier."""
-    tensors = load_state_dict(str(path))
+    check_pointers(path)
+    try:
+        tensors = load_state_dict(str(path))
+    except LIBRARY_ERRORS as error:
+        raise UserError(
+            f"{path} is damaged, cut or not a file of weights ({first_line(error)}); copy it again from "
+            "where it came"
+        ) from error
     with torch.device("meta"):  # names and shapes only
         wanted = timm.create_model(**arguments).state_dict()
     if not wanted.keys() & tensors.keys():

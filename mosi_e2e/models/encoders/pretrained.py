@@ -1,11 +1,22 @@
 """What encoders with pretrained weights share: which layers train, and how the others are kept still."""
 
+from pathlib import Path
+from pickle import UnpicklingError
+
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from preprocessing.errors import UserError
+from preprocessing.plain_text import LFS_MARK
 
 FREEZE_POLICIES = ("frozen", "last_n", "full")
+# What timm, transformers and torch raise on damaged or foreign files.
+LIBRARY_ERRORS = (
+    *(AssertionError, AttributeError, EOFError, IndexError, KeyError, OSError, RuntimeError),
+    *(SafetensorError, TypeError, UnpicklingError, ValueError),
+)
+CHECKPOINT_FILES = ("*.safetensors", "*.bin", "*.pth", "*.pt", "*.json")
 
 
 def check_freeze_policy(section: str, freeze: str, last_n: int) -> None:
@@ -14,6 +25,27 @@ def check_freeze_policy(section: str, freeze: str, last_n: int) -> None:
         raise UserError(f"{section}.freeze is one of {', '.join(FREEZE_POLICIES)}; found {freeze!r}")
     if freeze == "last_n" and last_n < 1:
         raise UserError(f"{section}.last_n is at least 1; found {last_n}, or type {section}.freeze=frozen")
+
+
+def check_pointers(path: Path) -> None:
+    """Refuse Git LFS pointers in place of files.
+
+    Args:
+        path: a checkpoint's folder, or one file of weights.
+
+    Raises:
+        UserError: says what fetches the files.
+    """
+    files = (
+        [path] if path.is_file() else [one for form in CHECKPOINT_FILES for one in sorted(path.glob(form))]
+    )
+    for file in files:
+        with file.open("rb") as content:
+            if content.read(len(LFS_MARK)) == LFS_MARK:
+                raise UserError(
+                    f"{file} is a Git LFS pointer, not the file itself; fetch it, then run this again: "
+                    f"git -C {file.parent} lfs install && git -C {file.parent} lfs pull"
+                )
 
 
 class PretrainedEncoder(nn.Module):

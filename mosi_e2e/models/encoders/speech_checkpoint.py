@@ -2,15 +2,21 @@
 
 import difflib
 import logging
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedConfig, PreTrainedModel
 
+from mosi_e2e.hub_access import check_reachable, is_cached
+from mosi_e2e.models.encoders.pretrained import LIBRARY_ERRORS, check_pointers
 from mosi_e2e.models.encoders.speech import FAMILIES, SAMPLE_RATE
 from preprocessing.errors import UserError
+from preprocessing.plain_text import first_line
 
 log = logging.getLogger(__name__)
+
+NORMALISATION = "preprocessor_config.json"
 
 # Aids of pre-training, and layers of other tasks, that stay off:
 # - SpecAugment (mask_*): the data code augments the waveform already, and the vector that stands for
@@ -45,6 +51,10 @@ def load_speech_model(model: str, pretrained: bool, kwargs: dict[str, Any]) -> P
     Raises:
         UserError: no such checkpoint, one of another family, or one that lacks a part of the model.
     """
+    if Path(model).is_dir():
+        check_pointers(Path(model))
+    elif model not in FAMILIES and model.count("/") <= 1 and not Path(model).is_absolute():
+        check_reachable("model.crossmodal.speech.model=FOLDER", model, ("config.json",))
     settings = _resolve_settings(model, pretrained, kwargs)
     if not pretrained:
         return AutoModel.from_config(settings)
@@ -53,7 +63,7 @@ def load_speech_model(model: str, pretrained: bool, kwargs: dict[str, Any]) -> P
         network, report = AutoModel.from_pretrained(
             model, config=settings, dtype=torch.float32, output_loading_info=True
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except LIBRARY_ERRORS as error:
         raise UserError(_explain(model, error)) from error
     missing = sorted(report["missing_keys"])
     if missing:
@@ -74,17 +84,23 @@ def read_normalisation(model: str) -> bool:
         return True
     try:
         extractor = AutoFeatureExtractor.from_pretrained(model)
-    except OSError:
-        log.warning(
-            "%s has no preprocessor_config.json: speech is normalised; speech.normalise decides", model
-        )
+        rate, normalises = extractor.sampling_rate, extractor.do_normalize
+    except LIBRARY_ERRORS as error:
+        if is_cached(model, (NORMALISATION,)) or (Path(model) / NORMALISATION).exists():
+            raise UserError(
+                f"{NORMALISATION} of {model} is damaged ({first_line(error)}); copy it again, or type "
+                "model.crossmodal.speech.normalise=true (or false)"
+            ) from error
+        if not isinstance(error, OSError):
+            raise
+        log.warning("%s has no %s: speech is normalised; speech.normalise decides", model, NORMALISATION)
         return True
-    if extractor.sampling_rate != SAMPLE_RATE:
+    if rate != SAMPLE_RATE:
         raise UserError(
-            f"a speech model must hear {SAMPLE_RATE} Hz; {model!r} hears {extractor.sampling_rate} Hz; "
+            f"a speech model must hear {SAMPLE_RATE} Hz; {model!r} hears {rate} Hz; "
             "name another checkpoint as speech.model"
         )
-    return extractor.do_normalize
+    return normalises
 
 
 def list_settings(settings: PreTrainedConfig) -> dict[str, Any]:
@@ -102,7 +118,7 @@ def _resolve_settings(model: str, pretrained: bool, kwargs: dict[str, Any]) -> P
         )
     try:
         settings = AutoConfig.for_model(model) if model in FAMILIES else AutoConfig.from_pretrained(model)
-    except (OSError, ValueError) as error:
+    except LIBRARY_ERRORS as error:
         raise UserError(_explain(model, error)) from error
     if settings.model_type not in FAMILIES:
         raise UserError(f"speech.model is one of {', '.join(FAMILIES)}; {model!r} is a {settings.model_type}")

@@ -1,5 +1,6 @@
 """The model folder: what is in it, what its card says, and what is refused."""
 
+import errno
 import json
 import shutil
 
@@ -12,6 +13,7 @@ from tiny_models import load_batch, write_recipe
 
 import mosi_e2e.train
 from mosi_e2e.engine.checkpoint import load_model
+from mosi_e2e.export import folder as export_folder
 from mosi_e2e.export.__main__ import main
 from mosi_e2e.export.folder import FILES, clean_environment, hide_folders, read_folder
 from mosi_e2e.export.licences import list_licences
@@ -170,3 +172,33 @@ def test_a_run_without_test_scores_is_exported_and_says_so(place, tmp_path, caps
     assert f"python -m mosi_e2e.evaluate {run} --split test" in capsys.readouterr().out
     text = (tmp_path / "model" / "README.md").read_text()
     assert "not scored on a test split" in text and "model-index" not in text
+
+
+class Killed(BaseException):
+    """As SIGKILL, as far as a test can."""
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device", "model"), Killed()])
+def test_an_export_that_fails_leaves_nothing_that_blocks_the_next(
+    place, tmp_path, monkeypatch, capsys, error
+):
+    words = [str(place / "runs" / "late"), "--out", str(tmp_path / "model")]
+
+    def write_half(folder, trained):
+        (folder / "README.md").write_text("half")
+        raise error
+
+    monkeypatch.setattr(export_folder, "write_folder", write_half)
+    if isinstance(error, OSError):
+        assert main(words) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+        assert not list(tmp_path.iterdir())
+    else:
+        with pytest.raises(Killed):
+            main(words)
+    monkeypatch.undo()
+    (tmp_path / ".model.part").mkdir(exist_ok=True)  # what a killed one leaves
+    (tmp_path / ".model.part" / "README.md").write_text("half")
+    assert main(words) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "README.md").read_text() != "half"

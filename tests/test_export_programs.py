@@ -23,6 +23,7 @@ from mosi_e2e.export.programs import (
     TOLERANCE,
     Traced,
     check_scores,
+    name_axes,
     read_crop_size,
     trace,
     write_onnx,
@@ -86,6 +87,13 @@ def test_both_programs_score_real_batches_alike(store, tmp_path, name, task):
     traced = trace(network, RunConfig(model=config, task=task), facts)
     assert write_onnx(tmp_path / "model.onnx", traced) < TOLERANCE
     assert write_program(tmp_path / "model.pt2", traced) < TOLERANCE
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    shapes = {given.name: given.shape for given in session.get_inputs()}
+    axes = name_axes(streams)
+    assert all(
+        [shape[axis] for axis in axes[name]] == list(axes[name].values()) for name, shape in shapes.items()
+    )
+    assert {stream for stream in streams if stream in shapes} == set(streams)
     module = torch.export.load(tmp_path / "model.pt2").module()
     whole = load_batch(config, store, CLIPS)
     batches = [whole, load_batch(config, store, ["tb_3"]), load_batch(config, store, ["ta_2", "tb_1"])]
@@ -101,6 +109,13 @@ def test_both_programs_score_real_batches_alike(store, tmp_path, name, task):
                 scores = torch.sigmoid(raw) if task == "binary" else raw
                 np.testing.assert_allclose(np.asarray(found[key]), scores.numpy(), atol=1e-4, rtol=0)
         assert prediction.score.shape == found["score"].shape
+
+
+def test_axes_are_named_after_streams_and_what_their_rows_are():
+    axes = name_axes(["face", "speech", "behaviour"])
+    assert axes["face"] == axes["face_is_pad"] == {0: "clips", 1: "face_frames"}
+    assert axes["speech"] == {0: "clips", 1: "speech_samples"} and axes["speech_time"] == {0: "clips"}
+    assert axes["behaviour_time"] == {0: "clips", 1: "behaviour_rows"}
 
 
 def test_a_program_that_differs_is_removed(store, tmp_path):

@@ -249,3 +249,8 @@ def test_command_turns_what_the_user_can_mend_into_one_line(capsys):
         run(ZeroDivisionError())
     assert command(lambda: None)() == 0
     assert command(lambda: 1)() == 1
+
+
+def test_other_faults_of_files_keep_their_traceback():
+    with pytest.raises(FileNotFoundError):
+        command(lambda: open("/no/such/file"))()  # noqa: PTH123, SIM115

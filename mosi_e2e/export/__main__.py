@@ -1,5 +1,6 @@
 """`python -m mosi_e2e.export`: a trained model as a folder that others can load."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,24 +26,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(
             f"{args.out} is there already; type another folder as --out, or remove it: rm -r {args.out}"
         )
-    from mosi_e2e.export.folder import read_folder, write_folder  # after the quick checks: it imports torch
-
-    trained = read_folder(args.run)
-    write_folder(args.out, trained)
-    if args.onnx or args.torch_export:
-        from mosi_e2e.export.programs import trace, write_onnx, write_program
-
-        print("tracing the model: a minute or two", flush=True)
-        traced = trace(trained.network, trained.config, trained.facts)
-        wanted = [("model.onnx", write_onnx)] * args.onnx + [("model.pt2", write_program)] * args.torch_export
-        for name, write in wanted:
-            largest = write(args.out / name, traced)
-            print(f"{name}: scores differ from the model's by {largest:.1g} at most", flush=True)
-    if "metrics_test.json" not in trained.records:
+    out = args.out.resolve()
+    aside = out.with_name(f".{out.name}.part")  # a killed or failed export leaves nothing under its name
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir(parents=True)
+        is_scored = write_model(args.run, aside, onnx=args.onnx, program=args.torch_export)
+        aside.rename(out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    if not is_scored:
         print(f"note: the card has no test scores; type: python -m mosi_e2e.evaluate {args.run} --split test")
     for path in sorted(args.out.iterdir()):
         print(f"{args.out / path.name}: {path.stat().st_size / 1e6:.2f} MB")
     return 0
+
+
+def write_model(run: Path, folder: Path, onnx: bool, program: bool) -> bool:
+    """Write a run's model into a folder, with the programs that are wanted.
+
+    Returns:
+        Whether the run was scored on test.
+
+    Raises:
+        UserError: there is no such run, or a program cannot be written or gives other scores.
+    """
+    from mosi_e2e.export.folder import read_folder, write_folder  # after the quick checks: it imports torch
+
+    trained = read_folder(run)
+    write_folder(folder, trained)
+    if onnx or program:
+        from mosi_e2e.export.programs import trace, write_onnx, write_program
+
+        print("tracing the model: a minute or two", flush=True)
+        traced = trace(trained.network, trained.config, trained.facts)
+        wanted = [("model.onnx", write_onnx)] * onnx + [("model.pt2", write_program)] * program
+        for name, write in wanted:
+            largest = write(folder / name, traced)
+            print(f"{name}: scores differ from the model's by {largest:.1g} at most", flush=True)
+    return "metrics_test.json" in trained.records
 
 
 if __name__ == "__main__":

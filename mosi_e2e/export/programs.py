@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mosi_e2e.config import RunConfig
+from mosi_e2e.data.streams import find_source
 from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.export.examples import make_batch, make_trials
@@ -23,6 +24,7 @@ from preprocessing.errors import UserError
 
 TOLERANCE = 1e-4  # largest difference of a score that an exported form may have
 TRACED_S = (1.3, 0.6)  # seconds of the two clips that the model is traced with
+ROWS = {"crops": "frames", "waveform": "samples", "tokens": "rows"}  # what the rows of a kind of stream are
 Run = Callable[[Mapping[str, Tensor]], Mapping[str, np.ndarray]]
 
 
@@ -76,15 +78,20 @@ def trace(network: nn.Module, config: RunConfig, facts: CacheFacts) -> Traced:
 
 def free_sizes(streams: list[str]) -> dict[str, dict[int, Dim]]:
     """Which sizes of the inputs are free, and which of them are one and the same."""
-    clips = Dim("clips", min=1)
-    sizes = {}
+    names = name_axes(streams)
+    sizes = {name: Dim(name, min=1) for axes in names.values() for name in axes.values()}
+    return {given: {axis: sizes[name] for axis, name in axes.items()} for given, axes in names.items()}
+
+
+def name_axes(streams: list[str]) -> dict[str, dict[int, str]]:
+    """The names of the inputs' free axes: `clips`, and what a stream's rows are, such as `face_frames`."""
+    names: dict[str, dict[int, str]] = {}
     for name in streams:
-        rows = Dim(f"{name}_rows", min=1)
-        whole = {0: clips, 1: rows}
-        sizes |= {name: whole, f"{name}_time": whole, f"{name}_is_pad": whole}
-        if name == "speech":
-            sizes[f"{name}_time"] = {0: clips}  # of the first sample alone
-    return sizes
+        whole = {0: "clips", 1: f"{name}_{ROWS[find_source(name).kind]}"}
+        names |= {name: whole, f"{name}_time": whole, f"{name}_is_pad": whole}
+        if find_source(name).kind == "waveform":
+            names[f"{name}_time"] = {0: "clips"}  # of the first sample alone
+    return names
 
 
 def read_crop_size(facts: CacheFacts) -> int:
@@ -145,6 +152,7 @@ def write_onnx(path: Path, traced: Traced) -> float:
             dynamo=True,
             input_names=names,
             output_names=traced.outputs,
+            dynamic_shapes=(name_axes(traced.streams),),  # texts: they rename the axes, which else are s0, s1
             verbose=False,
         )
     written.save(path)

@@ -23,9 +23,9 @@ from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import SPLITS, read_stream
 from mosi_e2e.data.streams import find_source
 from mosi_e2e.evaluate import score_run
-from mosi_e2e.intervals import PLAIN, SCALES, Interval, estimate_intervals
+from mosi_e2e.intervals import Interval
 from mosi_e2e.metrics import score_regression
-from mosi_e2e.resampling import UnitTable, build_table
+from mosi_e2e.statistics import bootstrap_interval, compare_paired
 from mosi_e2e.train import train
 from preprocessing.errors import UserError, command
 from preprocessing.settings import load_config
@@ -34,7 +34,6 @@ from preprocessing.store import ClipStore, write_atomic
 RECIPES = ("configs/sequences_late_fusion.yaml", "configs/sequences_crossmodal.yaml")
 ALPHAS = 10.0 ** np.arange(-2, 6.5, 0.5)
 KEYS = ("mae", "corr", "ccc", "acc2_non0", "f1_non0")
-RESAMPLES = 2000
 
 
 @command
@@ -128,18 +127,16 @@ def format_results(store: ClipStore, systems: dict[str, list[pd.DataFrame]]) -> 
     """Markdown: one row per system, with its interval, spread over seeds and distance from the ridge."""
     train_label = store.index[store.index.split == "train"].label
     label = systems["ridge"][0].label
-    reference = make_table(systems["ridge"][0])
     lines = [
         "| system | MAE | MAE - ridge | Corr | CCC | Acc-2 non0 | F1 non0 |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, tables in systems.items():
-        units = [make_table(table) for table in tables]
         scores = pd.DataFrame([score_regression(table.label, table.score) for table in tables]).astype(float)
-        found = dict(zip(units[0].keys, interval_of_mean(units), strict=True))
+        found, gap_interval = estimate_table(tables, systems["ridge"])
         cells = {key: format_cell(scores[key], found[key]) for key in KEYS}
         gap = scores["mae"] - score_regression(label, systems["ridge"][0].score)["mae"]
-        cells["gap"] = "-" if name == "ridge" else format_cell(gap, interval_of_gap(units, reference))
+        cells["gap"] = "-" if name == "ridge" else format_cell(gap, gap_interval)
         shown = [cells[key] for key in ("mae", "gap", *KEYS[1:])]
         lines.append(f"| {name} | {' | '.join(shown)} |")
     constants = {"train mean": train_label.mean(), "train median": train_label.median()}
@@ -157,32 +154,14 @@ def format_results(store: ClipStore, systems: dict[str, list[pd.DataFrame]]) -> 
     return "\n".join(lines)
 
 
-def make_table(table: pd.DataFrame) -> UnitTable:
-    """Predictions as sums by video."""
-    return build_table(
-        table.label.to_numpy(), table.score.to_numpy(float), table.video_id.to_numpy(), "regression", "drop"
-    )
-
-
-def interval_of_mean(units: Sequence[UnitTable]) -> list[Interval]:
-    """Intervals of the seeds' mean metrics, by video."""
-
-    def weigh(weights):
-        return np.mean([unit.weigh(weights) for unit in units], axis=0)
-
-    scales = [SCALES[key] for key in units[0].keys]
-    return estimate_intervals(weigh, scales, units[0].n_units, RESAMPLES, seed=0, level=0.95)
-
-
-def interval_of_gap(units: Sequence[UnitTable], reference: UnitTable) -> Interval:
-    """Interval of the seeds' mean MAE minus the reference's, by video."""
-    mae = units[0].keys.index("mae")
-
-    def weigh(weights):
-        own = np.mean([unit.weigh(weights) for unit in units], axis=0)
-        return (own - reference.weigh(weights))[:, mae : mae + 1]
-
-    return estimate_intervals(weigh, [PLAIN], reference.n_units, RESAMPLES, seed=0, level=0.95)[0]
+def estimate_table(
+    tables: Sequence[pd.DataFrame], reference: Sequence[pd.DataFrame]
+) -> tuple[dict[str, Interval], Interval]:
+    """Intervals, by video, of the seeds' mean metrics and of their mean MAE minus the reference's."""
+    first = tables[0]
+    scores, others = (np.stack([table.score for table in part]) for part in (tables, reference))
+    own = bootstrap_interval(first.label, scores, first.video_id)
+    return own, compare_paired(first.label, scores, others, first.video_id)["mae"]["interval"]
 
 
 def format_cell(values: pd.Series, interval: Interval) -> str:

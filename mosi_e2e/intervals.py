@@ -86,7 +86,8 @@ def estimate_intervals(
         if studentise:
             errors.append(_leave_one_out(weigh, scales, counts, replicates[-1]))
     replicates = np.concatenate(replicates)
-    intervals = expand_percentiles(replicates, n_units, level)
+    percentiles = expand_percentiles(replicates, n_units, level)
+    intervals = [_include(*pair) for pair in zip(whole[0].tolist(), percentiles, strict=True)]
     if studentise:
         error = _leave_one_out(weigh, scales, np.ones((1, n_units), dtype=np.int64), whole)[0]
         studentised = _studentise(whole[0], error, replicates, np.concatenate(errors), scales, level)
@@ -138,6 +139,11 @@ def _studentise(
             limits = scale.inverse(centre + reach * np.array([-1, 1]))
         intervals.append(limits.tolist())
     return intervals
+
+
+def _include(metric: float, interval: Interval) -> Interval:
+    """The interval, widened to hold the metric itself: percentiles of a biased metric may leave it out."""
+    return interval and [min(interval[0], metric), max(interval[1], metric)]
 
 
 def _prefer(studentised: Interval, percentile: Interval) -> Interval:

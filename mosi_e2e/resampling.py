@@ -7,7 +7,7 @@ pairs of a positive and a negative clip, so it takes one matrix of pair counts b
 way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -126,6 +126,33 @@ class BinaryTable:
         return np.stack([*score_counts(*counts), auc, nll], axis=-1)
 
 
+class MeanTable:
+    """The mean over several tables of the same units, such as the seeds of one system.
+
+    A metric that is undefined for a whole table, because that seed collapsed to a constant, is averaged
+    over the others. Under weights it is undefined where it is so for any of these others.
+
+    Args:
+        tables: one per seed.
+    """
+
+    def __init__(self, tables: Sequence[UnitTable]):
+        self.keys, self.n_units, self.tables = tables[0].keys, tables[0].n_units, tables
+        everything = np.ones((1, self.n_units))
+        self.is_defined = np.stack([~np.isnan(table.weigh(everything)[0]) for table in tables])  # [seeds, k]
+
+    def weigh(self, weights: NDArray) -> NDArray[np.float64]:
+        """See `UnitTable.weigh`."""
+        return average_defined([table.weigh(weights) for table in self.tables], self.is_defined)
+
+
+def average_defined(metrics: Sequence[NDArray], is_defined: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean [n, k] of the `metrics` [n, k] of m tables, each over the tables where it `is_defined` [m, k]."""
+    total = np.where(is_defined[:, None], np.stack(metrics), 0.0).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return total / is_defined.sum(axis=0)
+
+
 def build_table(
     label: NDArray, score: NDArray, video_id: ArrayLike | None, task: Task, zero: ZeroRule
 ) -> UnitTable:
@@ -181,20 +208,8 @@ def draw_resamples(n_units: int, n: int, seed: int, rows_each: int = 1) -> Itera
     of weights the caller makes of each resample.
     """
     generator = np.random.default_rng(seed)
-    for rows in _block_rows(n_units * rows_each, n):
+    for rows in block_rows(n_units * rows_each, n):
         yield generator.multinomial(n_units, np.full(n_units, 1 / n_units), size=rows)
-
-
-def draw_swaps(n_units: int, n: int, seed: int) -> tuple[Iterator[NDArray[np.bool_]], bool]:
-    """Which units change sides in each permutation, in blocks of [rows, n_units]; whether these are all.
-
-    Where all 2 ** n_units patterns are at most `n`, they are listed once each; otherwise `n` are drawn.
-    """
-    if n_units < 63 and 2**n_units <= n:
-        patterns = np.arange(2**n_units)[:, None] >> np.arange(n_units) & 1  # [2 ** n_units, n_units]
-        return iter([patterns.astype(bool)]), True
-    generator = np.random.default_rng(seed)
-    return (generator.random((rows, n_units)) < 0.5 for rows in _block_rows(n_units, n)), False
 
 
 def _regression_terms(label: NDArray, score: NDArray) -> NDArray[np.float64]:
@@ -235,7 +250,7 @@ def _find_constant(weights: NDArray, low: NDArray, high: NDArray) -> NDArray[np.
     return largest - smallest <= CONSTANT_SPREAD
 
 
-def _block_rows(numbers_each: int, n: int) -> Iterator[int]:
+def block_rows(numbers_each: int, n: int) -> Iterator[int]:
     size = max(1, BLOCK_NUMBERS // numbers_each)
     for start in range(0, n, size):
         yield min(size, n - start)

@@ -5,7 +5,6 @@ draw whole *videos* wherever video ids are given. Without them every clip counts
 claims too much.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,13 +21,13 @@ from mosi_e2e.metrics import (
     score_binary,
     score_regression,
 )
+from mosi_e2e.permutation import SeedPairs, find_p_values
 from mosi_e2e.resampling import (
+    MeanTable,
     RegressionTable,
     Task,
-    UnitTable,
     build_table,
     count_outcomes,
-    draw_swaps,
     number_units,
     score_counts,
 )
@@ -40,7 +39,6 @@ RANDOM_DRAWS = 1000
 DRAWS_AT_ONCE = 50
 # What a predictor of a sign alone can be scored by: its magnitude would be made up.
 SIGN_KEYS = ("acc2_has0", "f1_has0", "acc2_non0", "f1_non0")
-TIE_TOLERANCE = 1e-12
 
 
 def floors(train_label: ArrayLike, label: ArrayLike, seed: int = 0) -> dict[str, Scores]:
@@ -121,11 +119,12 @@ def bootstrap_interval(
 
     The interval is the symmetric studentised one, see `mosi_e2e.intervals` for why, and
     `benchmarks/interval_coverage.py` for how often it covers the truth where it claims 95 %. It speaks
-    about new *videos* for this one trained model; the spread between training runs is `summarise_seeds`.
+    about new *videos* for these trained models; the spread between training runs is `summarise_seeds`.
 
     Args:
         label: sentiment [n_clips].
-        score: predicted sentiment, or for `binary` the probability of the positive class [n_clips].
+        score: predicted sentiment, or for `binary` the probability of the positive class, [n_clips]; of
+            several seeds [n_seeds, n_clips]: the interval is then that of the mean over seeds of the metric.
         video_id: of each clip [n_clips], text or numbers; None draws single clips, which is too narrow
             where clips of one video are alike.
         task: which metrics.
@@ -138,7 +137,8 @@ def bootstrap_interval(
         None for a metric that is undefined, on the table itself or in more than 5 % of the resamples,
         and for all of them where there is one video only.
     """
-    table = build_table(*check_pair(label, score), video_id, task, zero)
+    label, scores = _check_seeds(label, score)
+    table = MeanTable([build_table(label, one, video_id, task, zero) for one in scores])
     scales = [SCALES[key] for key in table.keys]
     intervals = estimate_intervals(table.weigh, scales, table.n_units, n, seed, level)
     return dict(zip(table.keys, intervals, strict=True))
@@ -159,15 +159,18 @@ def compare_paired(
 ) -> dict[str, dict]:
     """Compare two systems on the same clips, metric by metric.
 
-    The difference is resampled by video with the same resamples for both. The p-value is that of a
-    permutation test: were the systems alike, the predictions of a whole video could change sides. Where
-    all patterns of swaps are at most `n_permutations` (13 videos) they are all taken and the p-value is
-    exact; otherwise it is (1 + as extreme) / (1 + drawn), which is never 0. Two-sided.
+    Difference, interval and p-value speak about one quantity: the mean over seeds of a's metric minus that
+    of b's. All three take a video as the unit. The interval draws videos with replacement, the same ones
+    for both systems. The p-value is that of a permutation test: if there were no difference, the
+    predictions of a whole video could change sides, each seed of a with its partner of b. Where all
+    patterns of swaps are at most `n_permutations` (13 videos) they are all taken and the p-value is exact;
+    otherwise it is (1 + as extreme) / (1 + drawn), which is never 0. Two-sided.
 
     Args:
         label: sentiment [n_clips].
-        score_a: predictions of the first system [n_clips].
-        score_b: predictions of the second, the reference [n_clips].
+        score_a: predictions of the first system [n_clips], or of its seeds [n_seeds, n_clips].
+        score_b: predictions of the second, the reference, in the same way; it may have another number of
+            seeds.
         video_id: of each clip; None resamples and swaps single clips.
         task: as in `bootstrap_interval`, and so are `zero`, `seed` and `level`.
         zero: the rule for zero labels of the binary task.
@@ -178,28 +181,30 @@ def compare_paired(
 
     Returns:
         For every metric `difference` (a - b; a is better below 0 for mae, rmse and nll, above 0 for the
-        others), its `interval`, and `p_value`; None where undefined.
+        others), its `interval`, and `p_value`; None where undefined. `smallest_p` says how small a p-value
+        so few videos allow at all: 0.25 for 3.
     """
-    label, score_a = check_pair(label, score_a, "score_a")
-    _, score_b = check_pair(label, score_b, "score_b")
+    label, scores_a = _check_seeds(label, score_a, "score_a")
+    _, scores_b = _check_seeds(label, score_b, "score_b")
     unit = number_units(video_id, label.size)
     n_units = int(unit.max()) + 1
-    # Both systems in one table, as separate units: which one counts is then a matter of weights.
-    both = np.concatenate([score_a, score_b])
-    table = build_table(np.tile(label, 2), both, np.concatenate([unit, unit + n_units]), task, zero)
-    scales = [PLAIN] * len(table.keys)
-    weigh_pair = functools.partial(_differ, table)
-    intervals = estimate_intervals(weigh_pair, scales, n_units, n, seed, level)
-    swaps, exact = draw_swaps(n_units, n_permutations, seed)
-    permuted = np.concatenate([_differ(table, 1 - swap, swap) for swap in swaps])
+    side_a, side_b = (
+        MeanTable([build_table(label, one, unit, task, zero) for one in part])
+        for part in (scores_a, scores_b)
+    )
+
+    def weigh_pair(weights: NDArray) -> NDArray[np.float64]:
+        return side_a.weigh(weights) - side_b.weigh(weights)
+
+    intervals = estimate_intervals(weigh_pair, [PLAIN] * len(side_a.keys), n_units, n, seed, level)
     difference = weigh_pair(np.ones((1, n_units)))[0]
-    # Written as "not less", so that a permutation in which the metric is undefined counts as extreme.
-    extreme = np.sum(~(np.abs(permuted) < np.abs(difference) - TIE_TOLERANCE), axis=0)
-    p_values = extreme / len(permuted) if exact else (1 + extreme) / (1 + len(permuted))
+    pairs = SeedPairs(label, scores_a, scores_b, unit, task, zero)
+    p_values, smallest = find_p_values(pairs, n_permutations, seed)
     compared = {}
-    for key, *found in zip(table.keys, difference.tolist(), intervals, p_values.tolist(), strict=True):
+    for key, *found in zip(side_a.keys, difference.tolist(), intervals, p_values.tolist(), strict=True):
         values = [None] * 3 if np.isnan(found[0]) else found
         compared[key] = dict(zip(("difference", "interval", "p_value"), values, strict=True))
+        compared[key]["smallest_p"] = smallest
     return compared
 
 
@@ -246,15 +251,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _differ(table: UnitTable, own: NDArray, other: NDArray | None = None) -> NDArray[np.float64]:
-    """Metrics of side a minus side b [n, k].
-
-    Side a has the first system's units with the weights `own` [n, n_units] and, where they changed
-    sides, the second's with `other`; side b has the same weights the other way round.
-    """
-    other = np.zeros_like(own) if other is None else other
-    side_a, side_b = np.concatenate([own, other], axis=1), np.concatenate([other, own], axis=1)
-    return table.weigh(side_a) - table.weigh(side_b)
+def _check_seeds(
+    label: ArrayLike, score: ArrayLike, name: str = "score"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Labels [n_clips] and the scores of all seeds [n_seeds, n_clips]; see `check_pair`."""
+    rows = score if np.ndim(score) == 2 and len(score) else [score]
+    checked = [check_pair(label, row, name) for row in rows]
+    return checked[0][0], np.stack([row for _, row in checked])
 
 
 def _score_sign(label: NDArray, sign: int) -> Scores:

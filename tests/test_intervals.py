@@ -56,6 +56,16 @@ def test_percentiles_take_over_where_an_error_does_not_exist():
     assert found == pytest.approx(expected, abs=0.01)
 
 
+def test_an_interval_holds_its_metric_also_where_percentiles_leave_it_out():
+    """A third more units than are drawn twice: the share of distinct units is never that of the whole."""
+
+    def share_distinct(weights):
+        return (weights > 0).mean(axis=1)[:, None]
+
+    low, high = estimate_intervals(share_distinct, [PLAIN], 150, 500, 0, 0.95)[0]
+    assert low < 0.7 and high == 1
+
+
 def test_percentiles_widen_as_units_become_few():
     replicates = np.random.default_rng(0).normal(size=(200_000, 1))
     widths = [np.ptp(expand_percentiles(replicates, n_units, 0.95)[0]) for n_units in (10_000, 31, 5)]

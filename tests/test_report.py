@@ -72,13 +72,16 @@ def test_scores_intervals_and_differences_are_recomputed_from_the_predictions(ru
     assert late.row["seeds"]["mae"] == pytest.approx(
         {"mean": np.mean(mae), "deviation": np.std(mae, ddof=1), "n": 2}
     )
-    both = pd.concat(tables)
-    expected = bootstrap_interval(both.label, both.score, both.video_id)
+    first, scores = tables[0], [table.score for table in tables]
+    expected = bootstrap_interval(first.label, scores, first.video_id)
     assert late.row["interval"]["corr"] == pytest.approx(expected["corr"])
     cross = next(system for system in board.systems if system.name == "cross")
     other = read(runs / "cross")
-    paired = compare_paired(other.label, other.score, tables[0].score, other.video_id)["mae"]
-    assert cross.row["against"]["mae"]["difference"] == pytest.approx(paired["difference"])
+    paired = compare_paired(other.label, other.score, scores, other.video_id)["mae"]
+    for key in ("difference", "interval", "p_value"):
+        assert cross.row["against"]["mae"][key] == pytest.approx(paired[key])
+    means = [system.row["seeds"]["mae"]["mean"] for system in (cross, late)]
+    assert paired["difference"] == pytest.approx(means[0] - means[1])
     assert board.reference == "late" and late.row["against"] == {}
     known = floors(CLIPS["train"].label, tables[0].label)
     assert board.floors["train_mean"] == pytest.approx(known["train_mean"])
@@ -133,6 +136,9 @@ def test_markdown_and_figures_say_the_same(runs, page):
     table = read(runs / "cross")
     assert f"{score_regression(table.label, table.score)['mae']:.3f} [" in text
     assert "| late: visual alone |" in text and "| floor: train mean |" in text
+    # A head of the cross-modal model has seen the other streams.
+    assert "| cross: own head of visual |" in text and "cross: visual alone" not in text
+    assert "after the streams have met" in text
     named = set(re.findall(r"\]\((figures/[^)]+)\)", text))
     assert named == {f"figures/{path.name}" for path in (out / "figures").glob("*.png")}
     assert {path.stem for path in out.glob("figures/*.png")} == {
@@ -141,6 +147,26 @@ def test_markdown_and_figures_say_the_same(runs, page):
     lines = [line for line in text.splitlines() if line.startswith("| setting")]
     assert "late" in lines[0] and "model.name" in text and "0123456789" in text
     assert "\n\n\n" not in text and "SYNTHETIC" in text
+
+
+def test_means_lie_in_their_intervals_and_few_videos_have_no_p_value(tmp_path):
+    """Pooled predictions of seeds that disagree have another correlation than the seeds on average."""
+    few = make_clips(videos=3, clips=6)
+    for variant, skill in (("all", 0.7), ("speech", 0.0), ("face", -0.2)):
+        for seed in range(3):
+            made = MadeRun(f"{variant}/seed{seed}", "crossmodal", seed=seed + len(variant), skill=skill)
+            write_run(tmp_path / "runs" / "ablations", made, few)
+    (board,) = make_boards(group_runs(read_runs([tmp_path / "runs"])[0]), "test")
+    for system in board.systems:
+        for key, seeds in system.row["seeds"].items():
+            if system.row["interval"].get(key) and seeds["n"]:
+                low, high = system.row["interval"][key]
+                assert low <= seeds["mean"] <= high, (system.name, key)
+    compared = [system.row for system in board.systems if system.row["against"]]
+    assert [row["against"]["mae"]["smallest_p"] for row in compared] == [0.25, 0.25]
+    assert [(row["p_holm"], row["p_smallest"]) for row in compared] == [(None, 0.5), (None, 0.5)]
+    text = report(tmp_path / "runs", tmp_path / "out", "--detail", "0").text
+    assert "No p-values: with 3 videos, 2 comparisons allow none below 0.5." in text
 
 
 def test_metrics_files_that_say_something_else_are_named(runs, tmp_path):

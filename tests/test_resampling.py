@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS, score_binary, score_regression
-from mosi_e2e.resampling import build_table, draw_resamples, draw_swaps
+from mosi_e2e.permutation import draw_swaps
+from mosi_e2e.resampling import build_table, draw_resamples
 
 
 def draw_table(n_videos: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

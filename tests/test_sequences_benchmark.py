@@ -55,10 +55,10 @@ def test_the_interval_of_one_seed_is_that_of_its_predictions(sequences):
     label = rng.uniform(-3, 3, 60)
     video = np.repeat(np.arange(20), 3).astype(str)
     table = pd.DataFrame({"label": label, "score": label + rng.normal(size=60), "video_id": video})
-    units = sequences.make_table(table)
-    whole = list(bootstrap_interval(label, table.score, video).values())
-    np.testing.assert_allclose(sequences.interval_of_mean([units]), whole)
-    np.testing.assert_allclose(sequences.interval_of_mean([units, units]), whole)
+    whole = bootstrap_interval(label, table.score, video)
+    for seeds in ([table], [table, table]):
+        found, gap = sequences.estimate_table(seeds, [table])
+        assert found["mae"] == pytest.approx(whole["mae"]) and gap == pytest.approx([0, 0])
 
 
 def test_the_gap_to_the_ridge_is_paired(sequences):
@@ -67,5 +67,5 @@ def test_the_gap_to_the_ridge_is_paired(sequences):
     error = rng.exponential(size=60)
     table = pd.DataFrame({"label": np.zeros(60), "score": error, "video_id": np.arange(60).astype(str)})
     worse = table.assign(score=error + 0.1 + rng.normal(scale=0.01, size=60))
-    low, high = sequences.interval_of_gap([sequences.make_table(worse)], sequences.make_table(table))
+    _, (low, high) = sequences.estimate_table([worse], [table])
     assert 0.09 < low < 0.1 < high < 0.11

@@ -134,6 +134,77 @@ def test_permutation_test_is_exact_for_few_videos(task):
     assert min(result["p_value"] for result in found.values()) >= 2 / 64
 
 
+def test_several_seeds_are_compared_by_their_means():
+    """Difference and p-value are those of the mean over seeds of the metric, not of pooled clips."""
+    label, score, video = draw_table(n_videos=6)
+    generator = np.random.default_rng(3)
+    ours = [score + generator.normal(0, 0.4, score.size) for _ in range(2)]
+    theirs = [0.2 * score + generator.normal(0, 1.5, score.size) for _ in range(2)]
+    found = compare_paired(label, ours, theirs, video, n=200)
+    means = [
+        np.mean([to_row(score_regression(label, one), REGRESSION_KEYS) for one in side], axis=0)
+        for side in (ours, theirs)
+    ]
+    assert [found[key]["difference"] for key in REGRESSION_KEYS] == pytest.approx(np.subtract(*means))
+    names, differences = np.unique(video), []
+    for swap in itertools.product([False, True], repeat=6):
+        swapped = np.isin(video, names[list(swap)])
+        sides = [
+            [np.where(swapped, b, a) for a, b in zip(ours, theirs, strict=True)],
+            [np.where(swapped, a, b) for a, b in zip(ours, theirs, strict=True)],
+        ]
+        rows = [
+            np.mean([to_row(score_regression(label, one), REGRESSION_KEYS) for one in side], axis=0)
+            for side in sides
+        ]
+        differences.append(np.subtract(*rows))
+    extreme = np.abs(differences) >= np.abs(differences[0]) - 1e-12
+    expected = extreme.mean(axis=0)
+    assert [found[key]["p_value"] for key in REGRESSION_KEYS] == pytest.approx(expected, abs=1e-12)
+    # Errors are sums over clips: no matter how seeds are paired, and whether their numbers are equal.
+    more = compare_paired(label, ours, [*theirs, theirs[0]], video, n=200)["mae"]
+    mean = np.mean([score_regression(label, one)["mae"] for one in (*theirs, theirs[0])])
+    assert more["difference"] == pytest.approx(means[0][0] - mean)
+    again = compare_paired(label, ours, theirs[::-1], video, n=200)["mae"]
+    assert again["p_value"] == found["mae"]["p_value"]
+    assert again["interval"] == pytest.approx(found["mae"]["interval"])
+
+
+def test_the_interval_of_several_seeds_is_that_of_their_mean():
+    label, score, video = draw_table(n_videos=8)
+    unlike = [score, -score]  # pooled, their CCC and F1 are far from the mean of both
+    found = bootstrap_interval(label, unlike, video, n=300)
+    for key in REGRESSION_KEYS:
+        mean = np.mean([score_regression(label, one)[key] for one in unlike])
+        assert found[key][0] <= mean <= found[key][1], key
+    twice, once = (bootstrap_interval(label, s, video, n=300) for s in ([score, score], score))
+    assert all(twice[key] == pytest.approx(once[key]) for key in REGRESSION_KEYS)
+    # A seed that collapsed has no correlation: the mean is that of the others, and so is its interval.
+    flat = np.zeros(label.size)
+    one, both = (bootstrap_interval(label, s, video, n=300) for s in ([score], [score, flat]))
+    assert both["corr"] == pytest.approx(one["corr"]) and both["mae"] != one["mae"]
+    assert bootstrap_interval(label, [flat, flat], video, n=300)["corr"] is None
+    with pytest.raises(ValueError, match="equal length"):
+        bootstrap_interval(label, score[:, None], video)
+
+
+def test_a_collapsed_seed_is_left_out_of_a_comparison_where_it_is_undefined():
+    label, score, video = draw_table(n_videos=6)
+    flat, other = np.zeros(label.size), np.sin(np.arange(label.size))
+    found = compare_paired(label, [score, flat], other, video, n=100)
+    alone = compare_paired(label, score, other, video, n=100)
+    for key in ("difference", "interval", "p_value"):
+        assert found["corr"][key] == pytest.approx(alone["corr"][key])
+    assert found["mae"]["difference"] != alone["mae"]["difference"]
+
+
+@pytest.mark.parametrize(("n_videos", "smallest"), [(1, 1), (2, 0.5), (3, 0.25), (6, 2 / 64), (15, 1 / 101)])
+def test_the_smallest_p_value_that_few_videos_allow(n_videos, smallest):
+    label, _, video = draw_table(n_videos)
+    best = compare_paired(label, label, -label, video, n=20, n_permutations=100)["mae"]
+    assert best["smallest_p"] == pytest.approx(smallest) == best["p_value"]
+
+
 def test_drawn_permutations_agree_with_the_exact_test():
     label, score, video = draw_table(n_videos=12)
     other = 0.5 * score
@@ -151,7 +222,7 @@ def test_paired_extremes():
     better = compare_paired(label, label, -label, video, n=50, n_permutations=200)
     assert better["mae"]["p_value"] == 1 / 201
     constant = compare_paired(label, np.zeros(label.size), score, video, n=50, n_permutations=200)
-    assert constant["corr"] == {"difference": None, "interval": None, "p_value": None}
+    assert constant["corr"] == dict.fromkeys(("difference", "interval", "p_value")) | {"smallest_p": 1 / 201}
     by_clip = compare_paired(label, score, 0.9 * score, n=50, n_permutations=200)
     assert by_clip["mae"]["difference"] == pytest.approx(
         score_regression(label, score)["mae"] - score_regression(label, 0.9 * score)["mae"], abs=1e-12
@@ -202,6 +273,9 @@ def test_random_floor_is_the_expectation():
 
 def test_majority_follows_train():
     label = np.array([1.0, 2.0, 3.0, -1.0])
+    assert floors([0.0, 0.0, 2.0, -2.0, -1.0], label)["majority"]["acc2_non0"] == 0.25  # zeros have no sign
+    assert floors([-1.0, 1.0], label)["majority"]["acc2_non0"] == 0.75  # equally many: positive
+    assert floors_binary([-1.0, 1.0], label)["majority"]["acc"] == 0.75
     assert floors([-1.0, -2.0, 5.0], label)["majority"]["acc2_non0"] == 0.25
     assert floors([1.0, 2.0, -5.0], label)["majority"]["acc2_non0"] == 0.75
     assert floors_binary([-1.0, -2.0, 5.0], label)["majority"]["acc"] == 0.25
@@ -225,6 +299,9 @@ def test_binary_floors(shared):
         assert all(list(row) == ["n", *BINARY_KEYS] for row in found.values())
     with pytest.raises(ValueError, match="other than 0"):
         floors_binary([0.0, 0.0], [1.0])
+    assert floors_binary([1.0, -1.0], [2.0, 1.0])["random"]["auc"] is None  # one class only
+    assert floors_binary([1.0, -1.0], [-2.0, -1.0])["random"]["auc"] is None
+    assert floors_binary([1.0, -1.0], [2.0, -1.0])["random"]["auc"] == 0.5
     assert floors_binary([1.0], [0.0])["random"] == {"n": 0, **dict.fromkeys(BINARY_KEYS)}
 
 
@@ -248,3 +325,7 @@ def test_holm_by_hand():
     assert holm([0.02]) == [0.02] and holm([]) == []
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         holm([0.5, float("nan")])
+    for outside in (1.5, -0.5):
+        with pytest.raises(ValueError, match=r"\[0, 1\]"):
+            holm([0.5, outside])
+    assert holm([0, 1]) == [0, 1]

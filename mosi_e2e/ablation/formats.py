@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mosi_e2e.ablation.table import MAIN
+from mosi_e2e.ablation.table import FEW_VIDEOS, MAIN, explain_p
 from mosi_e2e.pages import Table, render
 from mosi_e2e.tables import SYNTHETIC_NOTE
 from preprocessing.store import write_atomic
@@ -16,10 +16,9 @@ SHOWN = {
     "binary": ("acc", "f1", "auc", "nll"),
 }
 NOTES = (
-    "Mean ± deviation over seeds; below it the 95 % interval by bootstrap over videos.",
-    "Interval and difference count the predictions of all seeds of a variant, video by video: for errors and "
-    "accuracies that is the mean over seeds, for the other metrics nearly so.",
-    "p: permutation test by video of the difference to the reference, Holm-corrected over the variants.",
+    "Mean ± deviation over seeds; behind it the 95 % interval of this mean, by bootstrap over videos.",
+    "Difference: the variant's mean over seeds minus the reference's, on the same clips and videos.",
+    "p: permutation test by video of this difference, Holm-corrected over the variants.",
 )
 
 
@@ -75,7 +74,11 @@ def write_tables(summary: dict, folder: Path) -> list[Path]:
 def list_remarks(summary: dict) -> list[str]:
     first = f"{summary['split']} split: {summary['clips']} clips of {summary['videos']} videos."
     missing = [f"Not finished: {', '.join(summary['missing'])}."] if summary["missing"] else []
-    return [first, *([SYNTHETIC_NOTE] if summary["synthetic"] else []), *NOTES, *missing]
+    warnings = [SYNTHETIC_NOTE] if summary["synthetic"] else []
+    if summary["videos"] < FEW_VIDEOS:
+        warnings.append(f"Only {summary['videos']} videos: the intervals are rough.")
+    warnings += [why] if (why := explain_p(summary["rows"], summary["videos"])) else []
+    return [first, *warnings, *NOTES, *missing]
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -14,6 +14,8 @@ from mosi_e2e.statistics import bootstrap_interval, compare_paired, holm, summar
 from preprocessing.errors import UserError
 
 MAIN = {"regression": "mae", "binary": "acc"}  # the metric whose differences are tested
+FEW_VIDEOS = 10  # with fewer, intervals by video are rough
+P_USEFUL = 0.05  # a test that cannot reach it is not shown
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,8 @@ class Variant:
         name: of the variant.
         table: label, score, video_id of every clip and seed.
         seeds: metrics over seeds: mean, deviation, n.
-        interval: of the metrics, by video.
-        against: paired differences to the reference, by metric; empty for the reference itself.
+        interval: of the means over seeds, by video.
+        against: paired differences of these means to the reference's; empty for the reference itself.
     """
 
     name: str
@@ -92,39 +94,62 @@ def score_variant(
     is_reference: bool,
     objective: Objective,
 ) -> Variant:
-    """Metrics, intervals, and differences to the reference's tables on the same clips and as many seeds."""
-    whole = pd.concat(tables, ignore_index=True)
-    settings = {"task": objective.task, "zero": objective.zero_label}
-    interval = bootstrap_interval(whole.label, whole.score, whole.video_id, **settings)
+    """Means over seeds, their intervals, and their differences to the reference's on the same clips."""
+    first, settings = tables[0], {"task": objective.task, "zero": objective.zero_label}
+    scores = stack_scores(name, tables, first)
+    interval = bootstrap_interval(first.label, scores, first.video_id, **settings)
     against: Mapping[str, dict] = {}
     if others and not is_reference:
-        count = min(len(tables), len(others))
-        ours, theirs = (pd.concat(part[:count], ignore_index=True) for part in (tables, others))
-        if ours.clip_id.tolist() != theirs.clip_id.tolist():
-            raise UserError(
-                f"variant '{name}' scored other clips than the reference; compare them on one split"
-            )
-        against = compare_paired(ours.label, ours.score, theirs.score, ours.video_id, **settings)
-    return Variant(name, whole, summarise_seeds([objective.score(t) for t in tables]), interval, against)
+        theirs = stack_scores(name, others, first)
+        against = compare_paired(first.label, scores, theirs, first.video_id, **settings)
+    seeds = summarise_seeds([objective.score(table) for table in tables])
+    return Variant(name, pd.concat(tables, ignore_index=True), seeds, interval, against)
+
+
+def stack_scores(name: str, tables: Sequence[pd.DataFrame], like: pd.DataFrame) -> np.ndarray:
+    """Scores of seeds [n_seeds, n_clips], all of the same clips.
+
+    Raises:
+        UserError: they are not.
+    """
+    compared = ["clip_id", "label"]
+    if not all(table[compared].equals(like[compared]) for table in tables):
+        raise UserError(
+            f"the runs of variant '{name}' and of the reference scored different clips or labels; score them "
+            "on one split of one cache, or remove the runs that are older than the cache"
+        )
+    return np.stack([table.score.to_numpy() for table in tables])
 
 
 def correct(rows: list[Variant], metric: str) -> list[dict]:
-    """Rows as plain values, with the p-values of the main metric corrected for their number."""
+    """Rows as plain values, with the p-values of the main metric corrected for their number (`p_holm`).
+
+    `p_smallest` is the smallest p-value that the number of videos allows in a row after that correction.
+    Where even this one could not be below `P_USEFUL`, the test says nothing, and `p_holm` is None.
+    """
     tested = [row for row in rows if row.against and row.against[metric]["p_value"] is not None]
-    adjusted = dict(
-        zip(
-            [row.name for row in tested],
-            holm([row.against[metric]["p_value"] for row in tested]) if tested else [],
-            strict=True,
-        )
-    )
+    found = [row.against[metric] for row in tested]
+    adjusted = holm([one["p_value"] for one in found])
+    smallest = holm([one["smallest_p"] for one in found])
+    corrected = {
+        row.name: {"p_holm": p if least <= P_USEFUL else None, "p_smallest": least}
+        for row, p, least in zip(tested, adjusted, smallest, strict=True)
+    }
     return [
-        {
-            "variant": row.name,
-            "seeds": row.seeds,
-            "interval": row.interval,
-            "against": row.against,
-            "p_holm": adjusted.get(row.name),
-        }
+        {"variant": row.name, "seeds": row.seeds, "interval": row.interval, "against": row.against}
+        | corrected.get(row.name, {"p_holm": None, "p_smallest": None})
         for row in rows
     ]
+
+
+def explain_p(rows: Sequence[Mapping], videos: int) -> str:
+    """Why p-values are withheld; empty where they are not."""
+    withheld = [row["p_smallest"] for row in rows if row["p_smallest"] is not None and row["p_holm"] is None]
+    if not withheld:
+        return ""
+    tests = sum(row["p_smallest"] is not None for row in rows)
+    comparisons = "1 comparison allows" if tests == 1 else f"{tests} comparisons allow"
+    return (
+        f"No p-values: with {videos} videos, {comparisons} none below {min(withheld):.2g}. "
+        "The test could not show any difference."
+    )

@@ -32,7 +32,7 @@ class System:
         clips: clip_id, video_id, label, `truth` (the label, or the class 0 / 1), `score` (mean over seeds),
             `low` and `high` (over seeds); for a binary task without the clips that its rule leaves out.
         pooled: the same columns but low and high, every clip once per seed.
-        row: what `mosi_e2e.ablation.table.correct` says: seeds, interval, against, p_holm.
+        row: what `mosi_e2e.ablation.table.correct` says.
     """
 
     name: str

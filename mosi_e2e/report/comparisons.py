@@ -90,7 +90,7 @@ def draw_differences(board: Board) -> Drawing | None:
         fill = BLUE if is_clear else "white"
         ax.plot(found["difference"], place, "D", ms=7, color=BLUE, mfc=fill, mew=1.6, zorder=3)
         p = system.row["p_holm"]
-        text = "p undefined" if p is None else f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+        text = "no p" if p is None else f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
         above = {"xytext": (0, 9), "textcoords": "offset points", "ha": "center"}
         ax.annotate(text, (found["difference"], place), fontsize=7.5, bbox=PLATE, **above)
         told.append(f"{system.name} {found['difference']:+.3f}, {text}")

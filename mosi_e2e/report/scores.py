@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mosi_e2e.ablation.table import FEW_VIDEOS, explain_p
 from mosi_e2e.metrics import is_constant, predicts_one_class
 from mosi_e2e.pages import Notice, Table
 from mosi_e2e.report.boards import LOWER_IS_BETTER, Board, System
@@ -12,11 +13,14 @@ from mosi_e2e.report.comparisons import TITLES
 from mosi_e2e.report.runs import NEEDED
 from mosi_e2e.statistics import summarise_seeds
 
-FEW_VIDEOS = 10
 NOTES = (
-    "Recomputed from the predictions. Mean ± standard deviation over seeds; below it the 95 % interval by "
-    "bootstrap over videos, which counts the predictions of all seeds.",
+    "Recomputed from the predictions. Mean ± standard deviation over seeds; below it the 95 % interval of "
+    "this mean, by bootstrap over videos.",
     "✓: the whole interval lies beyond every floor. –: undefined, as the correlation of a constant is.",
+)
+OWN_HEAD = (
+    "Own head: what the model's head for the stream says after the streams have met. It is not the score of "
+    "that stream alone."
 )
 
 
@@ -85,7 +89,8 @@ def tabulate_scores(board: Board) -> ScoreTable:
         cells = [Cell(show(values.get(key))) for key in board.keys]
         rows.append(ScoreRow("floor", name.replace("_", " "), "", cells))
     columns = [f"{TITLES[key]} {'↓' if key in LOWER_IS_BETTER else '↑'}" for key in board.keys]
-    return ScoreTable(describe_board(board), columns, rows, NOTES)
+    has_heads = any(row.kind == "part" and row.name.startswith("own head") for row in rows)
+    return ScoreTable(describe_board(board), columns, rows, (*NOTES, OWN_HEAD) if has_heads else NOTES)
 
 
 def describe_board(board: Board) -> str:
@@ -114,7 +119,15 @@ def list_rows(system: System, board: Board) -> Iterator[ScoreRow]:
             for table in (run.tables[board.split] for run in system.runs)
         ]
         found = summarise_seeds(scored)
-        yield ScoreRow("part", f"{stream} alone", "", [Cell(show(found[key]["mean"])) for key in board.keys])
+        yield ScoreRow(
+            "part", name_part(system, stream), "", [Cell(show(found[key]["mean"])) for key in board.keys]
+        )
+
+
+def name_part(system: System, stream: str) -> str:
+    """What a stream's own score is: in other models than late fusion its head has seen the other streams."""
+    is_alone = all(run.model == "late_fusion" for run in system.runs)
+    return f"{stream} alone" if is_alone else f"own head of {stream}"
 
 
 def find_streams(system: System, board: Board) -> list[str]:
@@ -152,6 +165,8 @@ def judge(board: Board) -> Notice:
     if videos < FEW_VIDEOS:
         told = "One video was" if videos == 1 else f"Only {videos} videos were"
         details.append(f"{told} scored: intervals by video are rough or not defined then.")
+    if why := explain_p([system.row for system in board.systems], videos):
+        details.append(why)
     return Notice(notice.kind, notice.text, details)
 
 

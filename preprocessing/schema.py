@@ -15,12 +15,13 @@ from typing import Any
 
 from preprocessing.plain_text import Scalar
 
-WHOLE = re.compile(r"[-+]?\d[\d_]*")
+WHOLE = re.compile(r"[-+]?\d+(_\d+)*")
 NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[-+]?\d+)?", re.IGNORECASE)
 NOT_FINITE = re.compile(r"[-+]?\.?(inf|infinity|nan)", re.IGNORECASE)
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 NOTHING = ("", "~", "null")
 NO_TEXT = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines
+LONGEST = 4096  # letters of a text, as of a path
 LARGEST = 2**63 - 1  # whole numbers beyond it fit into no array
 
 
@@ -152,9 +153,10 @@ def _build_value(kind: Any, default: Any, value: Any) -> Any:
 def _check_text(value: Any, key: str) -> str:
     if is_nothing(value) or isinstance(value, bool) or not isinstance(value, str | int | float):
         raise WrongValueError(key, f"it is a text, not {show(value)}")
-    if any(unicodedata.category(letter) in NO_TEXT for letter in str(value)):
-        raise WrongValueError(key, f"it is one line without control characters, not {show(value)}")
-    return str(value)
+    text = str(value)
+    if len(text) > LONGEST or any(unicodedata.category(letter) in NO_TEXT for letter in text):
+        raise WrongValueError(key, f"it is one short line without control characters, not {show(value)}")
+    return text
 
 
 def _check_whole(value: Any, key: str) -> int:

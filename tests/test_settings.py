@@ -101,6 +101,7 @@ def test_an_unknown_key_names_its_neighbour(tmp_path, key, neighbour):
         ("name={b: c}", "'name'"),
         ("name=!!python/name:os.system x", "tags are not read"),
         ("tags=[&a b, *a]", "aliases"),
+        ("seed=1_", "'seed'"),
         ("seed=99999999999999999999", "'seed'"),
         ("optimizer.rate=true", "'optimizer.rate'"),
         ("optimizer.rate=.nan", "optimizer.rate is a number and finite"),

@@ -304,7 +304,7 @@ def test_the_curve_is_a_staircase_with_its_interval_and_breaks_where_there_is_no
 
 def test_seconds_moments_times_and_bars():
     shown = show()
-    assert shown["effects"] == "M0.0 50H125.0V100.0H0.0ZM125.0 50H250.0V25.0H125.0Z"
+    assert shown["effects"] == "M0.0 50H125.0V60.0H0.0ZM125.0 50H250.0V45.0H125.0Z"
     assert shown["moments"][0] == ("Highest: +5.00 at 0:06", 6.0) and shown["moments"][2][1] == 0.0
     assert show(timeline=make_result().to_dict()["timeline"][:1], deciding=None)["moments"] == []
     assert [format_time(t) for t in (0, 7.04, 59.96, 61.5, 600)] == [
@@ -315,9 +315,21 @@ def test_seconds_moments_times_and_bars():
         "10:00",
     ]
     face, speech, behaviour = shown["bars"]
-    assert (face.text, face.left, face.width, face.alone) == ("−1.10", 0.0, 50.0, "−0.20")
-    assert (speech.left, speech.width, speech.is_positive) == (50.0, 20.0, True)
+    assert (face.text, face.left, face.width, face.alone) == ("−1.10", 31.67, 18.33, "−0.20")
+    assert (speech.left, speech.width, speech.is_positive) == (50.0, 7.33, True)
     assert (behaviour.text, behaviour.alone) == ("missing", "–")
+
+
+def test_bars_and_seconds_have_the_scales_of_the_prediction_page():
+    small, large = (show(contribution={"face": value})["bars"][0].width for value in (0.04, 0.47))
+    assert (small, large) == (0.67, 7.83)
+    (far,) = show(contribution={"face": -7.0})["bars"]
+    assert (far.left, far.width) == (0.0, 50.0)  # stays in its field
+    window = make_result().to_dict()["timeline"][0]
+    for effect, reach, height in ((0.04, 1, 48.0), (1.0, 1, 0.0), (1.5, 3, 25.0), (-9.0, 3, 100.0)):
+        shown = show(timeline=[window | {"seconds": [{"start_s": 0.0, "end_s": 1.0, "effect": effect}]}])
+        assert shown["effects_reach"] == reach and f"V{height}H" in shown["effects"]
+        assert f"from −{reach} to +{reach}" in render("demo_result.html", shown)
 
 
 def test_who_was_scored_is_shown_where_there_are_several_people():

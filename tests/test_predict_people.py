@@ -10,6 +10,7 @@ from demo_models import make_result
 from mosi_e2e.predict.lettering import colour_person, draw_tag, fit_size, measure_text, write_text
 from mosi_e2e.predict.people import choose_still, draw_people, name_people
 from mosi_e2e.predict.pictures import Album, Portrait
+from mosi_e2e.predict.windows import Stretch, describe_voices
 
 WIDTH, HEIGHT = 640, 360
 
@@ -63,6 +64,25 @@ def test_the_picture_shows_the_moment_with_everybody_and_a_box_for_each():
         assert abs(columns.min() / width - (middle - 50 / WIDTH)) < 0.02
         assert near[: int(0.28 * height)].any()  # the name stands above the box
     assert draw_people(make_people(Portrait())) is None
+
+
+@pytest.mark.parametrize(
+    ("voices", "ending"),
+    [
+        (["1"], "(the mouth moves with the sound)"),
+        (["1", "2"], "(the mouth moves with the sound)"),
+        ([""], "In the only window nobody clearly speaks: there the voice counts for nobody"),
+        (["1", ""], "In 1 of 2 windows nobody clearly speaks: there the voice counts for nobody"),
+    ],
+)
+def test_windows_without_a_clear_speaker_are_told_where_there_are_any(voices, ending):
+    stretches = [
+        [Stretch(number, start, start + 1.0, voice == str(number)) for start, voice in enumerate(voices)]
+        for number in (1, 2)
+    ]
+    text = describe_voices(stretches, has_voice=True)
+    assert text.endswith(ending) and " 0 of" not in text
+    assert "voice" not in describe_voices(stretches, has_voice=False)
 
 
 def test_text_stays_in_the_picture_and_on_its_size():

@@ -9,9 +9,9 @@ from typing import Any
 
 from mosi_e2e.demo.worker import Answer
 from mosi_e2e.pages import embed
+from mosi_e2e.predict.result import REACH, choose_reach
 from mosi_e2e.tables import SYNTHETIC_NOTE
 
-REACH = 3.0  # of the score, either way
 # The seven marks that MOSI's annotators chose from.
 WORDS = {
     -3: "strongly negative",
@@ -74,6 +74,8 @@ def describe_result(answer: Answer) -> dict[str, Any]:
     result = answer.result
     timeline, interval = result["timeline"], result["interval"]
     duration = float(result["duration_s"])
+    seconds = [one for window in timeline for one in window["seconds"]]
+    reach = choose_reach(seconds)
     return {
         "name": result["video"],
         "score": format_score(result["score"]),
@@ -84,7 +86,8 @@ def describe_result(answer: Answer) -> dict[str, Any]:
         "interval": interval and {"left": place(interval["low"]), "right": place(interval["high"])},
         "duration_s": round(duration, 2),
         "curve": draw_curve(timeline, duration),
-        "effects": draw_effects(timeline, duration),
+        "effects": draw_effects(seconds, reach, duration),
+        "effects_reach": reach,
         "windows": [make_moment(one) for one in timeline],
         "scores_json": json.dumps([[one["start_s"], one["end_s"], one["score"]] for one in timeline]),
         "moments": list_moments(timeline, result["deciding"]),
@@ -108,12 +111,17 @@ def list_people(people: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 def place(score: float) -> float:
     """Percent of the scale's width, kept on the scale."""
-    return round(100 * (min(max(score, -REACH), REACH) + REACH) / (2 * REACH), 2)
+    return round(100 * (hold(score, REACH) + REACH) / (2 * REACH), 2)
+
+
+def hold(value: float, reach: float) -> float:
+    """Kept between -reach and reach."""
+    return min(max(value, -reach), reach)
 
 
 def word_score(score: float) -> str:
     """The nearest of the seven marks, in words."""
-    return WORDS[round(min(max(score, -REACH), REACH))]
+    return WORDS[round(hold(score, REACH))]
 
 
 def sign(score: float) -> str:
@@ -225,14 +233,15 @@ def _draw_stairs(run: Sequence[Mapping[str, Any]], scores: Sequence[float], dura
     return "L".join(points)
 
 
-def draw_effects(timeline: Sequence[Mapping[str, Any]], duration: float) -> str:
-    """What each second did to the score of its window, as one SVG path of bars in a field of 1000 x 100."""
-    seconds = [one for window in timeline for one in window["seconds"]]
-    highest = max((abs(one["effect"]) for one in seconds), default=0.0) or 1.0
+def draw_effects(seconds: Sequence[Mapping[str, float]], reach: int, duration: float) -> str:
+    """What each second did to the score of its window, as one SVG path of bars in a field of 1000 x 100.
+
+    `reach` is where the field ends, in points of the score.
+    """
     bars = []
     for one in seconds:
         left, right = (_across(one[edge], duration) for edge in ("start_s", "end_s"))
-        bars.append(f"M{left} 50H{right}V{round(50 - 50 * one['effect'] / highest, 1)}H{left}Z")
+        bars.append(f"M{left} 50H{right}V{round(50 - 50 * hold(one['effect'], reach) / reach, 1)}H{left}Z")
     return "".join(bars)
 
 
@@ -241,12 +250,11 @@ def _across(time: float, duration: float) -> float:
 
 
 def make_bars(result: Mapping[str, Any]) -> list[Bar]:
-    """One bar per stream, the strongest first; the longest fills its half."""
+    """One bar per stream, the strongest first, on the score's own scale."""
     contribution, alone = result["contribution"], result["alone"]
-    longest = max((abs(value) for value in contribution.values()), default=0.0) or 1.0
     bars = []
     for stream, value in sorted(contribution.items(), key=lambda pair: -abs(pair[1])):
-        width = round(50 * abs(value) / longest, 2)
+        width = round(50 * abs(hold(value, REACH)) / REACH, 2)
         is_missing = stream in result["streams_missing"]
         bars.append(
             Bar(

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from mosi_e2e.explore.tracks import spell
 from mosi_e2e.plots import BLUE, GREEN, GREY, ORANGE
-from mosi_e2e.predict.result import REACH, PersonResult, VideoResult
+from mosi_e2e.predict.result import REACH, PersonResult, VideoResult, choose_reach
 from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still, name_stream, name_streams
-from mosi_e2e.predict.words import choose_reach, name_result, signed, tell
+from mosi_e2e.predict.words import name_result, signed, tell
 from preprocessing.store import SAMPLE_RATE, write_atomic
 
 STILLS, TRACES, COLUMNS = 8, 3, 1200
@@ -182,10 +182,11 @@ def _draw_seconds(ax: Axes, person: PersonResult) -> None:
     """What each second adds to its window's score; the green one decides."""
     _label(ax, "each second\nadds (points)")
     ax.axhline(0, color=GREY, linewidth=0.8)
-    for second in (one for window in person.timeline for one in window.seconds):
+    seconds = [one for window in person.timeline for one in window.seconds]
+    for second in seconds:
         width, effect = second["end_s"] - second["start_s"], second["effect"]
         ax.bar(second["start_s"], effect, 0.92 * width, align="edge", color=_colour(effect))
-    reach = choose_reach(person)
+    reach = choose_reach(seconds)
     ax.set(ylim=(-reach, reach), yticks=(-reach, 0, reach), yticklabels=(f"−{reach}", "0", f"+{reach}"))
 
 

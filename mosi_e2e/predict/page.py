@@ -13,9 +13,9 @@ from mosi_e2e.explore.tracks import Still as Placed
 from mosi_e2e.pages import Notice, Picture, Table, embed, render
 from mosi_e2e.predict.people import draw_people
 from mosi_e2e.predict.pictures import Still
-from mosi_e2e.predict.result import REACH, PersonResult, VideoResult
+from mosi_e2e.predict.result import REACH, PersonResult, VideoResult, choose_reach
 from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still, name_stream
-from mosi_e2e.predict.words import capital, choose_reach, name_result, say_deciding, signed, tell
+from mosi_e2e.predict.words import capital, name_result, say_deciding, signed, tell
 from preprocessing.store import write_atomic
 
 STILLS, TRACES = 9, 3
@@ -111,7 +111,7 @@ def view_person(result: VideoResult, person: PersonResult, several: bool) -> Per
     """Lay one person out."""
     axis = make_axis(max(result.duration_s, 0.1))
     interval = person.interval
-    reach = choose_reach(person)
+    reach = choose_reach(second for window in person.timeline for second in window.seconds)
     decides = person.deciding
     return PersonView(
         title=capital(person.name) if several else "Result",

@@ -1,6 +1,7 @@
 """What is said of a video."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,12 @@ from mosi_e2e.predict.pictures import Portrait
 
 REACH = 3.0  # sentiment lies in [-REACH, REACH]
 NEUTRAL = 0.5  # scores up to here, either way, round to 0
+
+
+def choose_reach(seconds: Iterable[Mapping[str, float]]) -> int:
+    """Where the scale of the seconds ends: 1 point, or 3 where one of them moves its window's score more."""
+    highest = max((abs(second["effect"]) for second in seconds), default=0.0)
+    return 1 if highest <= 1 else int(REACH)
 
 
 @dataclass(frozen=True)

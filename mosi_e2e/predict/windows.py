@@ -44,18 +44,21 @@ def describe_voices(stretches: Sequence[Sequence[Stretch]], has_voice: bool) -> 
         has_voice: whether there is a sound that the model reads.
     """
     text = (
-        f"{len(stretches)} people are told apart, each has a result of their own; the first is the one whom "
-        "training would have chosen"
+        f"{len(stretches)} people were found, and each has a result; the first is the one that training "
+        "would use"
     )
     if not has_voice:
         return text
+    text += (
+        ". In each window the voice counts for the only person in sight, or for the one who clearly speaks "
+        "(the mouth moves with the sound)"
+    )
     windows = list(zip(*stretches, strict=True))
     unclear = sum(not any(one.has_voice for one in window) for window in windows)
-    return (
-        f"{text}. In each window the voice counts for the only person in sight, or for the one who clearly "
-        f"speaks (the mouth moves with the sound). In {unclear} of {len(windows)} windows nobody clearly "
-        "does, and the voice counts for nobody there"
-    )
+    if not unclear:
+        return text
+    part = "the only window" if len(windows) == 1 else f"{unclear} of {len(windows)} windows"
+    return f"{text}. In {part} nobody clearly speaks: there the voice counts for nobody"
 
 
 class StretchStore:

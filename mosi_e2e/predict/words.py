@@ -1,6 +1,6 @@
 """A result in words, for every place where it is shown."""
 
-from mosi_e2e.predict.result import REACH, PersonResult
+from mosi_e2e.predict.result import PersonResult
 from mosi_e2e.predict.traces import name_stream
 
 
@@ -31,12 +31,6 @@ def tell(person: PersonResult) -> list[str]:
             "model disagrees with itself, and is not a prediction interval"
         )
     return [f"{capital(text)}." for text in told if text]
-
-
-def choose_reach(person: PersonResult) -> int:
-    """Where the scale of the seconds ends: 1 point, or 3 where one of them moves its window's score more."""
-    effects = (abs(one["effect"]) for window in person.timeline for one in window.seconds)
-    return 1 if max(effects, default=0.0) <= 1 else int(REACH)
 
 
 def say_deciding(person: PersonResult) -> str:

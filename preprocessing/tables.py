@@ -39,6 +39,10 @@ class RowProblem(ValueError):
         super().__init__(message)
         self.kind = kind or re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "", message)
 
+    def at(self, where: str) -> "Problem":
+        """The problem of a row that is named."""
+        return Problem(where, str(self), self.kind)
+
 
 class Problem(NamedTuple):
     """A problem and its row; those of one `kind` are counted, and the first of them is shown."""
@@ -68,7 +72,7 @@ class Table:
 
     def report(self, number: int, problem: RowProblem) -> Problem:
         """A row's problem, with its place."""
-        return Problem(self.where(number), str(problem), problem.kind)
+        return problem.at(self.where(number))
 
 
 @dataclass(frozen=True)

@@ -193,12 +193,13 @@ class SequenceSource:
             try:
                 if video not in folds:
                     raise RowProblem(
-                        f"video {video} is in no split: list it in a folds.csv (video_id,split) beside it"
+                        f"video {video} is in no split: list it in a folds.csv (video_id,split) beside it",
+                        "no split",
                     )
                 clips.append((RawClip("", folds[video], label, row), join_ids(video, str(segment))))
                 self._clips.append((video, segment, start, end))
             except RowProblem as problem:
-                problems.append(f"{row}: {problem}")
+                problems.append(problem.at(row))
         refuse(problems)
         return clips
 

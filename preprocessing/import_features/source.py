@@ -102,9 +102,10 @@ def make_entries(clips: Sequence[tuple[RawClip, tuple[str, str]]], neutral: floa
             label = parse_label(repr(round(raw.label - neutral, 6)), may_be_blank=False)
             entries.append(ClipEntry(clip_id, video_id, raw.split, label, path, raw.row))
         except RowProblem as problem:
-            problems.append(f"{raw.row}: {problem}")
-    if problems and "outside" in problems[0]:
-        problems[0] += " (--neutral N subtracts the label that means neutral)"
+            problems.append(problem.at(raw.row))
+    if problems and "outside" in problems[0].message:
+        hint = " (--neutral N subtracts the label that means neutral)"
+        problems[0] = problems[0]._replace(message=problems[0].message + hint)
     refuse(problems + find_duplicates(entries) + find_split_videos(entries))
     if not entries:
         raise UserError(f"{path} holds no clip; give another file")

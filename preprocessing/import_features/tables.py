@@ -128,7 +128,7 @@ class TableSource:
                 try:
                     clips.append((raw, parse_id(clip)))
                 except RowProblem as problem:
-                    problems.append(f"{raw.row}: {problem}")
+                    problems.append(problem.at(raw.row))
         refuse(problems)
         return clips
 

@@ -22,6 +22,9 @@ from preprocessing.clip_files import compose_name, find_file
 from preprocessing.errors import UserError
 from preprocessing.openface_columns import INDEX_COLUMNS, describe_columns
 
+# A frame's number is a place in an array; 1e6 is 1 km in mm, and far beyond any angle, pixel or intensity.
+LAST_FRAME, LARGEST_VALUE = 10**9, 1e6
+
 
 class OpenFaceError(UserError):
     """One clip's OpenFace result cannot be used; the message is one line that says why."""
@@ -183,6 +186,25 @@ def check_frame_count(table: OpenFaceTable, n_frames: int, max_missing: float) -
         )
 
 
+def check_range(table: OpenFaceTable, trusted: np.ndarray) -> None:
+    """Refuse a table with a value that OpenFace cannot have measured, such as 1e30: the file is damaged.
+
+    Args:
+        table: rows of one CSV.
+        trusted: [N] rows that count; the others may hold anything.
+
+    Raises:
+        OpenFaceError: names the first such value.
+    """
+    beyond = trusted[:, None] & (np.abs(table.values) > LARGEST_VALUE)  # [N, D]
+    if beyond.any():
+        row, column = np.argwhere(beyond)[0]
+        raise OpenFaceError(
+            f"frame {table.frame[row]} of the OpenFace CSV has {table.columns[column]} "
+            f"{table.values[row, column]:.6g}, which is out of range: the file is damaged, run OpenFace again"
+        )
+
+
 def behaviour_from_openface(
     table: OpenFaceTable, frame_time: np.ndarray, config: OpenFaceConfig
 ) -> dict[str, np.ndarray]:
@@ -202,12 +224,13 @@ def behaviour_from_openface(
         `behaviour_confidence` float32 [T] (0 where there is no row).
 
     Raises:
-        OpenFaceError: rows and frames do not match, see `check_frame_count`.
+        OpenFaceError: rows and frames do not match, see `check_frame_count`, or a value is out of range.
     """
     n_frames = len(frame_time)
     check_frame_count(table, n_frames, config.max_missing)
     confident = table.confidence >= np.float32(config.min_confidence)
     trusted = table.success & confident & np.isfinite(table.values).all(axis=1)  # [N]
+    check_range(table, trusted)
     index = table.frame - 1  # [N] out of range(T)
     behaviour = np.zeros((n_frames, len(table.columns)), np.float32)  # [T, D]
     valid = np.zeros(n_frames, bool)
@@ -254,16 +277,20 @@ def _build_table(numbers: np.ndarray, columns: tuple[str, ...], path: Path) -> O
     if face_id.any():
         raise OpenFaceError(f"{path.name} holds several faces: use FeatureExtraction, which follows one")
     counted = np.isfinite(frame).all() and (frame == np.floor(frame)).all()
-    if not counted or frame[0] < 1 or (np.diff(frame) <= 0).any():
+    if not counted or frame[0] < 1 or frame[-1] > LAST_FRAME or (np.diff(frame) <= 0).any():
         raise OpenFaceError(
             f"{path.name} must number its frames upwards from 1, each once: run OpenFace again"
         )
     if not np.isin(success, (0, 1)).all():
         raise OpenFaceError(f"{path.name} has a `success` that is neither 0 nor 1: run OpenFace again")
+    if (np.abs(confidence - 0.5) > 0.5).any():  # not those that are no number
+        raise OpenFaceError(f"{path.name} has a `confidence` outside [0, 1]: run OpenFace again")
+    with np.errstate(over="ignore"):  # infinite values are not trusted
+        values = numbers[:, len(INDEX_COLUMNS) :].astype(np.float32)  # [N, D]
     return OpenFaceTable(
         frame=frame.astype(np.int64),
         success=success == 1,
         confidence=confidence.astype(np.float32),
         columns=columns,
-        values=numbers[:, len(INDEX_COLUMNS) :].astype(np.float32),  # [N, D]
+        values=values,
     )

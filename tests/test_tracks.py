@@ -24,7 +24,7 @@ from preprocessing.tracks import (
 )
 
 RATE = 10
-SPEAKERS = ("_nfQTC-BKyo_2", "-8tnhi5R_pA_2")  # clips of the sample set whose mouths move visibly
+SPEAKERS = ("sample_01_2", "sample_02_2")  # clips of the sample set whose mouths move visibly
 
 
 def make_face(x: float, y: float, height: float = 100, jaw: float = 0.0) -> Face:

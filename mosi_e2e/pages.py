@@ -122,9 +122,9 @@ def open_templates() -> Environment:
 
 
 def breakable(text: str) -> Markup:
-    """A name that may be broken behind its underscores, rather than anywhere.
+    """A name that may be broken behind its underscores and slashes, rather than anywhere.
 
-    >>> breakable("late_fusion")
-    Markup('late_<wbr>fusion')
+    >>> breakable("runs/late_fusion")
+    Markup('runs/<wbr>late_<wbr>fusion')
     """
-    return escape(text).replace("_", Markup("_<wbr>"))
+    return Markup(re.sub(r"([_/])(?=\w)", r"\1<wbr>", str(escape(text))))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 SYNTHETIC_NOTE = "SYNTHETIC sample clips: these numbers say that the program works, nothing about people."
 
+SYNTHETIC_MODEL = "SYNTHETIC training clips: this score says that the program works, nothing about people."
+
 
 def format_scores(scores: Mapping[str, dict]) -> str:
     """The metric rows of one or more systems, each with its interval, above the floors they have in common.

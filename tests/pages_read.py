@@ -21,6 +21,8 @@ class PageReader(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
+        if tag == "wbr":  # a word may be broken there, and is one word all the same
+            self.text = self.text.removesuffix(" ")
         if tag not in VOID:
             self._open.append(tag)
 

@@ -28,7 +28,7 @@ from mosi_e2e.demo.view import describe_result, format_time, word_score
 from mosi_e2e.demo.worker import Answer
 from mosi_e2e.export.__main__ import main as export
 from mosi_e2e.pages import render
-from mosi_e2e.tables import SYNTHETIC_NOTE
+from mosi_e2e.tables import SYNTHETIC_MODEL
 from preprocessing.errors import UserError
 
 TIMEOUT_S = 2.5
@@ -365,7 +365,7 @@ def test_the_downloads_hold_the_result_under_the_visitors_name():
 
 def test_a_result_is_well_formed_and_what_others_named_is_escaped():
     name = '"><script>alert(1)</script>.mp4'
-    page = PageReader(render("demo_result.html", show(name, remarks=["<b>bold</b>", SYNTHETIC_NOTE])))
+    page = PageReader(render("demo_result.html", show(name, remarks=["<b>bold</b>", SYNTHETIC_MODEL])))
     assert page.faults == [] and page.all("script") == [] and page.all("b") == []
     assert name in page.text and "<b>bold</b>." in page.text and "SYNTHETIC" not in page.text
     assert page.all("video")[0]["aria-label"]

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,34 @@ def test_means_lie_in_their_intervals_and_few_videos_have_no_p_value(tmp_path):
     assert "No p-values: with 3 videos, 2 comparisons allow none below 0.5." in text
 
 
+def test_several_data_sets_have_their_own_sections_headlines_and_warnings(tmp_path):
+    others = make_clips(videos=4, clips=6, seed=5)
+    for place, clips, is_synthetic in (("mosi", CLIPS, False), ("sample", others, True)):
+        for model in ("late_fusion", "crossmodal"):
+            made = MadeRun(f"{place}/{model}", model, seed=len(model))
+            write_run(tmp_path / "runs", made, clips, f"cache/{place}", is_synthetic)
+    page = report(tmp_path / "runs", tmp_path / "out", "--detail", "0")
+    titles = ["mosi: regression, test split", "sample: regression, test split"]
+    assert all(page.text.count(title) == 2 for title in titles)  # in the navigation and above the section
+    assert "Results: mosi, sample" in page.text and date.today().isoformat() in page.text
+    first, second = page.text.split(titles[0])[-1].split(titles[1])
+    for text, clips, word, other in ((first, 60, "60 clips", "24"), (second, 24, "24 synthetic clips", "60")):
+        head = " ".join(text.split())[:60]
+        assert head.startswith(f"clips {clips} videos") and f" {other} " not in head and word in text
+    assert "sample/late_fusion (sample)" in page.text and "mosi/late_fusion (mosi)" not in page.text
+    assert "This page may show people" in page.text and "marked synthetic" in page.text
+
+
+def test_clips_are_called_synthetic_by_their_own_facts(tmp_path):
+    """A run of the sample set that was scored on real clips, and the other way round."""
+    folder = write_run(tmp_path / "runs", MadeRun("late"), CLIPS, "cache/sample", synthetic=True)
+    path = folder / "metrics_test.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"synthetic": False}))
+    text = report(tmp_path / "runs", tmp_path / "out", "--detail", "0").text
+    assert "SYNTHETIC" in text  # the model learned from such clips
+    assert "60 clips of 12 videos" in text and "marked synthetic" not in text
+
+
 def test_metrics_files_that_say_something_else_are_named(runs, tmp_path):
     shutil.copytree(runs / "cross", tmp_path / "runs" / "cross")
     path = tmp_path / "runs" / "cross" / "metrics_test.json"
@@ -224,7 +253,10 @@ def test_an_ablation_is_compared_with_its_reference(tmp_path):
     assert [(s.name, len(s.runs)) for s in board.systems] == [("all", 2), ("speech", 2)]
     assert board.systems[1].row["against"]["mae"]["interval"][0] > 0
     page = report(tmp_path / "runs", tmp_path / "out", "--detail", "0")
-    assert "Ablation: ablations" in page.text and "Variants without a finished run: face" in page.text
+    assert (
+        "none: ablation ablations, test split" in page.text
+        and "Variants without a finished run: face" in page.text
+    )
     assert "No pictures of all, speech" in page.text and "SYNTHETIC" not in page.text
     assert page.text.count("Paired") == 0 and any("Paired" in one["alt"] for one in page.all("img"))
 

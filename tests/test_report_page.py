@@ -19,6 +19,9 @@ def made(tmp_path_factory) -> Path:
     root, clips = tmp_path_factory.mktemp("report"), make_clips(videos=6, clips=4)
     write_run(root / "runs", MadeRun("late_fusion_with_a_long_name"), clips)
     write_run(root / "runs", MadeRun("crossmodal", "crossmodal", seed=1, skill=0.4), clips)
+    write_run(
+        root / "runs", MadeRun("other/late_fusion_with_a_long_name"), make_clips(4, 4, 3), "cache/another_set"
+    )
     assert main([str(root / "runs"), "--out", str(root / "out"), "--clips", "1"]) == 0
     return root
 

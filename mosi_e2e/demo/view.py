@@ -10,7 +10,7 @@ from typing import Any
 from mosi_e2e.demo.worker import Answer
 from mosi_e2e.pages import embed
 from mosi_e2e.predict.result import REACH, choose_reach
-from mosi_e2e.tables import SYNTHETIC_NOTE
+from mosi_e2e.tables import SYNTHETIC_MODEL
 
 # The seven marks that MOSI's annotators chose from.
 WORDS = {
@@ -169,7 +169,7 @@ def list_sentences(result: Mapping[str, Any]) -> list[str]:
 def list_remarks(result: Mapping[str, Any]) -> list[str]:
     """Warnings first; the page itself has the one about synthetic clips."""
     told = [*result["warnings"], *result["remarks"]]
-    return [f"{one[:1].upper()}{one[1:]}." for one in told if one != SYNTHETIC_NOTE]
+    return [f"{one[:1].upper()}{one[1:]}." for one in told if one != SYNTHETIC_MODEL]
 
 
 def make_moment(window: Mapping[str, float]) -> Moment:

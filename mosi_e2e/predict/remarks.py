@@ -8,7 +8,7 @@ from mosi_e2e.predict.recording import Recording
 from mosi_e2e.predict.result import PersonResult
 from mosi_e2e.predict.traces import name_streams
 from mosi_e2e.predict.windows import HEARD, Stretch, describe_voices
-from mosi_e2e.tables import SYNTHETIC_NOTE
+from mosi_e2e.tables import SYNTHETIC_MODEL
 
 FACE_ENOUGH = 0.5  # of the frames; with fewer it is reported
 
@@ -20,7 +20,7 @@ def list_warnings(evidence: Mapping[str, Evidence], is_synthetic: bool) -> list[
         evidence: of each run, by name.
         is_synthetic: whether the training clips were generated; then that says all.
     """
-    return [SYNTHETIC_NOTE] if is_synthetic else warn_of_baseline(evidence)
+    return [SYNTHETIC_MODEL] if is_synthetic else warn_of_baseline(evidence)
 
 
 def list_remarks(

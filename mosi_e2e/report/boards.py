@@ -75,8 +75,20 @@ class Board:
         return MAIN[self.objective.task]
 
     @property
+    def data_set(self) -> str:
+        """Names of the data sets, usually one, that its runs were trained on."""
+        return " and ".join(dict.fromkeys(run.data_set for system in self.systems for run in system.runs))
+
+    @property
     def keys(self) -> list[str]:
         return [key for key in self.systems[0].row["seeds"] if key != "n"]
+
+    def best_system(self) -> tuple[float, str] | None:
+        """Mean over seeds of the main metric and name of the system where it is best; None without any."""
+        found = [(system.row["seeds"][self.metric]["mean"], system.name) for system in self.systems]
+        known = [one for one in found if one[0] is not None]
+        choose = min if self.metric in LOWER_IS_BETTER else max
+        return choose(known, key=lambda one: one[0]) if known else None
 
     def best_floor(self, key: str) -> float | None:
         """The floor that is hardest to beat."""
@@ -172,7 +184,7 @@ def make_board(key: tuple, members: Mapping[str, list[Run]], wanted: str, refere
         chosen,
         objective.floors(label.label.to_numpy()) if known else {},
         label[["clip_id", "video_id", "label"]],
-        any(run.is_synthetic for run in runs),
+        any(run.has_synthetic(split) for run in runs),
         tuple(name for name in plan.get("missing", ()) if name not in members),
     )
 

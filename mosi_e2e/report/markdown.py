@@ -34,6 +34,7 @@ def list_parts(report: Report) -> Iterator[str]:
 
 def list_board(board: BoardView) -> Iterator[str]:
     yield f"## {board.title}"
+    yield "\n".join(f"- {name}: {value}" for value, name in board.facts)
     yield quote(board.verdict)
     yield lay_table(board.scores.flatten())
     yield "\n".join(f"- {note}" for note in board.scores.notes)

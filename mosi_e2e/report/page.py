@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from mosi_e2e.pages import Notice, Table
@@ -15,6 +16,8 @@ from mosi_e2e.report.gallery import Drawing, Exhibit, Gallery
 from mosi_e2e.report.runs import Run
 from mosi_e2e.report.scores import ScoreTable, judge, tabulate_scores
 from mosi_e2e.tables import SYNTHETIC_NOTE
+
+MOST_NAMED = 3  # data sets in the title
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class BoardView:
     Attributes:
         anchor: its id in the page.
         title: heading.
+        facts: (value, name) of what one wants to know first.
         verdict: whether anything was learned.
         scores: the table.
         charts: bars and differences.
@@ -64,6 +68,7 @@ class BoardView:
 
     anchor: str
     title: str
+    facts: Sequence[tuple[str, str]]
     verdict: Notice
     scores: ScoreTable
     charts: Sequence[Exhibit]
@@ -90,6 +95,7 @@ class Report:
     environments: Sequence[Table]
     commands: Table | None
     synthetic: bool
+    real: bool
 
     def context(self) -> dict[str, Any]:
         """What `templates/report.html` asks for."""
@@ -110,40 +116,52 @@ def make_report(runs: Sequence[Run], strays: Sequence[str], wish: Wish, gallery:
     thumbnails = Thumbnails(wish.cache)
     only_ablations = all(board.is_ablation for board in boards)
     views = []
-    for number, board in enumerate(boards, start=1):
+    for number, (board, title) in enumerate(zip(boards, name_boards(boards), strict=True), start=1):
         detail = 0 if board.is_ablation and not only_ablations else wish.detail
-        views.append(view_board(board, f"board-{number}", detail, wish, gallery, thumbnails))
+        views.append(view_board(board, f"board-{number}", title, detail, wish, gallery, thumbnails))
     curves = [(name, draw_curves(name, members)) for name, members in groups.items()]
-    systems = "system" if len(groups) == 1 else "systems"
+    data_sets = list(dict.fromkeys(run.data_set for run in runs))
     return Report(
-        title="Results",
-        lead=f"{count(len(runs), 'run')} of {len(groups)} {systems}. Every score on this page was recomputed "
-        "from the predictions that the runs wrote.",
+        title=f"Results: {', '.join(data_sets[:MOST_NAMED])}{' …' if len(data_sets) > MOST_NAMED else ''}",
+        lead=f"Made on {date.today().isoformat()} from {count(len(runs), 'run')} of "
+        f"{count(len(groups), 'system')} on {count(len(data_sets), 'data set')}. Every score on this page "
+        "was recomputed from the predictions that the runs wrote.",
         notices=list_notices(runs, strays, boards, wish.split),
-        facts=list_facts(runs, groups, boards),
+        facts=list_facts(runs, groups, data_sets),
         boards=views,
         curves=[gallery.hang(f"{name}_curves", drawn) for name, drawn in curves if drawn],
         runs=settings.tabulate_runs(runs, wish.split),
         differences=settings.tabulate_differences(groups),
         environments=settings.tabulate_environments(runs),
         commands=settings.tabulate_commands(runs),
-        synthetic=any(run.is_synthetic for run in runs),
+        synthetic=any(board.is_synthetic for board in boards),
+        real=not boards or any(not board.is_synthetic for board in boards),
     )
+
+
+def name_boards(boards: Sequence[Board]) -> list[str]:
+    """Headings: data set, task and split, and what else it takes to tell them apart."""
+    plain = []
+    for board in boards:
+        kind = f"ablation {board.place.name}" if board.is_ablation else board.objective.task
+        plain.append(f"{board.data_set}: {kind}, {board.split} split")
+    longer = [
+        f"{title}, {board.place}" if plain.count(title) > 1 else title
+        for board, title in zip(boards, plain, strict=True)
+    ]
+    return [
+        f"{title} ({longer[:place].count(title) + 1})" if longer.count(title) > 1 else title
+        for place, title in enumerate(longer)
+    ]
 
 
 def view_board(
-    board: Board, anchor: str, detail: int, wish: Wish, gallery: Gallery, thumbnails: Thumbnails
+    board: Board, anchor: str, title: str, detail: int, wish: Wish, gallery: Gallery, thumbnails: Thumbnails
 ) -> BoardView:
     shown, left = board.systems[:detail], board.systems[detail:]
-    stem = f"{board.place.name}_{board.split}_{board.objective.task}" if board.is_ablation else ""
-    stem = stem or f"{board.split}_{board.objective.task}"
+    place = board.place.name if board.is_ablation else board.data_set
+    stem = f"{place}_{board.split}_{board.objective.task}"
     charts = {"bars": draw_bars(board), "differences": draw_differences(board)}
-    word = "Ablation" if board.is_ablation else board.objective.task.capitalize()
-    title = (
-        f"{word}: {board.place.name}, {board.split} split"
-        if board.is_ablation
-        else f"{word}, {board.split} split"
-    )
     omitted = f"No pictures of {', '.join(s.name for s in left)}; to draw them, too, type "
     omitted += f"python -m mosi_e2e.report {board.place} --detail {len(board.systems)}."
     is_binary = board.objective.task == "binary"
@@ -152,6 +170,7 @@ def view_board(
     return BoardView(
         anchor,
         title,
+        list_headlines(board),
         judge(board),
         tabulate_scores(board),
         [gallery.hang(f"{stem}_{name}", drawn) for name, drawn in charts.items() if drawn],
@@ -177,8 +196,9 @@ def list_notices(
 ) -> list[Notice]:
     """What is not to be missed, the worst first."""
     notices = []
-    if any(run.is_synthetic for run in runs):
-        notices.append(Notice("warning", SYNTHETIC_NOTE))
+    if synthetic := [run for run in runs if run.is_trained_on_synthetic]:
+        named = [] if len(synthetic) == len(runs) else [f"{run.name} ({run.data_set})" for run in synthetic]
+        notices.append(Notice("warning", SYNTHETIC_NOTE, named))
     unscored = [run for run in runs if run.choose_split(split) is None]
     if unscored:
         text = f"{count(len(unscored), 'run')} without predictions, so without scores on this page."
@@ -215,26 +235,26 @@ def explain_unscored(run: Run) -> str:
 
 
 def list_facts(
-    runs: Sequence[Run], groups: Mapping[str, Sequence[Run]], boards: Sequence[Board]
+    runs: Sequence[Run], groups: Mapping[str, Sequence[Run]], data_sets: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """(value, name) of what one wants to know first."""
-    facts = [(f"{len(runs)}", "runs"), (f"{len(groups)}", "systems")]
-    if boards:
-        board = boards[0]
-        key, task = board.metric, board.objective.task
-        facts.append((f"{len(board.table)}", f"{board.split} clips"))
-        facts.append((f"{board.table.video_id.nunique()}", f"{board.split} videos"))
-        found = [(s.row["seeds"][key]["mean"], s.name) for s in board.systems]
-        known = [one for one in found if one[0] is not None]
-        if known:
-            value, name = min(known) if key == "mae" else max(known)
-            facts.append((f"{value:.3f}", f"best {TITLES[key]}, {task} ({name})"))
-        if board.best_floor(key) is not None:
-            facts.append((f"{board.best_floor(key):.3f}", f"best floor, {TITLES[key]}"))
+    """(value, name) of what holds for the whole page."""
+    numbers = {"run": len(runs), "system": len(groups), "data set": len(data_sets)}
+    facts = [(f"{number}", count(number, word).partition(" ")[2]) for word, number in numbers.items()]
     seconds = [run.seconds for run in runs if run.seconds is not None]
     if seconds:
         facts.append((settings.show_time(sum(seconds)), "wall time of all runs"))
     return facts
+
+
+def list_headlines(board: Board) -> list[tuple[str, str]]:
+    """(value, name) of what one wants to know first about a board."""
+    metric = TITLES[board.metric]
+    facts = [(f"{len(board.table)}", "clips"), (f"{board.table.video_id.nunique()}", "videos")]
+    best = board.best_system()
+    facts += [(f"{best[0]:.3f}", f"best {metric}")] if best else []
+    if (floor := board.best_floor(board.metric)) is not None:
+        facts.append((f"{floor:.3f}", f"best floor, {metric}"))
+    return [*facts, (best[1], "best system")] if best else facts
 
 
 def count(number: int, word: str) -> str:

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -75,8 +75,20 @@ class Run:
         return self.folder.parent.parent if self.variant else self.folder.parent
 
     @property
-    def is_synthetic(self) -> bool:
+    def data_set(self) -> str:
+        """The name of its cache's folder."""
+        path = (self.environment.get("cache") or {}).get("path") or (self.config.get("data") or {}).get(
+            "cache"
+        )
+        return PurePath(str(path)).name if path else "unknown data"
+
+    @property
+    def is_trained_on_synthetic(self) -> bool:
         return bool((self.environment.get("cache") or {}).get("synthetic") or self.facts.get("synthetic"))
+
+    def has_synthetic(self, split: str) -> bool:
+        """Whether a split's clips are synthetic: as its metrics say, else as those of the training."""
+        return bool(self.written.get(split, {}).get("synthetic", self.is_trained_on_synthetic))
 
     @property
     def train_label(self) -> np.ndarray | None:

@@ -88,7 +88,7 @@ def tabulate_scores(board: Board) -> ScoreTable:
     for name, values in board.floors.items():
         cells = [Cell(show(values.get(key))) for key in board.keys]
         rows.append(ScoreRow("floor", name.replace("_", " "), "", cells))
-    columns = [f"{TITLES[key]} {'↓' if key in LOWER_IS_BETTER else '↑'}" for key in board.keys]
+    columns = [f"{TITLES[key]}\u00a0{'↓' if key in LOWER_IS_BETTER else '↑'}" for key in board.keys]
     has_heads = any(row.kind == "part" and row.name.startswith("own head") for row in rows)
     return ScoreTable(describe_board(board), columns, rows, (*NOTES, OWN_HEAD) if has_heads else NOTES)
 

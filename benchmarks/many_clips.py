@@ -143,11 +143,11 @@ def main(argv: list[str] | None = None) -> int:
     for count in args.clips:
         with tempfile.TemporaryDirectory() as folder:
             found = measure(Path(folder) / "set", count)
-        cells = [
-            f"{one['s']:.1f} s, {1000 * one['s'] / count:.2f} ms, {one['mb']:.0f} MB"
-            for one in found.values()
-        ]
-        print(f"| {count} | " + " | ".join(cells) + " |", flush=True)
+            cells = [
+                f"{one['s']:.1f} s, {1000 * one['s'] / count:.2f} ms, {one['mb']:.0f} MB"
+                for one in found.values()
+            ]
+            print(f"| {count} | " + " | ".join(cells) + " |", flush=True)
     return 0
 
 

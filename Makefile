@@ -15,7 +15,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install demo test test-slow coverage lint format docs lock system clean
+.PHONY: help install demo test test-slow fuzz coverage lint format docs lock system clean
 
 help: ## say what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,10 @@ test: $(INSTALLED) ## all tests but the slow ones
 
 test-slow: $(INSTALLED) ## the heavier checks too
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+fuzz: $(INSTALLED) ## damaged files for every reader: make fuzz CASES=1000 TESTS=tests/test_tables_fuzz.py
+	MOSI_FUZZ_CASES=$(or $(CASES),100000) TMPDIR=$(wildcard /dev/shm) $(BIN)/python -m pytest -n 2 --timeout 0 \
+	  --hypothesis-show-statistics $(or $(TESTS),tests/test_*fuzz*.py tests/test_import_hostile.py)
 
 coverage: $(INSTALLED) ## lines and branches that the tests reach, in other processes too
 	$(BIN)/python -m coverage erase

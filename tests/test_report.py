@@ -1,5 +1,6 @@
 """The report: what it shows is what the runs predicted, and nothing that was found is left out in silence."""
 
+import errno
 import json
 import re
 import shutil
@@ -305,6 +306,26 @@ def test_errors_say_what_to_type(runs, tmp_path, capsys):
         error = capsys.readouterr().err
         assert told in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_line_and_costs_nothing(tmp_path, capsys, monkeypatch):
+    runs = write_run(tmp_path / "runs", MadeRun("late"), make_clips(3, 4))
+    (tmp_path / "file").write_text("")
+    words = [str(runs), "--detail", "0", "--clips", "0", "--out"]
+    assert main([*words, str(tmp_path / "file" / "out")]) == 2
+    assert "type another --out FOLDER" in capsys.readouterr().err.splitlines()[-1]
+    assert main([*words, str(tmp_path / "file")]) == 2
+    assert "type another --out FOLDER" in capsys.readouterr().err.splitlines()[-1]
+
+    def refuse(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mosi_e2e.report.gallery.write_atomic", refuse)
+        assert main([*words, str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error and error.splitlines()[-1].startswith("error: ")
+    assert main([*words, str(tmp_path / "out")]) == 0
 
 
 def test_names_that_are_markup_are_shown_as_text(tmp_path):

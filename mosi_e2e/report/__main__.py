@@ -11,7 +11,7 @@ from mosi_e2e.pages import write_page
 from mosi_e2e.report.gallery import Gallery
 from mosi_e2e.report.markdown import write_markdown
 from mosi_e2e.report.page import Wish, make_report
-from mosi_e2e.report.runs import read_runs
+from mosi_e2e.report.runs import Run, read_runs
 from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 from preprocessing.store import write_atomic
@@ -38,13 +38,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"--{name} must be 0 or more, but is {value}; type for example --{name} 4")
     runs, strays = read_runs(args.runs)
     wish = Wish(args.split, args.reference, args.detail, args.clips, args.cache)
-    with tqdm(desc="drawing", unit=" figures", delay=0.5) as bar:
-        report = make_report(runs, strays, wish, Gallery(args.out / "figures", bar))
-    path = write_page(args.out, "report.html", report.context())
-    write_atomic(args.out / "report.md", write_markdown(report).encode())
+    try:
+        path = write_report(runs, strays, wish, args.out)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # `command` knows full disks
+        why = error.strerror or type(error).__name__
+        raise UserError(f"{args.out} cannot be a folder ({why}): type another --out FOLDER") from error
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {len(runs)} runs; open it in a browser")
     print(f"written: {args.out / 'report.md'}, {args.out / 'figures'}/*.png and *.svg")
     return 0
+
+
+def write_report(runs: Sequence[Run], strays: Sequence[str], wish: Wish, out: Path) -> Path:
+    """Figures, page and Markdown; returns the page's path."""
+    with tqdm(desc="drawing", unit=" figures", delay=0.5) as bar:
+        report = make_report(runs, strays, wish, Gallery(out / "figures", bar))
+    path = write_page(out, "report.html", report.context())
+    write_atomic(out / "report.md", write_markdown(report).encode())
+    return path
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import importlib.util
 import math
 import threading
 import weakref
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -138,18 +139,22 @@ class FaceLandmarker:
         )
         self._image = functools.partial(mediapipe.Image, image_format=mediapipe.ImageFormat.SRGB)
         self._new_result = face_landmarker.MpFaceLandmarkerResultC
+        # Parts of it start, and say so, as late as with the first face on a busy machine.
+        self._until_first_face = leave_out_noise
         with leave_out_noise():
             self._landmarker = face_landmarker.FaceLandmarker.create_from_options(options)
-            self(np.zeros((64, 64, 3), np.uint8), None)  # its threads have started, and said so, after this
         weakref.finalize(self, _close, self._landmarker)
 
     def __call__(self, frame: np.ndarray, crop: FacesConfig | None) -> list[Face]:
         """Faces of a frame [H, W, 3] uint8 RGB; cropped where `crop` is given."""
         image = self._image(data=np.ascontiguousarray(frame))
         library, result = self._landmarker._lib, self._new_result()
-        library.MpFaceLandmarkerDetectImage(
-            self._landmarker._handle, image._image_ptr, None, ctypes.byref(result)
-        )
+        with self._until_first_face():
+            library.MpFaceLandmarkerDetectImage(
+                self._landmarker._handle, image._image_ptr, None, ctypes.byref(result)
+            )
+        if result.face_landmarks_count:
+            self._until_first_face = nullcontext
         try:
             found = [_read_face(result, number) for number in range(result.face_landmarks_count)]
         finally:

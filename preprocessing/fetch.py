@@ -274,7 +274,7 @@ def describe_set(out: Path) -> str:
         layout = detect_layout(read_table(table))
         entries = read_labels(out)
     except UserError as error:
-        raise UserError(f"the files are in {out}, but {error}; settings go behind: {preprocess}") from error
+        raise UserError(f"the files are in {out}, but {error}; add settings to: {preprocess}") from error
     splits = Counter(entry.split for entry in entries)
     counts = ", ".join(f"{split} {splits[split]}" for split in ("train", "valid", "test"))
     videos = len({entry.video_id for entry in entries})

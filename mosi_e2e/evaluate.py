@@ -95,7 +95,7 @@ def score_run(run: Path, split: str, cache: str | None = None, out: str | None =
     store = open_store(cache or config.data.cache, "" if cache else config.data.source)
     check_columns(facts, store)
     if facts.synthetic and not store.synthetic and accelerator.is_main_process:
-        print("note: trained on synthetic sample clips; its scores of real people mean nothing")
+        print("note: trained on synthetic clips; its scores of real people mean nothing")
     streams = list_streams(config.model)
     if accelerator.is_main_process and (difference := describe_difference(facts.stages, store, streams)):
         print(f"note: {difference}")

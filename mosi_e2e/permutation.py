@@ -63,7 +63,7 @@ def find_p_values(pairs: SeedPairs, n_permutations: int, seed: int) -> tuple[NDA
     # Written as "not less", so that a permutation in which the metric is undefined counts as extreme.
     extreme = np.sum(~(permuted < observed - TIE_TOLERANCE), axis=0)
     if is_exact:  # swapping nothing and swapping everything always give what was observed
-        return extreme / len(permuted), min(1.0, 2 / len(permuted))
+        return extreme / len(permuted), 2 / len(permuted)
     return (1 + extreme) / (1 + len(permuted)), 1 / (1 + len(permuted))
 
 
@@ -72,7 +72,7 @@ def draw_swaps(n_units: int, n: int, seed: int) -> tuple[Iterator[NDArray[np.boo
 
     Where all 2 ** n_units patterns are at most `n`, they are listed once each; otherwise `n` are drawn.
     """
-    if n_units < 63 and 2**n_units <= n:
+    if 2**n_units <= n:
         patterns = np.arange(2**n_units)[:, None] >> np.arange(n_units) & 1  # [2 ** n_units, n_units]
         return iter([patterns.astype(bool)]), True
     generator = np.random.default_rng(seed)

@@ -12,6 +12,7 @@ import pytest
 from mosi_e2e.metrics import (
     CLASS_NAMES,
     REGRESSION_KEYS,
+    check_values,
     confusion,
     is_constant,
     predicts_one_class,
@@ -284,3 +285,21 @@ def test_broken_input_is_refused(label, score, message):
 def test_unknown_view_names_the_views():
     with pytest.raises(ValueError, match="has0, non0, acc5, acc7: got 'acc3'"):
         confusion([1.0], [1.0], "acc3")
+
+
+def test_constants_are_told_from_each_other_and_from_noise():
+    ones = np.ones(4)
+    assert score_regression(ones, ones)["ccc"] is None
+    assert score_regression(ones, ones + 5e-4)["ccc"] == 0  # two constants that differ
+    noise = 4e-7 * np.array([-1.0, 0.5, 1.0, -0.5])
+    assert (
+        score_regression(1e3 * noise, 0.5 + noise)["ccc"] == 0
+    )  # exactly: a collapsed model's noise is nothing
+
+
+def test_a_message_names_twenty_positions_and_counts_the_rest():
+    broken = np.full(20, np.nan)
+    with pytest.raises(ValueError, match=r"positions [\d, ]*19\)$"):
+        check_values(broken, "score")
+    with pytest.raises(ValueError, match=r"19 and 1 more\)$"):
+        check_values(np.append(broken, np.nan), "score")

@@ -179,3 +179,13 @@ def test_a_pointer_in_place_of_weights_says_what_to_type(place, tmp_path):
     (tmp_path / "best" / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(UserError, match="git lfs pull"):
         load_model(tmp_path / "best")
+
+
+@pytest.mark.parametrize("key", ["n", "videos", "synthetic", "floors", "metrics", "interval"])
+def test_scores_that_lack_what_the_card_shows_are_one_line(place, tmp_path, key):
+    shutil.copytree(place / "runs" / "run" / "best", tmp_path / "run" / "best")
+    scores = json.loads((place / "runs" / "run" / "metrics_valid.json").read_text())
+    del scores[key]
+    (tmp_path / "run" / "metrics_valid.json").write_text(json.dumps(scores))
+    with pytest.raises(UserError, match="is damaged or of another program"):
+        read_folder(tmp_path / "run")

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jinja2 import UndefinedError
 from torch import nn
 
 from mosi_e2e import calibration
@@ -45,6 +46,9 @@ DERIVED = ("preprocessing.yaml", "features.json", "config.json")
 FILES = (WEIGHTS, "config.yaml", "facts.json", *RECORDS, *DERIVED)
 RECORD_BYTES = 4 * 1024 * 1024  # they have some kB
 FOLDERS = re.compile(r"(?:~|\.\.|[A-Za-z]:)?[/\\](?:[^/\\=,\s]+[/\\])+")  # those of an absolute path
+
+# What records end with that are JSON of something else, or lack what the card shows of them.
+OTHER_CONTENT = (AttributeError, KeyError, TypeError, ValueError, UndefinedError)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def read_folder(path: Path) -> TrainedModel:
         path = path.parent
     try:
         return _read_model_folder(path) if (path / WEIGHTS).is_file() else _read_run(path)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # of records: JSON of other content
+    except OTHER_CONTENT as error:
         raise UserError(
             f"{path}: one of {', '.join(RECORDS[1:])} is damaged or of another program ({error!a:.100}); "
             "remove it, or get the folder again from where it came"

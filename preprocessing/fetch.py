@@ -28,8 +28,8 @@ from preprocessing.arguments import Parser
 from preprocessing.download import DownloadOptions, download
 from preprocessing.download_part import explain_writing, say
 from preprocessing.errors import UserError, command
-from preprocessing.labels import find_label_file, read_labels
-from preprocessing.layouts import detect_layout
+from preprocessing.labels import read_labels
+from preprocessing.layouts import detect_layout, find_label_file
 from preprocessing.store import write_atomic
 from preprocessing.tables import read_table
 

@@ -27,16 +27,14 @@ from preprocessing.clip_files import (
     index_media,
     name_media,
     split_extension,
-    walk_files,
 )
 from preprocessing.errors import UserError
-from preprocessing.layouts import FOLDS_NAMES, LAYOUTS, detect_layout, find_columns
+from preprocessing.layouts import FOLDS_NAMES, LAYOUTS, detect_layout, find_columns, find_label_file
 from preprocessing.tables import (
     Columns,
     Problem,
     RowProblem,
     Table,
-    archive_error,
     find_decimal_mark,
     find_exact_columns,
     parse_number,
@@ -45,7 +43,6 @@ from preprocessing.tables import (
     shorten,
 )
 
-LABEL_FILE_STEMS = frozenset(("labels", "label", "opinionlevelsentiment"))
 LABEL_RANGE = 3.0  # sentiment lies in [-3, 3]
 VALID_NAMES = ("valid", "val", "dev", "validation")
 SPLITS = {
@@ -59,7 +56,6 @@ SPLITS = {
 CLIP_FOLDERS = {"mmsa": "Raw", "cmu": "Segmented"}
 # CMU SDK's standard split of MOSI: 52 videos train, 10 valid, 31 test.
 OFFICIAL_FOLDS = Path(__file__).with_name("mosi_folds.csv")
-SHOWN_PROBLEMS = 5
 
 
 @dataclass(frozen=True)
@@ -101,42 +97,23 @@ def read_labels(
     if layout == "auto":
         layout = "course" if named else detect_layout(table)
     root = path.parent if layout == "csv" else root
-    entries, media_names = parse_rows(table, layout, find_columns(table, layout, named), root)
+    entries, media_names, problems = parse_rows(table, layout, find_columns(table, layout, named), root)
     if not check_files:
+        refuse(problems)
         return entries
     if layout == "csv":
         files = [find_file(entry.path) for entry in entries]
         pairs = list(zip(entries, files, strict=True))
-        refuse_missing([(entry, str(entry.path)) for entry, file in pairs if file is None], entries)
+        missing = [(entry, str(entry.path)) for entry, file in pairs if file is None]
+        refuse_all(problems, missing, entries)
         return [replace(entry, path=file) for entry, file in pairs if file is not None]
-    return locate_media(entries, media_names, root, CLIP_FOLDERS.get(layout, ""))
-
-
-def find_label_file(labels: Path) -> tuple[Path, Path]:
-    """Give the label file and the folder below which its clips are."""
-    if labels.is_file():
-        if labels.suffix.lower() == ".zip":
-            raise archive_error(labels)
-        return labels, labels.parent
-    if not labels.is_dir():
-        raise UserError(f"there is no label file or folder {labels}: set labels=FILE or labels=FOLDER")
-    tables = [
-        path
-        for path in walk_files(labels)
-        if path.suffix.lower() in (".csv", ".tsv") and path.name.lower() != "folds.csv"
-    ]
-    found = [path for path in tables if path.stem.lower() in LABEL_FILE_STEMS] or tables
-    if len(found) != 1:
-        names = ", ".join(str(path.relative_to(labels)) for path in found[:SHOWN_PROBLEMS])
-        what = f"{len(found)} files that may be the labels ({names})" if found else "no labels.csv"
-        raise UserError(f"{labels} holds {what}: name the right file with labels=FILE")
-    return found[0], labels
+    return locate_media(entries, media_names, root, CLIP_FOLDERS.get(layout, ""), problems)
 
 
 def parse_rows(
     table: Table, layout: str, columns: Columns, root: Path
-) -> tuple[list[ClipEntry], list[list[str]]]:
-    """Turn rows into entries and, per entry, the names its media file may have."""
+) -> tuple[list[ClipEntry], list[list[str]], list[Problem]]:
+    """Turn rows into entries, per entry the names its media file may have, and what is wrong."""
     folds = read_folds(table.path.parent) if layout == "cmu" else {}
     entries, media_names, problems = [], [], []
     mark = find_decimal_mark(table, columns.position["label"])
@@ -148,10 +125,10 @@ def parse_rows(
             continue
         entries.append(replace(entry, row=table.where(number)))
         media_names.append(names)
-    refuse(problems + find_duplicates(entries) + find_split_videos(entries))
     if not entries:
+        refuse(problems)
         raise UserError(f"{table.path.name} has a header and no clips: a label file needs one row per clip")
-    return entries, media_names
+    return entries, media_names, problems + find_duplicates(entries) + find_split_videos(entries)
 
 
 def parse_row(
@@ -258,11 +235,15 @@ def find_split_videos(entries: list[ClipEntry]) -> list[Problem]:
 
 
 def locate_media(
-    entries: list[ClipEntry], media_names: list[list[str]], root: Path, clip_folder: str
+    entries: list[ClipEntry],
+    media_names: list[list[str]],
+    root: Path,
+    clip_folder: str,
+    problems: list[Problem],
 ) -> list[ClipEntry]:
-    """Find each clip's one media file below `root`."""
+    """Find each clip's one media file below `root`; the rows' `problems` are reported with the files'."""
     index = index_media(root, clip_folder)
-    located, missing, problems, owners = [], [], [], {}
+    located, missing, problems, owners = [], [], [*problems], {}
     for entry, names in zip(entries, media_names, strict=True):
         found = sorted({path for name in names for path in find_media(index, name)})
         if not found:
@@ -280,13 +261,22 @@ def locate_media(
             message = f"{found[0].relative_to(root)} is already the file of {owner.row}"
             problems.append(Problem(entry.row, message, "file of two clips"))
         located.append(replace(entry, path=found[0]))
-    refuse(problems)
-    refuse_missing(missing, entries)
+    refuse_all(problems, missing, entries)
     return located
 
 
-def refuse_missing(missing: list[tuple[ClipEntry, str]], entries: list[ClipEntry]) -> None:
-    """Stop if media files are missing (entry, where it was looked for); names the first, counts all."""
+def refuse_all(
+    problems: list[Problem], missing: list[tuple[ClipEntry, str]], entries: list[ClipEntry]
+) -> None:
+    """Stop if there are problems, or if media files are missing (entry, where it was looked for)."""
+    if problems:
+        refuse(
+            problems
+            + [
+                Problem(entry.row, f"clip {entry.clip_id} has no media file (looked for {place})", "no file")
+                for entry, place in missing
+            ]
+        )
     if missing:
         entry, looked_for = missing[0]
         raise UserError(

@@ -1,11 +1,14 @@
 """Which column of a label file holds what, in each layout of a data set."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from preprocessing.clip_files import walk_files
 from preprocessing.errors import UserError
 from preprocessing.tables import (
     Columns,
     Table,
+    archive_error,
     find_exact_columns,
     is_number,
     list_names,
@@ -14,6 +17,8 @@ from preprocessing.tables import (
 )
 
 LAYOUTS = ("course", "mmsa", "cmu", "csv")
+LABEL_FILE_STEMS = frozenset(("labels", "label", "opinionlevelsentiment"))
+SHOWN_FILES = 5
 
 # The course's column names are not documented. Per field: the names that win, and the names of which
 # only one may be present, because two candidates are a question for the user and not for a guess.
@@ -35,6 +40,27 @@ CSV_NAMES = {"path": "path", "video": "video_id", "clip": "clip_id", "label": "l
 MMSA_NAMES = {"video": "video_id", "clip": "clip_id", "label": "label", "split": "mode"}
 MMSA_ID_NAMES = {"clip": "id", "label": "label", "split": "mode"}
 FOLDS_NAMES = {"video": "video_id", "split": "split"}
+
+
+def find_label_file(labels: Path) -> tuple[Path, Path]:
+    """Give the label file and the folder below which its clips are."""
+    if labels.is_file():
+        if labels.suffix.lower() == ".zip":
+            raise archive_error(labels)
+        return labels, labels.parent
+    if not labels.is_dir():
+        raise UserError(f"there is no label file or folder {labels}: set labels=FILE or labels=FOLDER")
+    tables = [
+        path
+        for path in walk_files(labels)
+        if path.suffix.lower() in (".csv", ".tsv") and path.name.lower() != "folds.csv"
+    ]
+    found = [path for path in tables if path.stem.lower() in LABEL_FILE_STEMS] or tables
+    if len(found) != 1:
+        names = ", ".join(str(path.relative_to(labels)) for path in found[:SHOWN_FILES])
+        what = f"{len(found)} files that may be the labels ({names})" if found else "no labels.csv"
+        raise UserError(f"{labels} holds {what}: name the right file with labels=FILE")
+    return found[0], labels
 
 
 def detect_layout(table: Table) -> str:

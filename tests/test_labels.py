@@ -275,3 +275,11 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "set" / "clips").symlink_to(tmp_path / "store")
     (tmp_path / "store" / "again").symlink_to(tmp_path / "set")
     assert relative_paths(read_labels(labels), tmp_path) == ["set/clips/v_1.mp4"]
+
+
+def test_rows_and_missing_files_are_reported_together(tmp_path):
+    touch(tmp_path, "a_1.mp4", "b_1.mp4")
+    rows = (COURSE, "a_1,9,train", "b_1,1,test", "b_1,1,test", "y_9,1,valid", "z_9,1,train")
+    message = refusal(write(tmp_path, "labels.csv", *rows), check_files=True)
+    assert "row 2: label '9' is outside" in message and "clip b_1 is already in labels.csv row 3" in message
+    assert "row 5: clip y_9 has no media file" in message and "(and 1 more such rows)" in message

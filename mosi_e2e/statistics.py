@@ -169,23 +169,20 @@ def compare_paired(
     Args:
         label: sentiment [n_clips].
         score_a: predictions of the first system [n_clips], or of its seeds [n_seeds, n_clips].
-        score_b: predictions of the second, the reference, in the same way; it may have another number of
-            seeds.
+        score_b: predictions of the reference, in the same way; the number of seeds may differ.
         video_id: of each clip; None resamples and swaps single clips.
-        task: as in `bootstrap_interval`, and so are `zero`, `seed` and `level`.
-        zero: the rule for zero labels of the binary task.
-        n: number of resamples.
+        task, zero, n: as in `bootstrap_interval`.
         n_permutations: number of permutations.
-        seed: of both.
+        seed: of resamples and permutations.
         level: coverage that the interval claims.
 
     Returns:
         For every metric `difference` (a - b; a is better below 0 for mae, rmse and nll, above 0 for the
-        others), its `interval`, and `p_value`; None where undefined. `smallest_p` says how small a p-value
-        so few videos allow at all: 0.25 for 3.
+        others), its `interval`, `p_value`, and `smallest_p` that so few videos allow (3: 0.25). None where
+        undefined.
     """
     label, scores_a = _check_seeds(label, score_a, "score_a")
-    _, scores_b = _check_seeds(label, score_b, "score_b")
+    scores_b = _check_seeds(label, score_b, "score_b")[1]
     unit = number_units(video_id, label.size)
     n_units = int(unit.max()) + 1
     side_a, side_b = (

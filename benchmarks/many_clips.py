@@ -20,7 +20,7 @@ import numpy as np
 
 from preprocessing.errors import command
 
-STEPS = ("make", "open", "resume", "dataset", "epoch", "explore")
+STEPS = ("make", "open", "resume", "dataset", "epoch", "explore", "report")
 PER_VIDEO = 25
 
 
@@ -98,7 +98,28 @@ def explore(root: Path) -> None:
     assert main([str(root / "cache"), "--out", str(root / "explore"), "--count", "2"]) == 0
 
 
-RUN = {"open": open_index, "resume": resume, "dataset": open_dataset, "epoch": read_epoch, "explore": explore}
+def report(root: Path) -> None:
+    """A page about one run whose test split is the whole cache; its predictions are noise."""
+    from mosi_e2e.config import RunConfig
+    from mosi_e2e.engine.losses import LossConfig, Objective
+    from mosi_e2e.engine.runlog import score_table, write_split
+    from mosi_e2e.report.__main__ import main
+    from preprocessing.settings import dump_config
+    from preprocessing.store import ClipStore
+
+    clips = ClipStore(root / "cache").index[["clip_id", "video_id", "label"]]
+    rng, run = np.random.default_rng(0), root / "runs" / "run"
+    table = clips.assign(score=rng.normal(size=len(clips)), behaviour=rng.normal(size=len(clips)))
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text(dump_config(RunConfig(name="run", out=str(root / "runs"))))
+    label = clips.label.to_numpy()
+    scores = score_table(table, Objective("regression", "drop", LossConfig(), label), True)
+    write_split(run, "test", table, scores)
+    assert main([str(root / "runs"), "--out", str(root / "report")]) == 0
+
+
+RUN = {"open": open_index, "resume": resume, "dataset": open_dataset, "epoch": read_epoch}
+RUN |= {"explore": explore, "report": report}
 
 
 def run_step(name: str, root: Path, count: int) -> None:

@@ -20,7 +20,8 @@ def raw(tmp_path):
     [
         ("track.rate=0", "track.rate must be above 0"),
         ("faces.size=-1", "faces.size must be above 0"),
-        ("timeout_s=nan", "timeout_s must be above 0"),
+        ("timeout_s=nan", "timeout_s is a number and finite"),
+        ("timeout_s=0", "timeout_s must be above 0"),
         ("track.max_faces=0", "track.max_faces"),
         ("faces.rate=20", "type track.rate=20"),
         ("faces.quality=101", "type faces.quality=92"),

@@ -1,8 +1,10 @@
 """Training runs of seconds: what they write, that they repeat, how they are interrupted and spread."""
 
+import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -29,6 +31,7 @@ from mosi_e2e.config import RunConfig
 from mosi_e2e.engine.resume import save_resume
 from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS
 from mosi_e2e.train import main
+from preprocessing.names import file_name
 from preprocessing.settings import load_config
 
 UNSTEADY = ["seconds", "clips_per_s"]  # columns of the history that no two runs share
@@ -130,15 +133,14 @@ def test_the_rate_rises_and_falls(whole):
 
 def test_training_and_validation_loss_are_one_quantity(place):
     """With neither dropout nor augmentation nor learning, and the same clips in both splits."""
-    cache = place / "cache"
-    index = pd.read_csv(cache / "index.csv", dtype=str, keep_default_na=False)
-    twin = place / "twin"
-    twin.mkdir()
-    for entry in cache.iterdir():
-        (twin / entry.name).symlink_to(entry)
-    (twin / "index.csv").unlink()
-    copies = index[index.split == "train"].assign(split="valid")
-    pd.concat([index[index.split == "train"], copies]).to_csv(twin / "index.csv", index=False)
+    twin = shutil.copytree(place / "cache", place / "twin")
+    index = pd.read_csv(twin / "index.csv", dtype=str, keep_default_na=False)
+    train_clips = index[index.split == "train"]
+    copies = train_clips.assign(split="valid", clip_id="copy_" + train_clips.clip_id, video_id="copy")
+    for clip, folder in itertools.product(train_clips.clip_id, (twin / "clips").iterdir()):
+        names = (f"{file_name(one)}.safetensors" for one in (clip, f"copy_{clip}"))
+        shutil.copy(*(folder / name for name in names))
+    pd.concat([train_clips, copies]).to_csv(twin / "index.csv", index=False)
     still = ["augment.enabled=false", "optim.lr=0", "optim.encoder_lr=0", "optim.epochs=1"]
     run = train(
         place, "calm", "still", *still, f"data.cache={twin}", "data.batch_size=23", "loss.auxiliary=0.5"

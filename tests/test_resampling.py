@@ -5,7 +5,7 @@ import pytest
 
 from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS, score_binary, score_regression
 from mosi_e2e.permutation import draw_swaps
-from mosi_e2e.resampling import build_table, draw_resamples
+from mosi_e2e.resampling import build_table, draw_resamples, score_counts
 
 
 def draw_table(n_videos: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -83,3 +83,10 @@ def test_swaps_are_listed_or_drawn():
     drawn = np.concatenate(list(blocks))
     assert not exact and drawn.shape == (15, 4) and 10 < drawn.sum() < 50
     assert not draw_swaps(100, 10, seed=0)[1]
+
+
+def test_a_class_that_neither_occurs_nor_is_predicted_takes_nothing_from_f1():
+    for counts in ((0, 0, 0, 5), (5, 0, 0, 0)):
+        assert [float(one) for one in score_counts(*map(np.array, counts))] == [1, 1, 1]
+    assert [float(one) for one in score_counts(*map(np.array, (0, 5, 0, 0)))] == [0, 0, 0]
+    assert all(np.isnan(score_counts(*map(np.array, (0, 0, 0, 0)))))

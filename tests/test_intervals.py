@@ -66,6 +66,32 @@ def test_an_interval_holds_its_metric_also_where_percentiles_leave_it_out():
     assert low < 0.7 and high == 1
 
 
+def test_a_metric_may_be_undefined_in_one_of_twenty_resamples():
+    values = np.random.default_rng(0).exponential(size=12)
+    (drawn,) = draw_resamples(12, 20, 0)
+
+    def weigh(weights):
+        is_lost = (weights == drawn[3]).all(axis=1)[:, None]
+        return np.where(is_lost, np.nan, weigh_means(values)(weights))
+
+    low, high = estimate_intervals(weigh, [PLAIN], 12, 20, 0, 0.95)[0]
+    assert low < values.mean() < high
+
+
+def test_one_unit_that_outweighs_all_others_leaves_the_percentiles():
+    values = np.append(1e-6 * np.arange(11), 0.01)
+    replicates = np.concatenate([weigh_means(values)(counts) for counts in draw_resamples(12, 200, 0)])
+    found = estimate_intervals(weigh_means(values), [PLAIN], 12, 200, 0, 0.95)
+    assert found == expand_percentiles(replicates, 12, 0.95)
+
+
+@pytest.mark.parametrize(("n_units", "is_symmetric"), [(100, True), (101, False)])
+def test_up_to_a_hundred_units_are_studentised(n_units, is_symmetric):
+    values = np.random.default_rng(0).exponential(size=n_units)
+    low, high = estimate_intervals(weigh_means(values), [PLAIN], n_units, 100, 0, 0.95)[0]
+    assert (abs((low + high) / 2 - values.mean()) < 1e-9) == is_symmetric
+
+
 def test_percentiles_widen_as_units_become_few():
     replicates = np.random.default_rng(0).normal(size=(200_000, 1))
     widths = [np.ptp(expand_percentiles(replicates, n_units, 0.95)[0]) for n_units in (10_000, 31, 5)]

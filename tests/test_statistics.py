@@ -299,10 +299,28 @@ def test_binary_floors(shared):
         assert all(list(row) == ["n", *BINARY_KEYS] for row in found.values())
     with pytest.raises(ValueError, match="other than 0"):
         floors_binary([0.0, 0.0], [1.0])
-    assert floors_binary([1.0, -1.0], [2.0, 1.0])["random"]["auc"] is None  # one class only
-    assert floors_binary([1.0, -1.0], [-2.0, -1.0])["random"]["auc"] is None
-    assert floors_binary([1.0, -1.0], [2.0, -1.0])["random"]["auc"] == 0.5
+
+
+def test_the_random_floor_of_a_binary_task():
+    train, label = [1.0, 1.0, 1.0, -1.0], [2.0, -1.0, 1.0, 0.0]
+    found = floors_binary(train, label)["random"]
+    assert found["n"] == 3 and found["auc"] == 0.5 and found["nll"] is None
+    assert found["acc"] == pytest.approx((2 * 0.75 + 0.25) / 3, abs=0.03)
+    for one_class in ([2.0, 1.0], [-2.0, -1.0]):
+        assert floors_binary([1.0, -1.0], one_class)["random"]["auc"] is None
     assert floors_binary([1.0], [0.0])["random"] == {"n": 0, **dict.fromkeys(BINARY_KEYS)}
+    with pytest.raises(ValueError, match="other than 0"):
+        floors_binary([0.0, 0.0], [1.0])
+
+
+def test_a_constant_class_states_no_probability():
+    found = floors_binary([1.0, 1.0, -1.0], [2.0, -1.0, -1.0, 1.0])
+    for name, accuracy in (("majority", 0.5), ("always_negative", 0.5)):
+        assert found[name]["acc"] == accuracy and found[name]["auc"] is found[name]["nll"] is None
+    assert floors([2.0, 1.0, -3.0], [1.0, -1.0])["always_negative"]["acc2_has0"] == 0.5
+    signs = floors([2.0, 1.0, -3.0], [0.0, 1.0, -1.0, -1.0])
+    assert signs["majority"]["acc2_has0"] == 0.5 and signs["majority"]["acc2_non0"] == 1 / 3
+    assert signs["always_negative"]["acc2_has0"] == 0.5 and signs["always_negative"]["acc2_non0"] == 2 / 3
 
 
 def test_seeds_are_summarised_without_the_undefined():
@@ -310,6 +328,7 @@ def test_seeds_are_summarised_without_the_undefined():
     found = summarise_seeds(runs)
     assert found["mae"] == {"mean": 3.0, "deviation": pytest.approx(np.sqrt(7)), "n": 3}
     assert found["corr"] == {"mean": 0.5, "deviation": None, "n": 1}
+    assert summarise_seeds([{"mae": 1.0}, {"mae": 3.0}])["mae"]["deviation"] == pytest.approx(np.sqrt(2))
     assert summarise_seeds([{"corr": None}])["corr"] == {"mean": None, "deviation": None, "n": 0}
     with pytest.raises(ValueError, match="same keys"):
         summarise_seeds([{"mae": 1.0}, {"acc": 1.0}])

@@ -90,10 +90,19 @@ def launch_command(words: Sequence[str]) -> list[str]:
             )
         extra += shlex.split(words[place + 1])
         del words[place : place + 2]
-    if "--config_file" not in " ".join(extra) and (found := find_launcher_config()):
+    if "--config_file" not in " ".join(extra) and has_gpu() and (found := find_launcher_config()):
         extra = ["--config_file", str(found), *extra]
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]  # no traceback below an error
     return [*launcher, *extra, "-m", "mosi_e2e.train", *words]
+
+
+def has_gpu() -> bool:
+    """Whether there is a device file of an NVIDIA or AMD card: torch would take seconds to say so.
+
+    Without one the project's file would start torchrun for a single process, and torchrun prints 40 lines
+    below an error of one line.
+    """
+    return Path("/dev/kfd").exists() or any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def find_launcher_config() -> Path | None:

@@ -1,13 +1,17 @@
 """`mosi VERB …` reaches every command, and says what to type where it does not."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from mosi_e2e import cli
 from mosi_e2e.cli import VERBS, launch_command, main
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_every_verb_has_a_command_behind_it():
@@ -36,6 +40,7 @@ def test_an_unknown_verb_gets_a_suggestion(capsys):
 
 def test_train_goes_through_the_launcher_with_the_projects_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "has_gpu", lambda: True)
     (tmp_path / "accelerate_config.yaml").touch()
     started = []
     monkeypatch.setattr(cli.os, "execv", lambda program, words: started.append(words))
@@ -50,6 +55,17 @@ def test_train_goes_through_the_launcher_with_the_projects_file(tmp_path, monkey
         ),
         *("--num_processes", "2", "-m", "mosi_e2e.train", "--config", "a.yaml", "name=x"),
     ]
+
+
+def test_an_error_without_a_gpu_is_one_line(tmp_path):
+    if cli.has_gpu():
+        pytest.skip("with a GPU torchrun reports below the error")
+    words = [sys.executable, "-m", "mosi_e2e.cli", "train", "optim.learning_rate=1"]
+    ran = subprocess.run(
+        words, capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert ran.returncode != 0
+    assert ran.stderr.rstrip().splitlines()[-1].startswith("error: ") and "Traceback" not in ran.stderr
 
 
 def test_a_launcher_file_of_ones_own_wins():

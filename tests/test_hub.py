@@ -110,6 +110,7 @@ def test_a_name_on_the_hub_is_downloaded_without_the_programs(run, folder, monke
         asked.append((repo_id, revision, allow_patterns))
         return str(folder)
 
+    monkeypatch.setattr(hub, "check_reachable", lambda *words: None)
     monkeypatch.setattr(hub, "snapshot_download", fetch)
     monkeypatch.setattr(hub_mixin, "hf_hub_download", lambda **options: str(folder / "config.json"))
     model = MosiModel.from_pretrained("me/mine", revision="v1")
@@ -121,6 +122,9 @@ def test_what_is_nowhere_is_said(tmp_path, monkeypatch):
     def unreachable(**options):
         raise LocalEntryNotFoundError("no connection\nmore")
 
+    monkeypatch.setattr(
+        hub, "check_reachable", lambda *words: None
+    )  # the hub answers, the model is not there
     monkeypatch.setattr(hub_mixin, "hf_hub_download", unreachable)
     with pytest.raises(UserError, match=r"neither a folder me/mine nor.*no connection\); name a run"):
         load("me/mine")

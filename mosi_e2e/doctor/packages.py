@@ -16,6 +16,7 @@ from mosi_e2e.doctor.requirements import (
 MODULES = {  # where the name of the import is not that of the package
     "decord2": "preprocessing.decord_import",
     "opencv-python-headless": "cv2",
+    "pyyaml": "yaml",
     "scikit-image": "skimage",
     "scikit-learn": "sklearn",
 }

@@ -1,6 +1,10 @@
 """Loading processes: they end with their training, however it ends, and their errors are one line."""
 
+import errno
+import gc
+import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -15,9 +19,11 @@ from launched import ACCELERATE, ROOT, TWO_PROCESSES, free_port, start
 from made_cache import make_cache
 from tiny_models import write_recipe
 
-from mosi_e2e.data.workers import FileBatch, HandOver
+from mosi_e2e.data.loaders import ClipLoader, worker_context
+from mosi_e2e.data.workers import FileBatch, HandOver, tell_small_memory
 from mosi_e2e.engine.resume import find_resume
 from mosi_e2e.train import main
+from preprocessing.errors import UserError
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -153,15 +159,48 @@ def test_without_shared_memory_batches_go_through_files(tmp_path, monkeypatch, c
     monkeypatch.setattr(torch.Tensor, "share_memory_", fail)
     example = {"index": 0, "clip_id": "a_1", "label": 1.0, "weight": 1.0, "streams": {}}
     hand_over = HandOver(str(tmp_path))
-    assert all(type(hand_over([example])) is FileBatch for _ in range(2))
+    tell_small_memory.cache_clear()
+    for _ in range(2):
+        handed = hand_over([example])
+        assert type(handed) is FileBatch
+        assert pickle.loads(pickle.dumps(handed))["clip_id"] == ["a_1"]
     assert capsys.readouterr().err.count("shared memory") == 1
+
+
+@pytest.mark.parametrize("made", [0, 2])
+def test_workers_that_cannot_be_started_are_one_line(monkeypatch, made):
+    """The first queue finds no room, or the one of the second worker, when the first runs already."""
+    context, queues, tracebacks = worker_context(), [], []
+    make = context.Queue
+
+    def fill():
+        if len(queues) == made:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        queues.append(make())
+        return queues[-1]
+
+    monkeypatch.setattr(context, "Queue", fill)
+    monkeypatch.setattr(sys, "unraisablehook", tracebacks.append)
+    before = set(multiprocessing.active_children())
+    loader = ClipLoader([0, 1], [[0], [1]], workers=2)
+    with pytest.raises(UserError, match=r"cannot be started .*No space left on device.*data.workers=0"):
+        next(iter(loader))
+    gc.collect()
+    started = set(multiprocessing.active_children()) - before
+    assert len(started) == (made > 0) and tracebacks == []
+    for worker in started:
+        worker.kill()
+        worker.join()
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs Linux's unshare")
 def test_a_tiny_shared_memory_changes_nothing(place):
-    """As in Docker, where /dev/shm has 64 MB, only that here not even a batch fits."""
-    mount = "mount -t tmpfs -o size=64k tmpfs /dev/shm"
+    """As in Docker, where /dev/shm has 64 MB, only that here not even a batch fits.
+
+    What fits are the semaphores of two loaders with two workers each: 28 pages of 4 kB.
+    """
+    mount = "mount -t tmpfs -o size=160k tmpfs /dev/shm"
     if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True).returncode:
         pytest.skip("needs the right to mount a small file system")
     words = f"{sys.executable} -m mosi_e2e.train --config {place / 'late.yaml'} name=tiny data.workers=2"

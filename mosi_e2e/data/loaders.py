@@ -3,6 +3,7 @@
 import atexit
 import multiprocessing
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from multiprocessing import util
 from multiprocessing.context import BaseContext
@@ -11,6 +12,7 @@ from multiprocessing.process import BaseProcess
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from mosi_e2e.data.augment import AugmentConfig, Augmenter
 from mosi_e2e.data.batch import Batch, collate
@@ -68,15 +70,27 @@ class ClipLoader(DataLoader):
     def _start(self) -> Iterator[Batch]:
         before = set(multiprocessing.active_children())
         try:
-            batches = super().__iter__()
+            return super().__iter__()
         except OSError as error:
+            forget_half_made(error)
             raise UserError(
                 f"loading processes cannot be started ({error}); type data.workers=0, then the training "
                 "process loads its clips itself"
             ) from error
-        for worker in set(multiprocessing.active_children()) - before:
-            atexit.register(end_worker, worker)
-        return batches
+        finally:  # those of a start that failed, too
+            for worker in set(multiprocessing.active_children()) - before:
+                atexit.register(end_worker, worker)
+
+
+def forget_half_made(error: OSError) -> None:
+    """Let PyTorch's iterator whose making failed not be shut down.
+
+    It would fail over the parts that it has not got yet, and print a traceback below the one line.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        made = frame.f_locals.get("self")
+        if isinstance(made, _MultiProcessingDataLoaderIter):
+            made._shutdown = True
 
 
 def end_worker(worker: BaseProcess) -> None:

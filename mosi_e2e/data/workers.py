@@ -1,5 +1,6 @@
 """What loading processes do beside reading clips: end with their training, and hand batches over."""
 
+import functools
 import multiprocessing
 import os
 import shutil
@@ -74,23 +75,8 @@ class HandOver:
                 if isinstance(value, torch.Tensor):
                     value.share_memory_()
         except RuntimeError:  # PyTorch's for: no room
-            self._tell()
             return FileBatch(batch, Path(self.folder) / f"{uuid4().hex}.safetensors")
         return batch
-
-    def _tell(self) -> None:
-        """Say it once for all loading processes of this training."""
-        try:
-            (Path(self.folder) / "told").touch(exist_ok=False)
-        except FileExistsError:
-            return
-        size = shutil.disk_usage(SHARED_MEMORY).total / 1e6 if SHARED_MEMORY.is_dir() else 0
-        print(
-            f"note: shared memory ({SHARED_MEMORY}, {size:.0f} MB) is too small for the batches: they go "
-            f"through files in {Path(self.folder).parent}; with Docker type docker run --shm-size=2g",
-            file=sys.stderr,
-            flush=True,
-        )
 
 
 class FileBatch:
@@ -113,7 +99,20 @@ class FileBatch:
 
 
 def read_batch(path: str, rest: Batch) -> Batch:
-    """Take a batch out of its file."""
+    """Take a batch out of its file, in the process that trains."""
+    tell_small_memory(Path(path).parents[1])
     batch = load_file(path)
     Path(path).unlink()
     return rest | batch
+
+
+@functools.cache  # once for all loaders
+def tell_small_memory(folder: Path) -> None:
+    """Say that batches take the way through files."""
+    size = shutil.disk_usage(SHARED_MEMORY).total / 1e6 if SHARED_MEMORY.is_dir() else 0
+    print(
+        f"note: shared memory ({SHARED_MEMORY}, {size:.0f} MB) is too small for the batches: they go "
+        f"through files in {folder}; with Docker type docker run --shm-size=2g",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -16,6 +16,7 @@ class UserError(Exception):
 # What no other file would fare better with: no space, no quota, a limit on file sizes, a read-only disk.
 DISK_ERRORS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS))
 REFUSED = frozenset((errno.EACCES, errno.EPERM))
+TAKEN = frozenset((errno.EEXIST, errno.ENOTDIR, errno.EISDIR))  # something else has the place
 
 
 def explain_disk(error: OSError) -> str:
@@ -26,13 +27,15 @@ def explain_disk(error: OSError) -> str:
         return f"{place} cannot be written ({error.strerror}): {advice}, then type the same command again"
     if error.errno in REFUSED:
         return f"{place} cannot be used ({error.strerror}): choose a folder that you may read and write"
+    if error.errno in TAKEN:
+        return f"{place} cannot be written ({error.strerror}): name another place"
     return ""
 
 
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
     """Turn `main` into a command: a `UserError` becomes one line on stderr and exit status 2.
 
-    So does a full disk, or a folder that may not be used, wherever it is met. Any other exception keeps its
+    So does a full disk, or a place that cannot be used, wherever it is met. Any other exception keeps its
     traceback: it is a defect of the program, not of the input.
     Ctrl-C exits with 130, as shells expect.
     """

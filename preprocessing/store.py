@@ -16,6 +16,7 @@ clip's start) and, where it applies, `*_valid`.
 """
 
 import csv
+import errno
 import io
 import json
 import re
@@ -50,7 +51,12 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write aside, then rename: whoever reads `path` sees all of it or nothing.
 
     The name beside belongs to this write alone: processes of several machines may share the folder.
+
+    Raises:
+        OSError: also where `path` is a folder or a device: renaming would replace `/dev/stdout`.
     """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is a folder or a device", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = name_beside(path)
     try:

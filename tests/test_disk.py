@@ -11,7 +11,7 @@ from preprocessing.sample import __main__ as sample
 from preprocessing.store import write_atomic
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.ENOTDIR])
 def test_a_disk_that_takes_no_more_is_one_line_of_any_command(capsys, number):
     @command
     def main():

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mosi_e2e.predictions import read_run_table
 from preprocessing.store import write_atomic
 
 NAME = "calibration.json"
@@ -144,10 +145,7 @@ def recover(folder: Path, task: str) -> bytes | None:
         table, scores = folder / f"predictions_{split}.csv", folder / f"metrics_{split}.json"
         if not (table.is_file() and scores.is_file()) or json.loads(scores.read_text()).get("synthetic"):
             continue
-        rows = pd.read_csv(
-            table, dtype={"video_id": str, "clip_id": str}, keep_default_na=False, na_values=[""]
-        )
-        found = calibrate(rows, split, task)
+        found = calibrate(read_run_table(table), split, task)
         if found.errors:
             kept[split] = {"clips": found.clips, "errors": found.errors}
     return (json.dumps(kept) + "\n").encode() if kept else None

@@ -120,8 +120,12 @@ def score_file(args: argparse.Namespace) -> None:
     known = table[table.label.notna()]
     if known.empty:
         raise UserError(f"no row of {args.predictions} has a label; fill in the column label")
-    train = read_train_labels(Path(args.train_labels)) if args.train_labels else known
-    objective = Objective(args.task, "drop", LossConfig(), train.label.dropna().to_numpy())
+    train = read_train_labels(Path(args.train_labels)) if args.train_labels else known.label.to_numpy()
+    if args.task == "binary" and not np.any(train):
+        raise UserError(
+            f"every label of {args.train_labels or args.predictions} is 0, which is neither class"
+        )
+    objective = Objective(args.task, "drop", LossConfig(), train)
     scores = score_table(known, objective)
     if not args.train_labels:  # only floors that need no train split
         scores["floors"] = {

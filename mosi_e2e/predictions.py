@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from preprocessing.errors import UserError
 from preprocessing.tables import (
     RowProblem,
     find_decimal_mark,
@@ -15,10 +16,27 @@ from preprocessing.tables import (
     read_header,
     read_table,
     refuse,
+    shorten,
 )
 
 UNLABELLED = ("", "nan", "na")  # how pandas and R write that there is no number
 REACH = 3.0  # sentiment lies in [-3, 3]
+LARGEST = 1e6  # of what is scored: squares of much larger numbers overflow
+
+
+def read_run_table(path: Path) -> pd.DataFrame:
+    """`predictions_<split>.csv` as a run wrote it: ids are text (a video may be called NA), the rest numbers.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return pd.read_csv(
+            path, dtype={"clip_id": str, "video_id": str}, keep_default_na=False, na_values=[""]
+        )
+    except (OSError, ValueError) as error:
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(f"{path} cannot be read ({why}): score the run again") from error
 
 
 def read_predictions(path: Path, task: str) -> pd.DataFrame:
@@ -33,9 +51,16 @@ def read_predictions(path: Path, task: str) -> pd.DataFrame:
     return read_rows(path, {"label": "label", "score": "score"}, task)
 
 
-def read_train_labels(path: Path) -> pd.DataFrame:
-    """The column `label` of the train split, for the trivial baselines."""
-    return read_rows(path, {"label": "label"}, "regression")
+def read_train_labels(path: Path) -> np.ndarray:
+    """The known values of the column `label` of the train split, for the trivial baselines.
+
+    Raises:
+        UserError: as `read_predictions`, or no row has a label.
+    """
+    label = read_rows(path, {"label": "label"}, "regression").label.dropna().to_numpy()
+    if not label.size:
+        raise UserError(f"no row of {path.name} has a label; fill in the column label")
+    return label
 
 
 def read_rows(path: Path, wanted: Mapping[str, str], task: str) -> pd.DataFrame:
@@ -70,10 +95,18 @@ def parse_row(cells: Mapping[str, str], marks: Mapping[str, str], task: str) -> 
         elif name == "label" and text.lower() in UNLABELLED:
             row[name] = np.nan
         else:
-            row[name] = parse_number(text, marks[name], name)
+            row[name] = parse_value(text, marks[name], name)
     if task == "binary" and not 0 <= row.get("score", 0) <= 1:
         raise RowProblem(f"score '{cells['score']}' is not a probability in [0, 1]")
     return row
+
+
+def parse_value(text: str, mark: str, name: str) -> float:
+    """A label or a score; a `RowProblem` where it is no number, or one that no scale reaches."""
+    value = parse_number(text, mark, name)
+    if abs(value) > LARGEST:
+        raise RowProblem(f"{name} {shorten(text)} is beyond {LARGEST:g}, where metrics overflow")
+    return value
 
 
 def describe_scale(table: pd.DataFrame, task: str) -> list[str]:

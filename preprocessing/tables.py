@@ -132,8 +132,9 @@ def read_table(path: Path, what: str = "a table") -> Table:
     try:
         rows = list(strip_rows(reader))
     except csv.Error as error:
+        advice = "shorten that cell" if "field limit" in str(error) else "close the quotes there"
         raise UserError(
-            f"{path.name} is malformed near line {reader.line_num} ({error}): close the quotes there"
+            f"{path.name} is malformed near line {reader.line_num} ({error}): {advice}"
         ) from error
     rows = rows[1:] if declared else rows
     if not rows:

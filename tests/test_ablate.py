@@ -1,6 +1,7 @@
 """Ablations: what is run, what is skipped and retried, and that the table is recomputed from predictions."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import mosi_e2e.train
 from mosi_e2e.ablate import main
 from mosi_e2e.ablation.config import AblationConfig, list_runs
 from mosi_e2e.ablation.formats import to_latex, to_markdown
-from mosi_e2e.ablation.table import summarise
+from mosi_e2e.ablation.table import read_run, summarise
 from mosi_e2e.metrics import score_regression
 from mosi_e2e.statistics import compare_paired
 from preprocessing.errors import UserError
@@ -101,6 +102,17 @@ def test_every_number_comes_from_the_predictions(finished):
     assert summary["rows"][0]["against"] == {} and summary["rows"][0]["p_smallest"] is None
     assert "No p-values: with" in (finished / "table.md").read_text()
     assert summary["floors"]["train_mean"]["mae"] > 0 and summary["synthetic"]
+
+
+def test_a_video_may_be_called_na(tmp_path):
+    (tmp_path / "predictions_test.csv").write_text(
+        "clip_id,video_id,label,score\nNA_1,NA,0.5,1\nnull_1,null,,0.2\nb_1,b,-1,0\n"
+    )
+    table = read_run(SimpleNamespace(folder=tmp_path), "test")
+    assert table.video_id.tolist() == ["NA", "b"] and table.label.tolist() == [0.5, -1]
+    (tmp_path / "predictions_test.csv").write_text("")
+    with pytest.raises(UserError, match=r"predictions_test\.csv cannot be read"):
+        read_run(SimpleNamespace(folder=tmp_path), "test")
 
 
 def test_the_table_is_written_in_every_form(finished):

@@ -1,6 +1,7 @@
 """Scoring a trained model, several, or anyone's predictions."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -259,6 +260,10 @@ def test_probabilities_of_others(tmp_path):
             "row 3: score 'x' is not a number (such as -0.8) (and 1 more",
         ),
         ("label,score\n1,1.5\n", ("--train-labels", "nowhere.csv"), "there is no file nowhere.csv"),
+        ("label,score\n1e999,1\n", (), "row 2: label '1e999' is beyond 1e+06"),
+        ("label,score\n1,-1e308\n1,1e308\n", (), "row 2: score '-1e308' is beyond 1e+06"),
+        ("label,score\n0,0.5\n", ("--task", "binary"), "is 0, which is neither class"),
+        (f"label,score,{'x' * 140_000}\n1,2,3\n", (), "shorten that cell"),
     ],
 )
 def test_tables_that_cannot_be_scored(tmp_path, capsys, content, words, message):
@@ -267,6 +272,29 @@ def test_tables_that_cannot_be_scored(tmp_path, capsys, content, words, message)
     assert main(["--predictions", str(path), *words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_train_labels_without_a_label_are_one_line(tmp_path, capsys):
+    mine, train = tmp_path / "mine.csv", tmp_path / "train.csv"
+    mine.write_text("label,score\n1,0.5\n")
+    train.write_text("label,x\n,1\nNA,2\n")
+    assert main(["--predictions", str(mine), "--train-labels", str(train)]) == 2
+    assert capsys.readouterr().err == "error: no row of train.csv has a label; fill in the column label\n"
+
+
+def test_a_place_that_is_no_file_is_one_line_and_stays(tmp_path, capsys):
+    mine, pipe = tmp_path / "mine.csv", tmp_path / "pipe"
+    mine.write_text("label,score\n1,0.5\n")
+    os.mkfifo(pipe)  # as root, renaming would replace /dev/stdout
+    for out, told in (
+        (tmp_path, "a folder or a device"),
+        (pipe, "a folder or a device"),
+        (mine / "x", "cannot be written"),
+    ):
+        assert main(["--predictions", str(mine), "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert told in error and error.count("\n") == 1
+    assert pipe.is_fifo() and mine.read_text() == "label,score\n1,0.5\n"
 
 
 @pytest.mark.parametrize("end", ["", ",", ",,"])

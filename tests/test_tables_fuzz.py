@@ -5,11 +5,14 @@ import io
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fuzzing import damaged, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mosi_e2e.engine.losses import LossConfig, Objective
+from mosi_e2e.engine.runlog import score_table
 from mosi_e2e.predictions import read_predictions
 from preprocessing.errors import UserError
 from preprocessing.labels import read_labels
@@ -26,6 +29,11 @@ TABLES = [
     for text in (COURSE, EXCEL, MMSA, CMU, CSV, PREDICTIONS)
     for encoding in ("utf-8", "utf-16")
 ]
+NUMBERS = st.one_of(
+    st.floats(-3, 3).map(repr),
+    st.floats(allow_nan=True).map(repr),
+    st.sampled_from(("", "1e999", "-1e308", "0")),
+)
 CELLS = st.text(st.sampled_from(',;\t"\n\r =.-+0123456789eENaninfü\x00\ufeff'), max_size=12)
 
 
@@ -57,6 +65,21 @@ def test_damaged_predictions_are_read_or_refused(data, task):
     if table is not None:
         assert table.score.notna().all() and table.video_id.str.len().all()
         assert task == "regression" or table.score.between(0, 1).all()
+
+
+@fuzz
+@given(
+    st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=4), st.sampled_from(("regression", "binary"))
+)
+def test_predictions_of_any_size_are_scored_or_refused(rows, task):
+    """Numbers that can be read can be scored: no overflow, no warning, and nothing but numbers or None."""
+    text = "label,score\n" + "".join(f"{label},{score}\n" for label, score in rows)
+    table = read(text.encode(), lambda path: read_predictions(path, task))
+    known = None if table is None else table[table.label.notna()]
+    if known is not None and known.label.any():
+        scores = score_table(known, Objective(task, "drop", LossConfig(), known.label.to_numpy()))
+        found = [value for row in (scores["metrics"], *scores["floors"].values()) for value in row.values()]
+        assert all(value is None or np.isfinite(value) for value in found)
 
 
 @fuzz

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mosi_e2e.ablation.config import AblationConfig, Run
 from mosi_e2e.engine.losses import Objective
+from mosi_e2e.predictions import read_run_table
 from mosi_e2e.statistics import bootstrap_interval, compare_paired, holm, summarise_seeds
 from preprocessing.errors import UserError
 
@@ -76,7 +77,7 @@ def predictions(run: Run, split: str) -> Path:
 
 def read_run(run: Run, split: str) -> pd.DataFrame:
     """Its labelled clips, sorted by clip."""
-    table = pd.read_csv(predictions(run, split), dtype={"clip_id": str, "video_id": str})
+    table = read_run_table(predictions(run, split))
     return table[table.label.notna()].sort_values("clip_id").reset_index(drop=True)
 
 

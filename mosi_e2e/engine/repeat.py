@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from safetensors.numpy import load_file
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.engine.checkpoint import WEIGHTS
+from mosi_e2e.predictions import read_run_table
 from preprocessing.errors import UserError
 from preprocessing.settings import load_config
 
@@ -81,7 +81,7 @@ def describe_code(git: dict | None) -> str:
 
 def compare_results(run: Path, again: Path) -> tuple[bool, str]:
     """Whether two runs gave the same, and one line that says so."""
-    before, now = (pd.read_csv(one / "predictions_valid.csv", dtype={"clip_id": str}) for one in (run, again))
+    before, now = (read_run_table(one / "predictions_valid.csv") for one in (run, again))
     if before.clip_id.tolist() != now.clip_id.tolist():
         return False, f"NOT the same: {len(before)} clips were scored then, {len(now)} others now"
     weights = [load_file(one / "best" / WEIGHTS) for one in (run, again)]

@@ -14,6 +14,7 @@ import yaml
 
 from mosi_e2e.data.dataset import SPLITS
 from mosi_e2e.engine.losses import TASKS
+from mosi_e2e.predictions import read_run_table
 from preprocessing.errors import UserError
 
 SEED_FOLDER = re.compile(r"seed\d+")
@@ -221,11 +222,9 @@ def read_predictions(path: Path, config: Mapping[str, Any], faults: list[str]) -
     if not path.is_file():
         return None
     try:
-        table = pd.read_csv(
-            path, dtype={"clip_id": str, "video_id": str}, keep_default_na=False, na_values=[""]
-        )
-    except (OSError, ValueError) as error:
-        faults.append(f"{path.name} cannot be read ({first_line(error)})")
+        table = read_run_table(path)
+    except UserError as error:
+        faults.append(str(error))
         return None
     lacking = [name for name in NEEDED if name not in table]
     if lacking:

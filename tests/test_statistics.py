@@ -278,6 +278,8 @@ def test_majority_follows_train():
     assert floors_binary([-1.0, 1.0], label)["majority"]["acc"] == 0.75
     assert floors([-1.0, -2.0, 5.0], label)["majority"]["acc2_non0"] == 0.25
     assert floors([1.0, 2.0, -5.0], label)["majority"]["acc2_non0"] == 0.75
+    assert floors([0.5, 0.5, -2.0], label)["majority"]["acc2_non0"] == 0.75  # labels below 1 count as well
+    assert floors([-0.5, -0.5, 2.0], label)["majority"]["acc2_non0"] == 0.25
     assert floors_binary([-1.0, -2.0, 5.0], label)["majority"]["acc"] == 0.25
     assert floors_binary([0.0, -2.0, 5.0], label, zero="positive")["majority"]["acc"] == 0.75
 

@@ -52,6 +52,7 @@ def test_the_page_about_settings_is_right(workplace):
     assert "speed: 0" in (workplace / "runs" / "slow" / "config.yaml").read_text()
 
 
+@pytest.mark.slow  # scores five videos
 def test_the_page_about_predicting_is_right(workplace):
     made = make_cache(workplace / "made")
     for seed, name in enumerate(("sample_crossmodal", "seed_0", "seed_1", "seed_2")):
@@ -104,6 +105,7 @@ def test_the_page_about_real_mosi_is_right(workplace, monkeypatch):
         before={
             "labels_columns.": lambda: write_course_labels(labels, "file", "y", "part"),
             "openface_csv": lambda: write_course_labels(labels, "clip", "label", "subset"),
+            "behaviour.openface.": lambda: shutil.rmtree("cache/mosi_openface", ignore_errors=True),
         },
     )
     for run in ("late_fusion", "crossmodal", "offline", "crossmodal_1"):

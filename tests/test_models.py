@@ -193,6 +193,7 @@ def test_settings_that_cannot_be():
         list_streams(ModelConfig("crossmodal", crossmodal=replace(TINY_CROSS, streams=["face", "face"])))
 
 
+@pytest.mark.slow  # compiles
 def test_one_compilation_is_enough_for_batches_of_any_length(config, store):
     torch.compiler.reset()
     model = tiny_model(config, store).train()

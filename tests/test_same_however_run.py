@@ -63,6 +63,7 @@ def test_two_processes_change_nothing_and_each_test_clip_is_scored_once(place, w
     assert len(bars) == 1  # one process shows it: time, time left, clips per second, loss, learning rate
 
 
+@pytest.mark.slow  # starts two processes
 def test_two_processes_share_the_encoding_of_a_frozen_stream(place):
     words = (*WORDS, "model.crossmodal.speech.freeze=frozen", "augment.enabled=false")
     launch(
@@ -133,7 +134,8 @@ def test_any_shape_after_the_clips(shape):
     assert mask.float().mean(dim=0).sub(0.5).abs().max() < 0.2  # every place is drawn, of 200 each
 
 
-@pytest.mark.parametrize("share", [0.3, pytest.param(0.5, marks=pytest.mark.slow)])
+@pytest.mark.slow  # compiles
+@pytest.mark.parametrize("share", [0.3, 0.5])
 def test_masks_are_the_same_when_compiled(share):
     """`torch.compile` folds arithmetic on counters; every size is a symbol, as in training."""
     torch.compiler.reset()

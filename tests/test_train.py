@@ -316,6 +316,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow  # starts two processes
 def test_the_distributed_model_is_gone_before_its_group(place):
     """Otherwise the two may wait for each other for ever, too rarely for a test to see."""
     script = place / "look.py"

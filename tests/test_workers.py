@@ -80,6 +80,7 @@ def test_a_killed_training_leaves_no_process(training):
     assert_gone(family)
 
 
+@pytest.mark.slow  # starts a training with workers
 def test_sigterm_to_the_whole_group_stores_the_state(place, training):
     process, family = training("group")
     os.killpg(process.pid, signal.SIGTERM)
@@ -90,6 +91,7 @@ def test_sigterm_to_the_whole_group_stores_the_state(place, training):
     assert_gone(family)
 
 
+@pytest.mark.slow  # starts a training with workers
 def test_ctrl_c_reaches_the_training_alone(training):
     process, family = training("interrupted")
     os.killpg(process.pid, signal.SIGINT)
@@ -98,6 +100,7 @@ def test_ctrl_c_reaches_the_training_alone(training):
     assert_gone(family)
 
 
+@pytest.mark.slow  # starts a training with workers
 def test_a_killed_worker_is_one_line(training):
     process, family = training("worker")
     list_workers(family)[-1].kill()
@@ -107,6 +110,7 @@ def test_a_killed_worker_is_one_line(training):
     assert_gone(family)
 
 
+@pytest.mark.slow  # starts two processes
 def test_when_one_of_two_processes_dies_the_other_ends(training):
     options = (*TWO_PROCESSES, "--main_process_port", free_port())
     process, family = training("ranks", ACCELERATE, "launch", *options)

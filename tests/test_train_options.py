@@ -274,6 +274,7 @@ def test_nobody_asked_to_stop():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # compiling takes minutes on a busy machine
 def test_a_compiled_model_learns_the_same(place):
     drop = ("model.crossmodal.fusion.dropout=0.2", "model.crossmodal.head_dropout=0.2")
     one, two = (

@@ -16,10 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from preprocessing.clip_files import MEDIA_EXTENSIONS, walk_files
+from preprocessing.config import DecodeConfig, FacesConfig, TrackConfig
 from preprocessing.covers import LEAST, LEFT_EYE, LIPS, RIGHT_EYE
-from preprocessing.decode import DecodeConfig
 from preprocessing.errors import UserError, command
-from preprocessing.faces import FacesConfig, TrackConfig, load_landmarker
+from preprocessing.faces import load_landmarker
 from preprocessing.frames import pick_frames
 from preprocessing.media import Media
 

@@ -25,7 +25,8 @@ from mosi_e2e.config import RunConfig
 from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.export.examples import make_batch
 from mosi_e2e.export.programs import Traced, trace, write_onnx, write_program
-from mosi_e2e.models import ModelConfig, build_model, list_streams
+from mosi_e2e.models import build_model, list_streams
+from mosi_e2e.models.config import ModelConfig
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import command
 from preprocessing.settings import load_config

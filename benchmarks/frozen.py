@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.train import train
+from mosi_e2e.runs.training import train
 from preprocessing.errors import UserError, command
 from preprocessing.settings import load_config
 

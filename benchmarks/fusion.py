@@ -41,7 +41,8 @@ def build_ours(heads: int, lengths: dict[str, int]) -> tuple[int, Callable[[], N
     """This project's fusion with a linear head; returns its parameter count and a training step."""
     import torch
 
-    from mosi_e2e.models.fusion import Fusion, FusionConfig
+    from mosi_e2e.models.config import FusionConfig
+    from mosi_e2e.models.fusion import Fusion
     from mosi_e2e.models.layers import Tokens
 
     config = FusionConfig(width=WIDTH, heads=heads, layers=LAYERS, self_layers=LAYERS)

@@ -21,7 +21,8 @@ from fusion import load_peer
 from torch import nn
 
 import mosi_e2e.models.crossmodal
-from mosi_e2e.models.fusion import FusionConfig, FusionOutput
+from mosi_e2e.models.config import FusionConfig
+from mosi_e2e.models.fusion import FusionOutput
 from mosi_e2e.models.layers import Tokens
 from mosi_e2e.train import main as train
 from preprocessing.errors import UserError, command

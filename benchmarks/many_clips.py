@@ -78,7 +78,8 @@ def resume(root: Path) -> None:
 
 
 def open_dataset(root: Path):
-    from mosi_e2e.data.dataset import ClipDataset, DataConfig
+    from mosi_e2e.config import DataConfig
+    from mosi_e2e.data.dataset import ClipDataset
     from preprocessing.store import ClipStore
 
     return ClipDataset(ClipStore(root / "cache"), "train", ["behaviour"], DataConfig())
@@ -100,8 +101,8 @@ def explore(root: Path) -> None:
 
 def report(root: Path) -> None:
     """A page about one run whose test split is the whole cache; its predictions are noise."""
-    from mosi_e2e.config import RunConfig
-    from mosi_e2e.engine.losses import LossConfig, Objective
+    from mosi_e2e.config import LossConfig, RunConfig
+    from mosi_e2e.engine.losses import Objective
     from mosi_e2e.engine.runlog import score_table, write_split
     from mosi_e2e.report.__main__ import main
     from preprocessing.settings import dump_config

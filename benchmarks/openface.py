@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tqdm import trange
 
+from preprocessing.config import OpenFaceConfig
 from preprocessing.errors import UserError, command
-from preprocessing.openface import OpenFaceConfig
 from preprocessing.openface_columns import list_flags
 from preprocessing.openface_run import check_openface, run_openface
 

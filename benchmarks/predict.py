@@ -62,10 +62,8 @@ def write_run(folder: Path) -> Path:
 
     from mosi_e2e.config import RunConfig
     from mosi_e2e.engine.checkpoint import CacheFacts, save_model
-    from mosi_e2e.models import ModelConfig, build_model
-    from mosi_e2e.models.crossmodal import CrossModalConfig
-    from mosi_e2e.models.encoders.face import FaceConfig
-    from mosi_e2e.models.encoders.speech import SpeechConfig
+    from mosi_e2e.models import build_model
+    from mosi_e2e.models.config import CrossModalConfig, FaceConfig, ModelConfig, SpeechConfig
     from preprocessing.config import PreprocessConfig
     from preprocessing.stages import behaviour_columns, describe_stages
 

@@ -19,14 +19,14 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mosi_e2e.config import RunConfig
-from mosi_e2e.data.dataset import SPLITS, read_stream
+from mosi_e2e.config import SPLITS, RunConfig
+from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_source
-from mosi_e2e.evaluate import score_run
 from mosi_e2e.intervals import Interval
 from mosi_e2e.metrics import score_regression
+from mosi_e2e.runs.evaluation import score_run
+from mosi_e2e.runs.training import train
 from mosi_e2e.statistics import bootstrap_interval, compare_paired
-from mosi_e2e.train import train
 from preprocessing.errors import UserError, command
 from preprocessing.settings import load_config
 from preprocessing.store import ClipStore, write_atomic

@@ -18,9 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 from preprocessing.clip_files import MEDIA_EXTENSIONS, walk_files
-from preprocessing.decode import DecodeConfig
+from preprocessing.config import DecodeConfig, TrackConfig
 from preprocessing.errors import UserError, command
-from preprocessing.faces import Face, TrackConfig, load_landmarker
+from preprocessing.faces import Face, load_landmarker
 from preprocessing.frames import pick_frames
 from preprocessing.media import Media
 from preprocessing.tracks import measure_loudness, measure_speaking, speaks_clearly

@@ -1,14 +1,181 @@
-"""What a run can be told: the schema of the recipes in `configs/`."""
+"""What a run can be told: the schema of the recipes in `configs/`, and nothing that does the work.
+
+Reading settings, listing them and `--help` need no torch. The models' options: `models/config.py`.
+"""
 
 from dataclasses import dataclass, field
 
-from mosi_e2e.data.augment import AugmentConfig
-from mosi_e2e.data.dataset import DataConfig
-from mosi_e2e.engine.early_stopping import StoppingConfig
-from mosi_e2e.engine.losses import LossConfig
-from mosi_e2e.engine.optim import OptimConfig
-from mosi_e2e.models import ModelConfig
+from mosi_e2e.models.config import ModelConfig
 from preprocessing.settings import check_range
+
+SPLITS = ("train", "valid", "test")
+FAILED = ("failed", "refused")  # states of clips that are not in the cache
+ABSENCES = ("no_audio", "no_face", "no_video", "too_short", "no_rows")  # states of clips that lack a stream
+TASKS = ("regression", "binary")
+ZERO_RULES = ("drop", "positive")
+REGRESSION_LOSSES = ("l1", "mse", "huber")
+SCHEDULES = ("cosine", "plateau", "constant")
+TRACKERS = ("tensorboard", "wandb")
+SPEED_STEPS = 20  # tempo changes by multiples of 1/20: few resamplers, each made once
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where clips come from and how they are batched.
+
+    Attributes:
+        cache: folder that preprocessing wrote, a pack of it, or shards of it.
+        source: cache | shards: what lies there. The clips of an update are the same either way.
+        batch_size: clips per optimizer update, over all processes and micro-batches.
+        micro_batch: clips per forward pass of one process; 0 takes the process's whole share at once.
+            Results do not depend on it; memory does.
+        eval_batch: clips per forward pass of one process in evaluation.
+        workers: loading processes beside each training process.
+        bucket: clips of one update are of similar length, which saves padding.
+        encode_frozen: what a frozen encoder makes of a stream that is not augmented is computed once and kept
+            in the cache; an epoch then costs a fraction.
+        scramble_times: only for ablations: within each clip the rows of a stream get one another's times, so
+            that nothing can be known from when things happened.
+        max_seconds: a longer training clip gives a random window of this length; 0 never cuts.
+        allow_missing: causes for which clips may be left out or lack a stream: `failed`, `refused` (not in
+            the cache), `no_audio`, `no_face`, `no_video`, `too_short`, `no_rows` (lack a stream, stay in).
+    """
+
+    cache: str = "cache/mosi"
+    source: str = "cache"
+    batch_size: int = 16
+    micro_batch: int = 0
+    eval_batch: int = 16
+    workers: int = 2
+    bucket: bool = False
+    encode_frozen: bool = True
+    scramble_times: bool = False
+    max_seconds: float = 30.0
+    allow_missing: list[str] = field(default_factory=lambda: list(ABSENCES))
+
+    def __post_init__(self):
+        check_range("data", self, "batch_size", "eval_batch", low=1)
+        check_range("data", self, "micro_batch", "max_seconds", low=0)
+        check_range("data", self, "workers", low=0, high=1024)  # processes: a typing error takes the machine
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Strength of each augmentation; 0 switches one off, `enabled: false` all.
+
+    Attributes:
+        flip: probability that a clip's faces are mirrored (crops only: tokens keep their sides).
+        affine: largest shift (share of the side) and zoom of the crops; rotation is 90 degrees times this.
+        colour: largest relative change of brightness, contrast and saturation.
+        blur: probability of a slight Gaussian blur.
+        gain_db: largest change of loudness.
+        noise_db: lowest signal-to-noise ratio of added white noise, drawn up to 20 dB above it.
+        noise: probability of adding that noise.
+        speed: largest relative change of tempo; pitch goes along, the times of all streams are rescaled.
+        token_noise: standard deviation of noise on tokens, in training standard deviations.
+        time_mask: largest share of a token stream's rows that one gap removes.
+        stream_dropout: probability that a clip loses one stream; it never loses its last.
+    """
+
+    enabled: bool = True
+    flip: float = 0.5
+    affine: float = 0.08
+    colour: float = 0.25
+    blur: float = 0.1
+    gain_db: float = 6.0
+    noise_db: float = 10.0
+    noise: float = 0.5
+    speed: float = 0.1
+    token_noise: float = 0.1
+    time_mask: float = 0.2
+    stream_dropout: float = 0.1
+
+    def __post_init__(self):
+        shares = ("flip", "colour", "blur", "noise", "time_mask", "stream_dropout")
+        check_range("augment", self, *shares, low=0, high=1)
+        check_range("augment", self, "affine", low=0, below=1)  # a zoom to nothing cannot be undone
+        check_range("augment", self, "gain_db", low=0, high=100)  # thousands overflow
+        check_range("augment", self, "noise_db", low=-100, high=100)
+        check_range("augment", self, "speed", low=0, high=1 - 1 / SPEED_STEPS)  # at 1 it may stand still
+        check_range("augment", self, "token_noise", low=0)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised.
+
+    Attributes:
+        regression: l1 | mse | huber.
+        huber_delta: where Huber's loss turns from square to linear.
+        balance: binary only: weigh both classes alike, whatever their shares in train.
+        auxiliary: weight of each stream's own loss beside the fused one's.
+        ccc: regression only: weight of 1 - CCC over the update's clips, which rewards the right spread of
+            scores and not only small errors. It needs every update in one pass (`data.micro_batch=0`).
+        ordinal: regression only: weight of the proportional-odds loss at the cut points between the seven
+            classes.
+    """
+
+    regression: str = "l1"
+    huber_delta: float = 1.0
+    balance: bool = False
+    auxiliary: float = 0.2
+    ccc: float = 0.0
+    ordinal: float = 0.0
+
+    def __post_init__(self):
+        check_range("loss", self, "huber_delta", above=0)
+        check_range("loss", self, "auxiliary", "ccc", "ordinal", low=0)
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW and its learning rate.
+
+    Attributes:
+        lr: peak rate of everything that is new.
+        encoder_lr: peak rate of the face and speech encoders' last layer.
+        layer_decay: an encoder layer learns at `layer_decay` times the rate of the one after it.
+        weight_decay: of matrices; biases, norms and embeddings have none.
+        epochs: longest training.
+        warmup: share of all updates over which the rate rises from 0.
+        schedule: cosine (to `final` times the peak) | plateau (times `factor` after `patience` epochs
+            without a better valid metric) | constant.
+        clip: largest norm of the gradient; 0 = never clipped.
+        ema: validate and keep a moving average of the weights that forgets by this factor per update (0.999,
+            say, where an epoch has hundreds of updates); 0 keeps the weights themselves.
+    """
+
+    lr: float = 1e-3
+    encoder_lr: float = 2e-5
+    layer_decay: float = 0.9
+    weight_decay: float = 0.05
+    epochs: int = 40
+    warmup: float = 0.1
+    schedule: str = "cosine"
+    final: float = 0.01
+    factor: float = 0.5
+    patience: int = 3
+    clip: float = 1.0
+    ema: float = 0.0
+
+    def __post_init__(self):
+        check_range("optim", self, "lr", "encoder_lr", "weight_decay", "patience", "clip", low=0)
+        check_range("optim", self, "layer_decay", "warmup", "final", low=0, high=1)
+        check_range("optim", self, "epochs", low=1)
+        check_range("optim", self, "factor", above=0, below=1)
+        check_range("optim", self, "ema", low=0, below=1)
+
+
+@dataclass(frozen=True)
+class StoppingConfig:
+    """Stop after `patience` epochs whose valid metric is not better than the best by `min_delta`."""
+
+    patience: int = 8
+    min_delta: float = 0.0
+
+    def __post_init__(self):
+        check_range("stopping", self, "patience", low=1)
+        check_range("stopping", self, "min_delta", low=0)
 
 
 @dataclass(frozen=True)

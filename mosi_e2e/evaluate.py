@@ -1,31 +1,15 @@
-"""`python -m mosi_e2e.evaluate`: score a trained model on a split, or anyone's predictions."""
+"""`python -m mosi_e2e.evaluate`: score a trained model on a split, or anyone's predictions.
 
-import argparse
-import json
+What it does: `runs/evaluation.py`.
+"""
+
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
-from accelerate import Accelerator, PartialState
-
-from mosi_e2e.data.dataset import SPLITS, ClipDataset
-from mosi_e2e.data.loaders import build_loader
-from mosi_e2e.data.recipes import describe_difference
-from mosi_e2e.data.sampler import SweepSampler
-from mosi_e2e.engine.checkpoint import check_columns, check_run, load_model
-from mosi_e2e.engine.launch import adapt_to_machine
-from mosi_e2e.engine.loop import predict_split
-from mosi_e2e.engine.losses import LossConfig, Objective
-from mosi_e2e.engine.runlog import hold_run, score_table, write_split
-from mosi_e2e.models import list_streams
-from mosi_e2e.predictions import describe_scale, read_predictions, read_train_labels
-from mosi_e2e.tables import format_scores
+from mosi_e2e.config import SPLITS, TASKS
 from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
-from preprocessing.packed import open_store
-from preprocessing.store import write_atomic
 
 
 @command
@@ -40,104 +24,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", nargs="*", type=Path, help="run folder; several give one table")
     parser.add_argument("--split", default="test", choices=SPLITS)
     parser.add_argument("--cache", help="another cache than the one it was trained on")
-    parser.add_argument("--predictions", help="CSV with label, score and, for intervals by video, video_id")
-    parser.add_argument("--train-labels", help="CSV with a column label: the train split, for the floors")
     parser.add_argument(
-        "--task", default="regression", choices=("regression", "binary"), help="of --predictions"
+        "--predictions", type=Path, help="CSV with label, score and, for intervals by video, video_id"
     )
-    parser.add_argument("--out", help="where --predictions' metrics go, or another folder for a run's")
+    parser.add_argument(
+        "--train-labels", type=Path, help="CSV with a column label: the train split, for the floors"
+    )
+    parser.add_argument("--task", default="regression", choices=TASKS, help="of --predictions")
+    parser.add_argument(
+        "--out", type=Path, help="where --predictions' metrics go, or another folder for a run's"
+    )
     args = parser.parse_intermixed_args(argv)
     if bool(args.run) == bool(args.predictions):
         raise UserError("give either a run folder or --predictions FILE.csv; see --help")
+    from mosi_e2e.runs.evaluation import score_file, score_held_runs
+
     if args.predictions:
-        score_file(args)
-        return 0
-    folders = (
-        {Path(args.out)} if args.out else {run for run in args.run if run.is_dir()}
-    )  # others are no runs
-    with ExitStack() as locks:
-        for folder in sorted(folders):
-            locks.enter_context(hold_run(folder))
-        score_runs(args.run, args.split, args.cache, args.out)
+        score_file(args.predictions, args.task, args.train_labels, args.out)
+    else:
+        score_held_runs(args.run, args.split, args.cache, args.out)
     return 0
-
-
-def score_runs(runs: Sequence[Path], split: str, cache: str | None = None, out: str | None = None) -> None:
-    """Score every run and print one table."""
-    if out and len(runs) > 1:
-        raise UserError("--out takes the results of one run; leave it out, each run's go into its own folder")
-    alike = len({run.name for run in runs}) < len(runs)  # then the folder above must tell them apart
-    found = {str(run) if alike else run.name: score_run(run, split, cache, out) for run in runs}
-    scored = {name: scores for name, scores in found.items() if scores is not None}
-    if PartialState().is_main_process:
-        print(
-            f"{split} split\n{format_scores(scored)}" if scored else f"no clip of split '{split}' has a label"
-        )
-        print("written: " + ", ".join(f"{out or run}/predictions_{split}.csv" for run in runs))
-
-
-def score_run(run: Path, split: str, cache: str | None = None, out: str | None = None) -> dict | None:
-    """Predict and score a split with a run's best weights.
-
-    Args:
-        run: run folder.
-        split: train | valid | test.
-        cache: folder of another cache; its token columns must be those of training.
-        out: folder for the results; the run's own by default.
-
-    Returns:
-        The content of `metrics_<split>.json`; None where no clip has a label.
-    """
-    adapt_to_machine()
-    accelerator = Accelerator()
-    check_run(run)
-    model, config, facts = load_model(run / "best")
-    store = open_store(cache or config.data.cache, "" if cache else config.data.source)
-    check_columns(facts, store)
-    if facts.synthetic and not store.synthetic and accelerator.is_main_process:
-        print("note: trained on synthetic clips; its scores of real people mean nothing")
-    streams = list_streams(config.model)
-    if accelerator.is_main_process and (difference := describe_difference(facts.stages, store, streams)):
-        print(f"note: {difference}")
-    data = ClipDataset(store, split, streams, config.data, labelled=False)
-    sampler = SweepSampler(
-        len(data), config.data.eval_batch, accelerator.process_index, accelerator.num_processes
-    )
-    loader = build_loader(data, sampler, config.data.workers)
-    objective = Objective(config.task, config.zero_label, config.loss, np.array(facts.train_label))
-    table = predict_split(accelerator, model.to(accelerator.device), loader, objective)
-    scores = score_table(table, objective, store.synthetic) if table.label.notna().any() else None
-    if accelerator.is_main_process:
-        write_split(Path(out) if out else run, split, table, scores)
-        if scores is None or scores["n"] < len(table):
-            print(f"{int(table.label.isna().sum())} clips have no label: predicted, not scored")
-    return scores
-
-
-def score_file(args: argparse.Namespace) -> None:
-    """Score a table of predictions made elsewhere."""
-    table = read_predictions(Path(args.predictions), args.task)
-    known = table[table.label.notna()]
-    if known.empty:
-        raise UserError(f"no row of {args.predictions} has a label; fill in the column label")
-    train = read_train_labels(Path(args.train_labels)) if args.train_labels else known.label.to_numpy()
-    if args.task == "binary" and not np.any(train):
-        raise UserError(
-            f"every label of {args.train_labels or args.predictions} is 0, which is neither class"
-        )
-    objective = Objective(args.task, "drop", LossConfig(), train)
-    scores = score_table(known, objective)
-    if not args.train_labels:  # only floors that need no train split
-        scores["floors"] = {
-            name: row for name, row in scores["floors"].items() if name in ("zero", "always_negative")
-        }
-    print(format_scores({Path(args.predictions).stem: scores}))
-    for remark in describe_scale(known, args.task):
-        print(f"note: {remark}")
-    if len(known) < len(table):
-        print(f"{len(table) - len(known)} rows have no label: not scored")
-    if args.out:
-        write_atomic(Path(args.out), (json.dumps(scores, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

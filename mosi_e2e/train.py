@@ -1,45 +1,13 @@
-"""`accelerate launch -m mosi_e2e.train`: one training run."""
+"""`accelerate launch -m mosi_e2e.train`: one training run. What it does: `runs/training.py`."""
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.tracking import WandBTracker
-from accelerate.utils import DistributedType, ProjectConfiguration, get_int_from_env, is_wandb_available
-
-from mosi_e2e.config import RunConfig
-from mosi_e2e.data.dataset import SPLITS
-from mosi_e2e.engine.assemble import build_trainer, valid_floor
-from mosi_e2e.engine.checkpoint import count_parameters, load_model, save_model
-from mosi_e2e.engine.ending import explain_end
-from mosi_e2e.engine.launch import adapt_to_machine, stop_with_launcher
-from mosi_e2e.engine.loop import Stopped, Trainer, fit, predict_split
-from mosi_e2e.engine.losses import Objective, check_choice
-from mosi_e2e.engine.repeat import repeat
-from mosi_e2e.engine.resume import load_resume, save_resume
-from mosi_e2e.engine.runlog import (
-    RANKS,
-    hold_run,
-    open_run,
-    place_run,
-    record_length,
-    resume_state,
-    score_table,
-    write_history,
-    write_split,
-    write_start,
-)
-from mosi_e2e.evaluate import score_runs
-from mosi_e2e.tables import format_scores
+from mosi_e2e.config import SPLITS, RunConfig
 from preprocessing.arguments import Parser
-from preprocessing.errors import UserError, command
-from preprocessing.packed import open_store
+from preprocessing.errors import command
 from preprocessing.settings import load_config
-
-TRACKERS = ("tensorboard", "wandb")
 
 
 @command
@@ -62,167 +30,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the recipe")
     args = parser.parse_intermixed_args(argv)
+    config = load_config(RunConfig, args.config, args.overrides)
+    from mosi_e2e.engine.loop import Stopped
+    from mosi_e2e.engine.repeat import repeat
+    from mosi_e2e.runs.training import say_defaults, train
+
     try:
         if args.repeat:
             return 0 if repeat(args.repeat, train) else 1
-        config = load_config(RunConfig, args.config, args.overrides)
         if not args.config:
             say_defaults(config)
         train(config, args.resume, args.score)
     except Stopped:
         return 143
     return 0
-
-
-def say_defaults(config: RunConfig) -> None:
-    """A forgotten `--config` is no error, but seldom meant."""
-    if get_int_from_env(RANKS, 0) == 0:
-        print(
-            f"note: without --config the default settings are used ({config.model.name} on "
-            f"{config.data.cache}); a recipe is named like this: --config configs/{config.model.name}.yaml",
-            file=sys.stderr,
-        )
-
-
-def train(config: RunConfig, resume: bool = False, score: str | None = None) -> Path:
-    """Run to the end, score the split `score`, too, and return the run folder.
-
-    Raises:
-        UserError: the settings cannot be used, training diverged, or memory ran out.
-        Stopped: SIGTERM came; the state is stored.
-    """
-    adapt_to_machine()
-    stop_with_launcher()
-    folder = place_run(config)
-    with explain_end(config, folder), hold_run(folder):
-        open_run(folder, config, resume)
-        run(config, folder, resume, score)
-    return folder
-
-
-def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> None:
-    """Train into an opened folder."""
-    accelerator = Accelerator(
-        log_with=make_trackers(config, folder),
-        project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder)),
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-    )
-    say = accelerator.print
-    accelerator.wait_for_everyone()  # all have looked at the folder before the first one writes into it
-    store = open_store(config.data.cache, config.data.source)
-    objective, trainer, facts = build_trainer(config, store, accelerator)
-    if accelerator.is_main_process and not resume:
-        write_start(folder, config, store, accelerator)
-    accelerator.init_trackers("tensorboard")  # its folder in the run folder
-    floor = valid_floor(objective, trainer)
-    total, trainable = count_parameters(trainer.model)
-    say(
-        f"{config.model.name}: {total:,} parameters, {trainable:,} trained, "
-        f"on {accelerator.num_processes} process(es)"
-    )
-    if config.compile:
-        say("compile=true: the first updates and the first validation take minutes")
-    if resume:
-        go_on(trainer, folder, config)
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        say("note: DeepSpeed stores its state as pickles, which are not read: this run cannot be resumed")
-
-    def after_epoch(row: dict, is_best: bool) -> None:
-        accelerator.log({key: value for key, value in row.items() if value is not None}, step=row["epoch"])
-        weights = accelerator.get_state_dict(trainer.judged) if is_best else None  # sharded ones: by all
-        if accelerator.is_main_process:
-            if is_best:
-                model = accelerator.unwrap_model(trainer.judged)
-                save_model(folder / "best", model, config, facts, weights)
-            write_history(folder, trainer.progress.history, config, objective, floor)
-        say(format_epoch(row, objective, is_best, config.optim.epochs))
-
-    def save() -> None:
-        save_resume(trainer, folder / "last")
-
-    try:
-        with trainer.stop.listen():
-            fit(trainer, config.optim.epochs, after_epoch, save)
-    except Stopped:
-        progress = trainer.progress
-        say(
-            f"stopped by SIGTERM before update {progress.update} of epoch {progress.epoch}, state stored; "
-            "type the same command with --resume"
-        )
-        end_training(accelerator, trainer)
-        raise
-    score_best(accelerator, folder, trainer, objective)
-    say(f"best epoch {trainer.stopping.best_epoch}; next: python -m mosi_e2e.evaluate {folder} --split test")
-    if score:
-        accelerator.wait_for_everyone()  # the best weights are written by the first
-        score_runs([folder], score)
-    end_training(accelerator, trainer)
-
-
-def go_on(trainer: Trainer, folder: Path, config: RunConfig) -> None:
-    """Continue from the stored state, or from the start where none had been stored yet."""
-    accelerator, progress = trainer.accelerator, trainer.progress
-    state = resume_state(folder)
-    if state is not None:
-        load_resume(trainer, state)
-        accelerator.print(f"resumed at epoch {progress.epoch}, update {progress.update}")
-    else:
-        accelerator.print("no state was stored before the run ended: it starts from the beginning")
-    accelerator.wait_for_everyone()  # all have read the folder's settings before they are replaced
-    if accelerator.is_main_process:
-        record_length(folder, config, progress.epoch)
-    if trainer.stopping.should_stop and progress.epoch < config.optim.epochs:
-        accelerator.print(
-            f"early stopping ended this run after {progress.epoch} epochs; to train it longer type --resume "
-            f"with stopping.patience above {trainer.stopping.waited}"
-        )
-
-
-def end_training(accelerator: Accelerator, trainer: Trainer) -> None:
-    """Close the trackers and the processes' group; the distributed model goes first.
-
-    If it lives longer than the group, it is what destroys the group's last part, with Python's lock held for
-    which that part's threads may wait: now and then a process never ended (PyTorch 2.11, Gloo; of groups made
-    and ended one after another such an end hung within 50, this one in none of 400).
-    """
-    trainer.model = None
-    accelerator.free_memory()
-    accelerator.end_training()
-
-
-def make_trackers(config: RunConfig, folder: Path) -> list[str | WandBTracker]:
-    """The trackers that Accelerate shall log to, each installed; Weights & Biases gets the settings, too."""
-    for name in config.trackers:
-        check_choice("trackers", name, TRACKERS)
-    if "wandb" in config.trackers and not is_wandb_available():
-        raise UserError("trackers names wandb, which is not installed; type: pip install wandb")
-    wandb = {"name": config.name, "dir": str(folder), "config": asdict(config)}
-    return [WandBTracker("mosi_e2e", **wandb) if name == "wandb" else name for name in config.trackers]
-
-
-def score_best(accelerator: Accelerator, folder: Path, trainer: Trainer, objective: Objective) -> None:
-    """Valid split with the reloaded best weights: what was chosen is what is reported."""
-    best, _, facts = load_model(folder / "best")
-    model = best.to(accelerator.device)
-    table = predict_split(accelerator, model, trainer.valid_loader, objective)
-    if accelerator.is_main_process:
-        scores = score_table(table, objective, facts.synthetic)
-        write_split(folder, "valid", table, scores)
-        print(f"valid split, best epoch:\n{format_scores({folder.name: scores})}")
-
-
-def format_epoch(row: dict, objective: Objective, is_best: bool, epochs: int) -> str:
-    """The line that is printed after an epoch."""
-    metric, _ = objective.monitor
-    value = row[f"valid_{metric}"]
-    shown = "undefined" if value is None else f"{value:.4f}"
-    mark = " *" if is_best else ""
-    loss = np.nan if row["valid_loss"] is None else row["valid_loss"]
-    return (
-        f"epoch {row['epoch']:3d}  train loss {row['train_loss']:.4f}  valid loss {loss:.4f}  "
-        f"valid {metric} {shown}  {row['clips_per_s']:.1f} clips/s  "
-        f"at most {(epochs - row['epoch'] - 1) * row['seconds'] / 60:.1f} min left{mark}"
-    )
 
 
 if __name__ == "__main__":

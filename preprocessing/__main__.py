@@ -7,10 +7,7 @@ from pathlib import Path
 from preprocessing.arguments import Parser
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import command
-from preprocessing.estimate import read_last_run
-from preprocessing.pipeline import preprocess, show_plan
 from preprocessing.settings import load_config
-from preprocessing.summary import describe_summary
 
 
 @command
@@ -44,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("error: say which clips: --config FILE, or labels=FOLDER out=FOLDER", file=sys.stderr)
         return 2
     config = load_config(PreprocessConfig, args.config, args.overrides)
+    from preprocessing.estimate import read_last_run
+    from preprocessing.pipeline import preprocess, show_plan
+    from preprocessing.summary import describe_summary
+
     if args.dry_run:
         show_plan(config, args.retry_failed)
         return 0

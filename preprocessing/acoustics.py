@@ -5,23 +5,16 @@ openSMILE is free for research and education only.
 """
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import opensmile
 
+from preprocessing.config import AcousticsConfig
 from preprocessing.store import SAMPLE_RATE
 
 MIN_SAMPLES = int(0.1 * SAMPLE_RATE)  # below, openSMILE has no complete analysis window
 WINDOW_S = 0.02  # of the spectral descriptors; a row's time is the middle of it
-
-
-@dataclass(frozen=True)
-class AcousticsConfig:
-    """`feature_set`: an openSMILE set that has functionals and low-level descriptors."""
-
-    feature_set: str = "eGeMAPSv02"
 
 
 @functools.lru_cache(maxsize=4)

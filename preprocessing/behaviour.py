@@ -4,14 +4,10 @@
 position of the iris between the corners of each eye. OpenFace gives action units instead: `openface.py`.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from preprocessing.faces import EYE_LEFT, EYE_RIGHT, Face
-from preprocessing.openface import OpenFaceConfig
 
-BACKENDS = ("mediapipe", "openface", "openface_csv")
 IRIS_RIGHT, IRIS_LEFT = 468, 473
 
 BLENDSHAPES = """
@@ -28,14 +24,6 @@ BLENDSHAPES = """
 POSE = ("pose_tx_cm", "pose_ty_cm", "pose_tz_cm", "pose_pitch_rad", "pose_yaw_rad", "pose_roll_rad")
 GAZE = ("gaze_right_x", "gaze_right_y", "gaze_left_x", "gaze_left_y")
 MEDIAPIPE_COLUMNS = (*BLENDSHAPES, *POSE, *GAZE)
-
-
-@dataclass(frozen=True)
-class BehaviourConfig:
-    """`backend`: mediapipe | openface | openface_csv; `openface` holds the options of the latter two."""
-
-    backend: str = "mediapipe"
-    openface: OpenFaceConfig = field(default_factory=OpenFaceConfig)
 
 
 def pack_behaviour(time: np.ndarray, track: list[Face | None]) -> dict[str, np.ndarray]:

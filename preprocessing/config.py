@@ -1,18 +1,123 @@
-"""What preprocessing can be told: the schema of `configs/preprocess.yaml`."""
+"""What preprocessing can be told: the schema of `configs/preprocess.yaml`, and nothing that does the work.
+
+Reading settings, listing them and `--help` need no video decoder, face detector or openSMILE.
+"""
 
 import math
 from dataclasses import dataclass, field
 
-from opensmile import FeatureSet
-
-from preprocessing.acoustics import AcousticsConfig
-from preprocessing.behaviour import BACKENDS, BehaviourConfig
-from preprocessing.decode import READERS, DecodeConfig
 from preprocessing.errors import UserError
-from preprocessing.executor import EXECUTORS
-from preprocessing.faces import SOURCES, FacesConfig, TrackConfig
 from preprocessing.openface_columns import describe_columns
-from preprocessing.tracks import CHOICES
+
+READERS = ("pyav", "decord")
+TRACK_CHOICES = ("speaking", "largest")
+CROP_SOURCES = ("mediapipe", "openface")
+BACKENDS = ("mediapipe", "openface", "openface_csv")
+EXECUTORS = ("processes", "ray")
+# openSMILE's; a test compares them with the package's own list.
+FEATURE_SETS = (
+    *("ComParE_2016", "GeMAPS", "GeMAPSv01a", "GeMAPSv01b", "eGeMAPS", "eGeMAPSv01a", "eGeMAPSv01b"),
+    *("eGeMAPSv02", "emobase", "IS09", "IS10", "IS11", "IS12", "IS13"),
+)
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """How media files are read.
+
+    Attributes:
+        max_missing: the largest share of the promised duration that may fail to decode.
+        reader: of the frames, `pyav` or `decord` (see `frames.py`).
+        max_minutes: longer clips are refused; it bounds a worker's memory, which grows with the sound that
+            openSMILE takes in one piece.
+    """
+
+    max_missing: float = 0.1
+    reader: str = "pyav"
+    max_minutes: float = 20.0
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """Which frames are looked at, and by what.
+
+    Attributes:
+        rate: frames per second that the face landmarker sees; behaviour tokens come at this rate.
+        max_faces: people told apart in one picture.
+        choose: whom of several people: `speaking` (the largest face, unless another one clearly speaks
+            instead) or `largest`.
+        min_confidence: MediaPipe's threshold for a detected face.
+        model: path of `face_landmarker.task`; empty = found by itself.
+    """
+
+    rate: float = 7.5
+    max_faces: int = 3
+    choose: str = "speaking"
+    min_confidence: float = 0.5
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class FacesConfig:
+    """Face crops: `rate` per second, `size` pixels a side, JPEG `quality`.
+
+    `source`: mediapipe | openface. The latter takes the aligned faces of the run that
+    `behaviour.backend=openface` makes anyway; their JPEG quality is OpenFace's own.
+    """
+
+    source: str = "mediapipe"
+    rate: float = 5.0
+    size: int = 224
+    quality: int = 92
+
+
+@dataclass(frozen=True)
+class OpenFaceConfig:
+    """What is taken from OpenFace and how the program is run.
+
+    The default groups are 43 columns: 2 gaze angles, 6 of head pose, 17 action unit intensities and 18
+    action unit presences: what can be read as expression. The two angles say what the six numbers of the
+    gaze vectors say, averaged over the eyes. Landmarks carry identity and framing, which a model of a
+    few thousand clips would learn instead.
+
+    Attributes:
+        groups: names out of `openface_columns.GROUPS`, in the order of the columns that result.
+        min_confidence: a successful row below this counts as no face. `success` alone is not enough: the
+            first detection after a loss is "successful" even at confidence 0.02.
+        max_missing: share of the decoded frames that may lack a row before the clip is refused.
+        csv_dir: folder of existing CSVs, for the backend `openface_csv`.
+        binary: FeatureExtraction program, a name on PATH or a path.
+        image: docker image to run instead of `binary`, such as `algebr/openface`; empty means no docker.
+        image_binary: path of the program inside the image.
+        mloc: landmark model, relative to the program's folder; empty means the program's own default,
+            which needs four large `cen_patches_*.dat`; `model/main_clnf_general.txt` does not.
+        timeout_s: wall-clock limit for one clip in seconds. The program does 30 to 60 frames a second.
+    """
+
+    groups: list[str] = field(default_factory=lambda: ["gaze_angle", "pose", "au_r", "au_c"])
+    min_confidence: float = 0.75
+    max_missing: float = 0.1
+    csv_dir: str = ""
+    binary: str = "FeatureExtraction"
+    image: str = ""
+    image_binary: str = "/home/openface-build/build/bin/FeatureExtraction"
+    mloc: str = ""
+    timeout_s: float = 900.0
+
+
+@dataclass(frozen=True)
+class BehaviourConfig:
+    """`backend`: mediapipe | openface | openface_csv; `openface` holds the options of the latter two."""
+
+    backend: str = "mediapipe"
+    openface: OpenFaceConfig = field(default_factory=OpenFaceConfig)
+
+
+@dataclass(frozen=True)
+class AcousticsConfig:
+    """`feature_set`: an openSMILE set that has functionals and low-level descriptors."""
+
+    feature_set: str = "eGeMAPSv02"
 
 
 @dataclass(frozen=True)
@@ -84,10 +189,10 @@ def _check_choices(config: PreprocessConfig) -> None:
     choices = {  # setting → what it is, what it may be, the default
         "executor": (config.executor, EXECUTORS, "processes"),
         "decode.reader": (config.decode.reader, READERS, "pyav"),
-        "faces.source": (config.faces.source, SOURCES, "mediapipe"),
-        "track.choose": (config.track.choose, CHOICES, "speaking"),
+        "faces.source": (config.faces.source, CROP_SOURCES, "mediapipe"),
+        "track.choose": (config.track.choose, TRACK_CHOICES, "speaking"),
         "behaviour.backend": (config.behaviour.backend, BACKENDS, "mediapipe"),
-        "acoustics.feature_set": (config.acoustics.feature_set, FeatureSet.__members__, "eGeMAPSv02"),
+        "acoustics.feature_set": (config.acoustics.feature_set, FEATURE_SETS, "eGeMAPSv02"),
     }
     for name, (value, known, default) in choices.items():
         if value not in known:

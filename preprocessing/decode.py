@@ -15,29 +15,12 @@ from av.stream import Disposition
 from preprocessing.clock import Clock, Packets, read_clock
 from preprocessing.container import UNKNOWN_FORMAT, open_media
 
-READERS = ("pyav", "decord")
 TOLERANCE, TOLERANCE_S = 0.02, 0.2  # of a promised duration: rounding, a few frames of a short clip
 UNLIKE, UNLIKE_S = 0.2, 1.0  # of the longer of picture and sound: more than encoders leave over
 
 
 class MediaError(Exception):
     """A clip that cannot be used; the message is the reason."""
-
-
-@dataclass(frozen=True)
-class DecodeConfig:
-    """How media files are read.
-
-    Attributes:
-        max_missing: the largest share of the promised duration that may fail to decode.
-        reader: of the frames, `pyav` or `decord` (see `frames.py`).
-        max_minutes: longer clips are refused; it bounds a worker's memory, which grows with the sound that
-            openSMILE takes in one piece.
-    """
-
-    max_missing: float = 0.1
-    reader: str = "pyav"
-    max_minutes: float = 20.0
 
 
 @dataclass(frozen=True)

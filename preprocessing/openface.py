@@ -12,13 +12,14 @@ import gzip
 import itertools
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
 from preprocessing.clip_files import compose_name, find_file
+from preprocessing.config import OpenFaceConfig
 from preprocessing.errors import UserError
 from preprocessing.openface_columns import INDEX_COLUMNS, describe_columns
 
@@ -28,40 +29,6 @@ LAST_FRAME, LARGEST_VALUE = 10**9, 1e6
 
 class OpenFaceError(UserError):
     """One clip's OpenFace result cannot be used; the message is one line that says why."""
-
-
-@dataclass(frozen=True)
-class OpenFaceConfig:
-    """What is taken from OpenFace and how the program is run.
-
-    The default groups are 43 columns: 2 gaze angles, 6 of head pose, 17 action unit intensities and 18
-    action unit presences: what can be read as expression. The two angles say what the six numbers of the
-    gaze vectors say, averaged over the eyes. Landmarks carry identity and framing, which a model of a
-    few thousand clips would learn instead.
-
-    Attributes:
-        groups: names out of `openface_columns.GROUPS`, in the order of the columns that result.
-        min_confidence: a successful row below this counts as no face. `success` alone is not enough: the
-            first detection after a loss is "successful" even at confidence 0.02.
-        max_missing: share of the decoded frames that may lack a row before the clip is refused.
-        csv_dir: folder of existing CSVs, for the backend `openface_csv`.
-        binary: FeatureExtraction program, a name on PATH or a path.
-        image: docker image to run instead of `binary`, such as `algebr/openface`; empty means no docker.
-        image_binary: path of the program inside the image.
-        mloc: landmark model, relative to the program's folder; empty means the program's own default,
-            which needs four large `cen_patches_*.dat`; `model/main_clnf_general.txt` does not.
-        timeout_s: wall-clock limit for one clip in seconds. The program does 30 to 60 frames a second.
-    """
-
-    groups: list[str] = field(default_factory=lambda: ["gaze_angle", "pose", "au_r", "au_c"])
-    min_confidence: float = 0.75
-    max_missing: float = 0.1
-    csv_dir: str = ""
-    binary: str = "FeatureExtraction"
-    image: str = ""
-    image_binary: str = "/home/openface-build/build/bin/FeatureExtraction"
-    mloc: str = ""
-    timeout_s: float = 900.0
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from preprocessing.config import OpenFaceConfig
 from preprocessing.errors import UserError
-from preprocessing.openface import (
-    OpenFaceConfig,
-    OpenFaceError,
-    OpenFaceTable,
-    check_frame_count,
-    read_openface_csv,
-)
+from preprocessing.openface import OpenFaceError, OpenFaceTable, check_frame_count, read_openface_csv
 from preprocessing.openface_columns import list_flags
 
 STEM = "openface"  # the program takes `.b` of `a.b` for an extension, so it never gets a clip's own name

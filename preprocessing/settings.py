@@ -119,6 +119,12 @@ def check_range(
         )
 
 
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a value outside `choices`."""
+    if value not in choices:
+        raise UserError(f"{name} is one of {', '.join(choices)}, but got '{value}'; type {name}={choices[0]}")
+
+
 def dump_config(config: Any) -> str:
     """The YAML text of a configuration dataclass."""
     return yaml.dump(

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from preprocessing.faces import Face, FaceLandmarker, FacesConfig
+from preprocessing.config import FacesConfig
+from preprocessing.faces import Face, FaceLandmarker
 
 LOOKS = 5  # frames of a clip that are searched, evenly spread
 SHARES = (2, 4)  # squares are so many times smaller than the picture's longer side

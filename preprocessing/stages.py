@@ -16,8 +16,8 @@ import numpy as np
 
 from preprocessing import acoustics
 from preprocessing.behaviour import MEDIAPIPE_COLUMNS
-from preprocessing.config import PreprocessConfig
-from preprocessing.faces import TrackConfig, pack_crops
+from preprocessing.config import PreprocessConfig, TrackConfig
+from preprocessing.faces import pack_crops
 from preprocessing.openface_columns import describe_columns
 from preprocessing.settings import build_config, digest
 from preprocessing.store import SAMPLE_RATE, STAGES, Arrays

@@ -11,7 +11,6 @@ from preprocessing.faces import Face
 from preprocessing.small_faces import overlap
 from preprocessing.store import SAMPLE_RATE
 
-CHOICES = ("speaking", "largest")
 MIN_OVERLAP = 0.3  # intersection over union of one face in neighbouring sampled frames
 MAX_SCALE, MAX_DISTANCE = 2.0, 1.5  # of one face before and after a jump cut; the latter in face heights
 JAW = BLENDSHAPES.index("jawOpen")

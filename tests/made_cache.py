@@ -10,10 +10,8 @@ import cv2
 import numpy as np
 import torch  # noqa: F401  decord, which comes with the next lines, breaks a torch that is imported after it
 
-from preprocessing.behaviour import BehaviourConfig
-from preprocessing.config import PreprocessConfig
+from preprocessing.config import BehaviourConfig, FacesConfig, PreprocessConfig
 from preprocessing.executor import Failure
-from preprocessing.faces import FacesConfig
 from preprocessing.finish import SYNTHETIC_MARK, finish
 from preprocessing.labels import ClipEntry
 from preprocessing.stages import describe_stages, empty_arrays, make_recipes

@@ -14,7 +14,7 @@ from tiny_models import MODELS, TINY_CROSS, tiny_model
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.engine.checkpoint import cache_facts, save_model
-from mosi_e2e.models import ModelConfig
+from mosi_e2e.models.config import ModelConfig
 from preprocessing.store import ClipStore
 
 DROPOUT = replace(TINY_CROSS.fusion, dropout=0.2)

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mosi_e2e.config import RunConfig
-from mosi_e2e.data.dataset import DataConfig
+from mosi_e2e.config import DataConfig, OptimConfig, RunConfig
 from mosi_e2e.engine.losses import Objective
-from mosi_e2e.engine.optim import OptimConfig
 from mosi_e2e.engine.runlog import score_table, write_split
-from mosi_e2e.models import ModelConfig
+from mosi_e2e.models.config import ModelConfig
 from preprocessing.facts import read_index
 from preprocessing.settings import dump_config
 

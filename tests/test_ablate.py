@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from made_cache import make_cache
 from tiny_models import write_recipe
@@ -181,7 +182,7 @@ def test_a_table_of_nothing_says_so(place, capsys):
 
 def test_runs_at_once_take_different_gpus(place, monkeypatch):
     config = load_config(AblationConfig, place / "ablation.yaml", [f"out={place / 'gpus'}", "parallel=2"])
-    monkeypatch.setattr(execute.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     taken = []
     monkeypatch.setattr(execute, "run_command", lambda words, log, extra: taken.append(extra) or 0)
     assert execute.execute(list_runs(config), config) == []

@@ -5,7 +5,8 @@ import opensmile
 import pytest
 from made_clips import make_chirps, make_tone
 
-from preprocessing.acoustics import MIN_SAMPLES, AcousticsConfig, columns, extract_acoustics
+from preprocessing.acoustics import MIN_SAMPLES, columns, extract_acoustics
+from preprocessing.config import FEATURE_SETS, AcousticsConfig
 from preprocessing.store import SAMPLE_RATE
 
 CONFIG = AcousticsConfig()
@@ -20,6 +21,10 @@ def run_public(waveform: np.ndarray, feature_set: str, level: str) -> np.ndarray
     """The answer of the package's public way, on the same samples as floating point."""
     smile = opensmile.Smile(opensmile.FeatureSet[feature_set], opensmile.FeatureLevel[level])
     return smile.process_signal(waveform.astype(np.float32) / 32768, SAMPLE_RATE)
+
+
+def test_settings_know_the_package_s_feature_sets():
+    assert tuple(opensmile.FeatureSet.__members__) == FEATURE_SETS
 
 
 def test_shapes_types_and_times():

@@ -7,14 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mosi_e2e.data.augment import (
-    SPEED_STEPS,
-    AugmentConfig,
-    Augmenter,
-    augment_waveform,
-    draw_gap,
-    draw_speed,
-)
+from mosi_e2e.config import SPEED_STEPS, AugmentConfig
+from mosi_e2e.data.augment import Augmenter, augment_waveform, draw_gap, draw_speed
 from mosi_e2e.data.pictures import ClipAffine, ClipFlip
 from preprocessing.store import SAMPLE_RATE
 

@@ -16,7 +16,8 @@ from preprocessing.behaviour import (
     face_row,
     pack_behaviour,
 )
-from preprocessing.faces import EYE_LEFT, EYE_RIGHT, Face, TrackConfig, load_landmarker
+from preprocessing.config import TrackConfig
+from preprocessing.faces import EYE_LEFT, EYE_RIGHT, Face, load_landmarker
 
 SHAPES = np.linspace(0, 1, 52, dtype=np.float32)
 

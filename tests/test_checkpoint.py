@@ -22,9 +22,7 @@ from mosi_e2e.engine.checkpoint import (
     save_model,
 )
 from mosi_e2e.engine.resume import find_resume, replace_folder
-from mosi_e2e.models import ModelConfig
-from mosi_e2e.models.encoders.face import FaceConfig
-from mosi_e2e.models.encoders.speech import SpeechConfig
+from mosi_e2e.models.config import FaceConfig, ModelConfig, SpeechConfig
 from preprocessing.errors import UserError
 from preprocessing.store import ClipStore
 

@@ -10,7 +10,8 @@ from made_features import make_tables, write_pickle
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from mosi_e2e.data.dataset import ClipDataset, DataConfig, Pick
+from mosi_e2e.config import DataConfig
+from mosi_e2e.data.dataset import ClipDataset, Pick
 from preprocessing import packed, shards
 from preprocessing.checksums import SUMS, parse_status
 from preprocessing.errors import UserError

@@ -9,7 +9,7 @@ from made_cache import make_cache
 from made_features import make_tables, write_pickle
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.train import train
+from mosi_e2e.runs.training import train
 from preprocessing.config import PreprocessConfig, check_config
 from preprocessing.import_features.__main__ import main as import_features
 from preprocessing.settings import load_config

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from made_clips import draw_number, make_chirps, read_number, write_clip
 
+from preprocessing.config import READERS
 from preprocessing.container import name_file, open_media
-from preprocessing.decode import READERS, MediaError, probe
+from preprocessing.decode import MediaError, probe
 from preprocessing.frames import FrameReader
 from preprocessing.sound import read_sound
 

@@ -9,10 +9,9 @@ from made_clips import write_clip
 from made_predictor import PORTRAIT
 
 from preprocessing.clip_stages import run_video_stages
-from preprocessing.config import PreprocessConfig
+from preprocessing.config import DecodeConfig, FacesConfig, PreprocessConfig, TrackConfig
 from preprocessing.covers import LEFT_EYE, LIPS, RIGHT_EYE, describe_covers
-from preprocessing.decode import DecodeConfig
-from preprocessing.faces import FacesConfig, TrackConfig, load_landmarker
+from preprocessing.faces import load_landmarker
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
 

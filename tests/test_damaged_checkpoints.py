@@ -12,9 +12,8 @@ from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from mosi_e2e import load
 from mosi_e2e.hub_access import try_address
+from mosi_e2e.models.config import FaceConfig, SpeechConfig
 from mosi_e2e.models.encoders import build_encoder
-from mosi_e2e.models.encoders.face import FaceConfig
-from mosi_e2e.models.encoders.speech import SpeechConfig
 from preprocessing.errors import UserError
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 377607901\n"

@@ -7,8 +7,8 @@ import pytest
 import torch
 from made_cache import LACKING, UNLABELLED, make_cache
 
-from mosi_e2e.data.augment import AugmentConfig
-from mosi_e2e.data.dataset import ClipDataset, DataConfig, Pick, cut_window, read_stream
+from mosi_e2e.config import AugmentConfig, DataConfig
+from mosi_e2e.data.dataset import ClipDataset, Pick, cut_window, read_stream
 from mosi_e2e.data.loaders import build_augmenter, build_loader
 from mosi_e2e.data.sampler import SweepSampler
 from mosi_e2e.data.streams import SOURCES

@@ -23,8 +23,7 @@ from made_set import PORTRAIT, write_face
 from pages_read import PageReader
 from tiny_models import MODELS, TINY_CROSS, tiny_model
 
-from mosi_e2e.config import RunConfig
-from mosi_e2e.data.dataset import DataConfig
+from mosi_e2e.config import DataConfig, RunConfig
 from mosi_e2e.engine.checkpoint import cache_facts, save_model
 from preprocessing.store import ClipStore
 

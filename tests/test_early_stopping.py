@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from mosi_e2e.engine.early_stopping import EarlyStopping, StoppingConfig
+from mosi_e2e.config import StoppingConfig
+from mosi_e2e.engine.early_stopping import EarlyStopping
 
 
 def follow(values, mode="min", **config):

@@ -6,9 +6,9 @@ import pytest
 from made_cache import make_cache
 from tiny_models import write_recipe
 
+from mosi_e2e.config import AugmentConfig, DataConfig
 from mosi_e2e.data import encoded
-from mosi_e2e.data.augment import AugmentConfig
-from mosi_e2e.data.dataset import ClipDataset, DataConfig, Pick
+from mosi_e2e.data.dataset import ClipDataset, Pick
 from mosi_e2e.data.encoded import changes_stream
 from mosi_e2e.evaluate import main as evaluate
 from mosi_e2e.train import main

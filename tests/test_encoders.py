@@ -24,8 +24,9 @@ from tiny_encoders import (
 )
 from torch import nn
 
+from mosi_e2e.models.config import TokenConfig
 from mosi_e2e.models.encoders import ENCODERS, build_encoder, encoder_class, layer_groups
-from mosi_e2e.models.encoders.tokens import LIMIT, TokenConfig
+from mosi_e2e.models.encoders.tokens import LIMIT
 from preprocessing.errors import UserError
 
 

@@ -13,10 +13,10 @@ from made_clips import draw_number, make_tone, write_clip
 from tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model, write_recipe
 
 import mosi_e2e.train
-from mosi_e2e.config import RunConfig
+from mosi_e2e.config import LossConfig, RunConfig
 from mosi_e2e.data.batch import drop_stream
 from mosi_e2e.engine.checkpoint import cache_facts
-from mosi_e2e.engine.losses import LossConfig, Objective
+from mosi_e2e.engine.losses import Objective
 from mosi_e2e.export.__main__ import main
 from mosi_e2e.export.examples import make_trials
 from mosi_e2e.export.programs import (
@@ -30,7 +30,8 @@ from mosi_e2e.export.programs import (
     write_program,
 )
 from mosi_e2e.export.traceable import TraceableModel, select_inputs
-from mosi_e2e.models import ModelConfig, list_streams
+from mosi_e2e.models import list_streams
+from mosi_e2e.models.config import ModelConfig
 from preprocessing.errors import UserError
 from preprocessing.store import ClipStore
 

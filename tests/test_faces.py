@@ -10,7 +10,7 @@ from skimage.data import astronaut
 
 from preprocessing import faces
 from preprocessing.clip_stages import run_video_stages
-from preprocessing.config import PreprocessConfig
+from preprocessing.config import FacesConfig, PreprocessConfig, TrackConfig
 from preprocessing.errors import UserError
 from preprocessing.faces import (
     EYE_LEFT,
@@ -19,8 +19,6 @@ from preprocessing.faces import (
     NOSE_TIP,
     TEMPLATE,
     Face,
-    FacesConfig,
-    TrackConfig,
     cut_crop,
     find_model,
     load_landmarker,

@@ -13,7 +13,8 @@ from av.stream import Disposition
 from made_clips import H264, draw_number, find_packets, make_chirps, overwrite, read_number, write_clip
 
 from preprocessing import decord_frames, frames
-from preprocessing.decode import READERS, MediaError, probe
+from preprocessing.config import READERS
+from preprocessing.decode import MediaError, probe
 from preprocessing.frames import FrameReader, pick_frames
 from preprocessing.pictures import upright
 

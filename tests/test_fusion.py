@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mosi_e2e.models.fusion import KINDS, Fusion, FusionConfig
+from mosi_e2e.models.config import FUSION_KINDS, FusionConfig
+from mosi_e2e.models.fusion import Fusion
 from mosi_e2e.models.layers import Tokens
 from preprocessing.errors import UserError
 
 WIDTHS = {"face": 7, "speech": 11, "behaviour": 5}
 RATES = {"face": 5.0, "speech": 20.0, "behaviour": 12.5}  # tokens a second
 SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations(WIDTHS, n)]
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", FUSION_KINDS)
 
 
 def build(kind: str = "crossmodal", streams=tuple(WIDTHS), width: int = 20, heads: int = 4) -> Fusion:
@@ -236,7 +237,8 @@ def test_bfloat16_autocast(kind):
 
 @pytest.mark.parametrize(
     ("kind", "backend"),
-    [(kind, "eager") for kind in KINDS] + [pytest.param("crossmodal", "inductor", marks=pytest.mark.slow)],
+    [(kind, "eager") for kind in FUSION_KINDS]
+    + [pytest.param("crossmodal", "inductor", marks=pytest.mark.slow)],
 )
 def test_compiles_to_one_graph(kind, backend):
     streams = ("face", "speech")

@@ -1,6 +1,8 @@
 """The rules of the house, read off the source: sizes, nesting, and who may import whom."""
 
 import ast
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +15,22 @@ READ_AS_ONE = "mosi_e2e.engine.loop.train_epoch"  # the loop stays one text
 NESTING = ast.For | ast.While | ast.If | ast.With | ast.Try
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 MACHINERY = {"av", "cv2", "decord", "mediapipe", "opensmile"}  # of reading raw clips
+SLOW = {
+    "accelerate",
+    "gradio",
+    "matplotlib",
+    "mediapipe",
+    "opensmile",
+    "sklearn",
+    "timm",
+    "torch",
+    "transformers",
+}
+SCHEMAS = (  # what a setting may be is known without what it sets
+    *("preprocessing.config", "preprocessing.settings", "preprocessing.openface_columns", "mosi_e2e"),
+    *("mosi_e2e.config", "mosi_e2e.models", "mosi_e2e.models.config", "mosi_e2e.data.streams"),
+    *("mosi_e2e.ablation.config", "mosi_e2e.settings", "mosi_e2e.cli"),
+)
 
 
 def list_sources() -> dict[str, Path]:
@@ -109,7 +127,7 @@ def test_preprocessing_knows_nothing_of_models():
     assert [arrow for arrow in arrows if arrow[1].startswith("mosi_e2e")] == []
 
 
-@pytest.mark.parametrize("module", ["mosi_e2e", "mosi_e2e.train", "mosi_e2e.evaluate", "mosi_e2e.config"])
+@pytest.mark.parametrize("module", ["mosi_e2e.runs.training", "mosi_e2e.runs.evaluation"])
 def test_training_imports_no_reader_of_raw_clips(module):
     """cv2 decodes the cached crops; nothing else of what preprocessing works with is imported."""
     found = {name.split(".")[0]: way for name, way in reach(module).items()}
@@ -119,6 +137,35 @@ def test_training_imports_no_reader_of_raw_clips(module):
 def test_the_command_table_imports_nothing_heavy():
     found = {name.split(".")[0] for name in reach("mosi_e2e.cli")}
     assert found & (MACHINERY | {"torch", "pandas", "numpy", "transformers"}) == set()
+
+
+def list_imported(script: str) -> set[str]:
+    """The packages that a process has imported at the end of a script."""
+    words = [sys.executable, "-c", f"import sys\n{script}\nprint('\\n' + ' '.join(sys.modules))"]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
+    return {name.split(".")[0] for name in ran.stdout.splitlines()[-1].split()}
+
+
+def test_settings_are_read_without_what_does_the_work():
+    found = list_imported(
+        f"import {', '.join(SCHEMAS)}\n"
+        "from mosi_e2e.settings import SCHEMAS, list_settings\n"
+        "assert all(list_settings(verb) for verb in SCHEMAS)"
+    )
+    assert found & (MACHINERY | SLOW | {"numpy", "pandas", "scipy"}) == set()
+
+
+def test_no_help_page_imports_what_takes_long():
+    found = list_imported(
+        "from importlib import import_module\n"
+        "from mosi_e2e.cli import VERBS\n"
+        "for module, _ in VERBS.values():\n"
+        "    try:\n"
+        "        import_module(module).main(['--help'])\n"
+        "    except SystemExit as ended:\n"
+        "        assert not ended.code, module"
+    )
+    assert found & SLOW == set()
 
 
 def find_cycle(module: str, way: tuple[str, ...], done: set[str]) -> tuple[str, ...] | None:

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mosi_e2e.engine.losses import LossConfig, Objective, concordance_loss
+from mosi_e2e.config import LossConfig
+from mosi_e2e.engine.losses import Objective, concordance_loss
 from mosi_e2e.metrics import REGRESSION_KEYS, score_regression
 from mosi_e2e.models.prediction import Prediction
 from preprocessing.errors import UserError

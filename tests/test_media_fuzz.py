@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_clips import draw_number, make_chirps, write_clip
 
-from preprocessing.decode import DecodeConfig, MediaError
+from preprocessing.config import DecodeConfig
+from preprocessing.decode import MediaError
 from preprocessing.media import Media
 
 KINDS = {"mp4": ("libx264", "aac"), "mkv": ("mpeg4", "pcm_s16le"), "avi": ("mpeg2video", "mp2")}

@@ -6,8 +6,7 @@ import pytest
 from tiny_models import MODELS
 from typed_commands import load_module
 
-from mosi_e2e.config import RunConfig
-from mosi_e2e.data.dataset import DataConfig
+from mosi_e2e.config import DataConfig, RunConfig
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,11 @@ import torch
 from made_cache import LACKING, make_cache
 from tiny_models import MODELS, TINY_CROSS, TINY_LATE, load_batch, tiny_model
 
+from mosi_e2e.config import LossConfig
 from mosi_e2e.data.batch import drop_stream
-from mosi_e2e.engine.losses import LossConfig, Objective
-from mosi_e2e.models import ModelConfig, build_model, list_streams, set_statistics
+from mosi_e2e.engine.losses import Objective
+from mosi_e2e.models import build_model, list_streams, set_statistics
+from mosi_e2e.models.config import ModelConfig
 from mosi_e2e.models.dropout import seed_clips
 from preprocessing.errors import UserError
 from preprocessing.store import ClipStore

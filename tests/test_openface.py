@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from preprocessing.config import OpenFaceConfig
 from preprocessing.errors import UserError
 from preprocessing.openface import (
-    OpenFaceConfig,
     OpenFaceError,
     behaviour_from_openface,
     check_frame_count,

@@ -8,7 +8,8 @@ from fuzzing import damaged, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.openface import OpenFaceConfig, OpenFaceError, behaviour_from_openface, read_openface_csv
+from preprocessing.config import OpenFaceConfig
+from preprocessing.openface import OpenFaceError, behaviour_from_openface, read_openface_csv
 
 POSE, FRAMES = OpenFaceConfig(groups=["pose"]), 40
 HEADER = "frame,face_id,timestamp,confidence,success,pose_Tx,pose_Ty,pose_Tz,pose_Rx,pose_Ry,pose_Rz"

@@ -15,13 +15,9 @@ import numpy as np
 import pytest
 
 from preprocessing import openface_run
+from preprocessing.config import OpenFaceConfig
 from preprocessing.errors import UserError
-from preprocessing.openface import (
-    OpenFaceConfig,
-    OpenFaceError,
-    behaviour_from_openface,
-    read_openface_csv,
-)
+from preprocessing.openface import OpenFaceError, behaviour_from_openface, read_openface_csv
 from preprocessing.openface_columns import GROUPS, describe_columns
 from preprocessing.openface_run import (
     aligned_folder,

@@ -11,14 +11,12 @@ from made_clips import draw_number, make_tone, write_clip
 from PIL import Image
 
 from preprocessing import openface_run
-from preprocessing.behaviour import BehaviourConfig
 from preprocessing.clip_job import ClipJob, list_passes, process_clip
 from preprocessing.clip_stages import run_video_stages
-from preprocessing.config import PreprocessConfig, check_config
+from preprocessing.config import BehaviourConfig, OpenFaceConfig, PreprocessConfig, check_config
 from preprocessing.errors import UserError
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
-from preprocessing.openface import OpenFaceConfig
 from preprocessing.settings import load_config
 from preprocessing.stages import empty_arrays, make_recipes
 from preprocessing.store import STAGES, StageFiles

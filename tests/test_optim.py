@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from mosi_e2e.engine.optim import OptimConfig, Schedule, build_optimizer, cosine_rate
+from mosi_e2e.config import OptimConfig
+from mosi_e2e.engine.optim import Schedule, build_optimizer, cosine_rate
 from preprocessing.errors import UserError
 
 

@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 from made_cache import LACKING, make_cache
 
-from mosi_e2e.data.dataset import ClipDataset, DataConfig, Pick
+from mosi_e2e.config import DataConfig
+from mosi_e2e.data.dataset import ClipDataset, Pick
 from mosi_e2e.data.streams import SOURCES
 from preprocessing import archive, pack
 from preprocessing.crops import LADDER, CropPlan, encode_crop, split_crops, take_sample

@@ -10,7 +10,8 @@ import pytest
 from made_clips import draw_number, read_number, write_clip
 
 from preprocessing import decord_frames
-from preprocessing.decode import READERS, probe, video_stream
+from preprocessing.config import READERS
+from preprocessing.decode import probe, video_stream
 from preprocessing.frames import FrameReader
 from preprocessing.pictures import PixelShape, is_believable, square_size
 

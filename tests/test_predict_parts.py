@@ -12,9 +12,8 @@ from demo_models import make_result
 from tiny_models import TINY_CROSS
 
 from mosi_e2e.data.batch import collate
-from mosi_e2e.models.crossmodal import CrossModalConfig, CrossModalTransformer
-from mosi_e2e.models.encoders.tokens import TokenConfig
-from mosi_e2e.models.fusion import FusionConfig
+from mosi_e2e.models.config import CrossModalConfig, FusionConfig, TokenConfig
+from mosi_e2e.models.crossmodal import CrossModalTransformer
 from mosi_e2e.predict.inputs import list_videos, name_outputs
 from mosi_e2e.predict.pictures import MOST, Album
 from mosi_e2e.predict.result import PersonResult, VideoResult

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.models.encoders.tokens import TokenConfig
+from mosi_e2e.models.config import TokenConfig
 from preprocessing.errors import UserError
 from preprocessing.settings import load_config
 

@@ -17,7 +17,7 @@ from tiny_models import write_recipe
 import mosi_e2e.evaluate
 import mosi_e2e.train
 import preprocessing.shards
-from mosi_e2e.data.dataset import DataConfig
+from mosi_e2e.config import DataConfig
 from mosi_e2e.data.loaders import build_loader
 from mosi_e2e.data.sampler import SweepSampler, UpdateSampler
 from mosi_e2e.data.streams import SOURCES

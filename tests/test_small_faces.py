@@ -11,9 +11,8 @@ from made_predictor import PORTRAIT
 from preprocessing import clip_stages
 from preprocessing.behaviour import BLENDSHAPES, face_row
 from preprocessing.clip_stages import run_video_stages
-from preprocessing.config import PreprocessConfig
-from preprocessing.decode import DecodeConfig
-from preprocessing.faces import TrackConfig, load_landmarker
+from preprocessing.config import DecodeConfig, PreprocessConfig, TrackConfig
+from preprocessing.faces import load_landmarker
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
 from preprocessing.small_faces import (

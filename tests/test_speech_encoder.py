@@ -15,8 +15,9 @@ from tiny_encoders import (
 from torch import nn
 from transformers import BertConfig, BertModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
+from mosi_e2e.models.config import SpeechConfig
 from mosi_e2e.models.encoders import build_encoder
-from mosi_e2e.models.encoders.speech import SpeechConfig, receptive_field
+from mosi_e2e.models.encoders.speech import receptive_field
 from preprocessing.errors import UserError
 
 TINY_BERT = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=9)

@@ -2,17 +2,19 @@
 
 import json
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 from made_clips import draw_number, find_packets, make_tone, overwrite, write_clip
 from skimage.data import astronaut
 
 from preprocessing import stages
 from preprocessing.clip_stages import run_audio_stages, run_video_stages
-from preprocessing.config import PreprocessConfig
-from preprocessing.decode import DecodeConfig, MediaError
+from preprocessing.config import DecodeConfig, PreprocessConfig
+from preprocessing.decode import MediaError
 from preprocessing.errors import UserError
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
@@ -30,6 +32,7 @@ PORTRAIT = np.ascontiguousarray(astronaut()[:300, 75:375])
 PICTURES = [np.roll(PORTRAIT, shift, axis=1) for shift in range(20)]  # 0.8 s, drifting by a pixel a frame
 TONE = make_tone(0.8, 44_100, 200)
 CONFIG = PreprocessConfig()
+KNOWN = Path(__file__).with_name("known_recipes.yaml")
 VIDEO, AUDIO = frozenset({"faces", "behaviour"}), frozenset({"waveform", "acoustics"})
 OPENFACE = ("behaviour.backend=openface",)
 CHANGES = {  # setting → stages that it makes anew
@@ -131,6 +134,11 @@ def test_a_setting_makes_anew_what_depends_on_it_and_no_more(base, change, expec
     after = make_recipes(load_config(PreprocessConfig, None, [*base, change]))
     assert tuple(before) == tuple(after) == STAGES
     assert {stage for stage in STAGES if before[stage] != after[stage]} == set(expected.split())
+
+
+@pytest.mark.parametrize(("settings", "recipes"), yaml.safe_load(KNOWN.read_text()).items())
+def test_caches_made_before_keep_their_recipes(settings, recipes):
+    assert make_recipes(load_config(PreprocessConfig, None, settings.split())) == recipes
 
 
 def test_a_new_version_makes_its_stage_anew_and_those_after_it(monkeypatch):

@@ -11,7 +11,8 @@ from fuzzing import damaged, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosi_e2e.engine.losses import LossConfig, Objective
+from mosi_e2e.config import LossConfig
+from mosi_e2e.engine.losses import Objective
 from mosi_e2e.engine.runlog import score_table
 from mosi_e2e.predictions import read_predictions
 from preprocessing.errors import UserError

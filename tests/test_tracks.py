@@ -8,8 +8,7 @@ import pytest
 from made_clips import write_clip
 
 from preprocessing.clip_stages import run_video_stages
-from preprocessing.config import PreprocessConfig
-from preprocessing.decode import DecodeConfig
+from preprocessing.config import DecodeConfig, PreprocessConfig
 from preprocessing.faces import Face
 from preprocessing.labels import ClipEntry
 from preprocessing.media import Media

@@ -26,10 +26,10 @@ from made_cache import SPLITS, make_cache
 from safetensors.torch import load_file
 from tiny_models import write_recipe
 
-import mosi_e2e.train
 from mosi_e2e.config import RunConfig
 from mosi_e2e.engine.resume import save_resume
 from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS
+from mosi_e2e.runs import training
 from mosi_e2e.train import main
 from preprocessing.names import file_name
 from preprocessing.settings import load_config
@@ -163,7 +163,7 @@ def test_what_is_drawn_elsewhere_changes_nothing(place, whole, monkeypatch):
         save_resume(trainer, folder)
         torch.rand(3)
 
-    monkeypatch.setattr(mosi_e2e.train, "save_resume", draw_and_save)
+    monkeypatch.setattr(training, "save_resume", draw_and_save)
     assert_equal_to_the_bit(whole, train(place, "late", "drawn"))
 
 
@@ -185,7 +185,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(place, monkeypatch):
         if len(saved) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(mosi_e2e.train, "save_resume", interrupt)
+    monkeypatch.setattr(training, "save_resume", interrupt)
     assert main(words) == 130
     assert len(read_history(place / "runs" / "interrupted")) == 1
     assert main([*words, "--resume"]) == 0

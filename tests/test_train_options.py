@@ -19,12 +19,11 @@ from safetensors.torch import load_file
 from tiny_models import write_recipe
 
 import mosi_e2e.engine.loop
-import mosi_e2e.train
-from mosi_e2e.config import RunConfig
-from mosi_e2e.data.dataset import DataConfig
+from mosi_e2e.config import DataConfig, RunConfig
 from mosi_e2e.engine.memory import explain_memory
 from mosi_e2e.engine.resume import find_resume, save_resume
 from mosi_e2e.engine.watch import LossWatch, StopRequest
+from mosi_e2e.runs import training
 from mosi_e2e.train import main
 from preprocessing.errors import UserError
 
@@ -129,7 +128,7 @@ def test_a_run_that_dies_in_mid_epoch_goes_on_there(place, whole, monkeypatch, c
         if len(saved) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(mosi_e2e.train, "save_resume", die)
+    monkeypatch.setattr(training, "save_resume", die)
     train(place, "died", *ALL, "save_every=3", status=130)
     train(place, "died", *ALL, "save_every=3", "--resume")
     assert "resumed at epoch 1, update 0" in capsys.readouterr().out
@@ -198,7 +197,7 @@ def test_what_does_not_go_together_is_refused(place, capsys, words, message):
 
 
 def test_a_tracker_that_is_not_installed_says_how_to_install_it(place, capsys, monkeypatch):
-    monkeypatch.setattr(mosi_e2e.train, "is_wandb_available", lambda: False)
+    monkeypatch.setattr(training, "is_wandb_available", lambda: False)
     train(place, "tracked", "trackers=[tensorboard,wandb]", status=2)
     assert "pip install wandb" in capsys.readouterr().err
 

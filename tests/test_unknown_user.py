@@ -61,7 +61,8 @@ def test_a_home_that_can_be_written_into_stays(tmp_path):
 
 
 def test_train_evaluate_and_predict_are_imported():
-    code = "import mosi_e2e.train, mosi_e2e.evaluate, mosi_e2e.predict.__main__, torch._inductor.codecache"
+    code = "import mosi_e2e.runs.training, mosi_e2e.runs.evaluation, mosi_e2e.predict.predictor"
+    code += ", torch._inductor.codecache"
     found = run_unknown(code + "; import matplotlib; print(matplotlib.get_cachedir())")
     assert found.returncode == 0, found.stderr
 

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import torch
 
+from mosi_e2e.models.config import FaceConfig, SpeechConfig
 from mosi_e2e.models.encoders import build_encoder
-from mosi_e2e.models.encoders.face import FaceConfig
-from mosi_e2e.models.encoders.speech import SpeechConfig
 
 VIT = {"depth": 2, "embed_dim": 32, "num_heads": 2}
 TINY_VIT = FaceConfig("vit_small_patch16_224", pretrained=False, kwargs=VIT, image_size=32, freeze="full")

@@ -6,17 +6,19 @@ from pathlib import Path
 import torch
 from tiny_encoders import GROUP_NORM, TINY_VIT
 
-from mosi_e2e.config import RunConfig
+from mosi_e2e.config import DataConfig, OptimConfig, RunConfig
 from mosi_e2e.data.batch import Batch, collate
-from mosi_e2e.data.dataset import ClipDataset, DataConfig, Pick
+from mosi_e2e.data.dataset import ClipDataset, Pick
 from mosi_e2e.engine.checkpoint import read_columns
-from mosi_e2e.engine.optim import OptimConfig
-from mosi_e2e.models import ModelConfig, build_model, list_streams, set_statistics
-from mosi_e2e.models.crossmodal import CrossModalConfig
-from mosi_e2e.models.encoders.speech import SpeechConfig
-from mosi_e2e.models.encoders.tokens import TokenConfig
-from mosi_e2e.models.fusion import FusionConfig
-from mosi_e2e.models.late_fusion import LateFusionConfig
+from mosi_e2e.models import build_model, list_streams, set_statistics
+from mosi_e2e.models.config import (
+    CrossModalConfig,
+    FusionConfig,
+    LateFusionConfig,
+    ModelConfig,
+    SpeechConfig,
+    TokenConfig,
+)
 from preprocessing.settings import dump_config
 from preprocessing.store import ClipStore
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine.losses import check_choice
 from preprocessing.errors import UserError
 from preprocessing.names import check_name
-from preprocessing.settings import load_config
+from preprocessing.settings import check_choice, load_config
 
 EXECUTORS = ("local", "ray")
 

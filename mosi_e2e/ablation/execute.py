@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from enum import Enum
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from mosi_e2e.ablation.config import AblationConfig, Run
@@ -83,9 +82,11 @@ def execute(runs: Sequence[Run], config: AblationConfig) -> list[str]:
 
 def _run_here(jobs: dict[Run, list[str]], config: AblationConfig) -> Iterator[tuple[Run, int]]:
     """`parallel` at a time; each takes a GPU from the shelf and puts it back."""
+    import torch  # takes seconds, and `mosi_e2e.search` imports this module for less
+
     shelf: queue.Queue[dict[str, str]] = queue.Queue()
+    gpus = torch.cuda.device_count()
     for slot in range(config.parallel):
-        gpus = torch.cuda.device_count()
         shelf.put({"CUDA_VISIBLE_DEVICES": str(slot % gpus)} if gpus and config.parallel > 1 else {})
 
     def work(run: Run) -> int:
@@ -124,6 +125,8 @@ def _run_on_ray(jobs: dict[Run, list[str]], config: AblationConfig) -> Iterator[
             connect()
         except RunStopped as error:
             raise UserError(str(error)) from error
+    import torch
+
     needs_gpu = torch.cuda.is_available() or ray.cluster_resources().get("GPU", 0) > 0
     task = ray.remote(num_gpus=config.gpus_per_run if needs_gpu else 0, max_retries=3)(run_again)
     waiting = {

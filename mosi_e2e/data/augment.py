@@ -5,7 +5,6 @@ however many processes and workers load it, and after a resume. Validation and t
 """
 
 import os
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -13,51 +12,9 @@ import torch
 import torchaudio
 import torchaudio.functional as audio
 
-from preprocessing.settings import check_range
+from mosi_e2e.config import SPEED_STEPS, AugmentConfig
 
-SPEED_STEPS = 20  # tempo changes by multiples of 1/20: few resamplers, each made once
 Streams = dict[str, dict[str, np.ndarray]]  # stream → {"values": [T, ...], "time": [T]}
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """Strength of each augmentation; 0 switches one off, `enabled: false` all.
-
-    Attributes:
-        flip: probability that a clip's faces are mirrored (crops only: tokens keep their sides).
-        affine: largest shift (share of the side) and zoom of the crops; rotation is 90 degrees times this.
-        colour: largest relative change of brightness, contrast and saturation.
-        blur: probability of a slight Gaussian blur.
-        gain_db: largest change of loudness.
-        noise_db: lowest signal-to-noise ratio of added white noise, drawn up to 20 dB above it.
-        noise: probability of adding that noise.
-        speed: largest relative change of tempo; pitch goes along, the times of all streams are rescaled.
-        token_noise: standard deviation of noise on tokens, in training standard deviations.
-        time_mask: largest share of a token stream's rows that one gap removes.
-        stream_dropout: probability that a clip loses one stream; it never loses its last.
-    """
-
-    enabled: bool = True
-    flip: float = 0.5
-    affine: float = 0.08
-    colour: float = 0.25
-    blur: float = 0.1
-    gain_db: float = 6.0
-    noise_db: float = 10.0
-    noise: float = 0.5
-    speed: float = 0.1
-    token_noise: float = 0.1
-    time_mask: float = 0.2
-    stream_dropout: float = 0.1
-
-    def __post_init__(self):
-        shares = ("flip", "colour", "blur", "noise", "time_mask", "stream_dropout")
-        check_range("augment", self, *shares, low=0, high=1)
-        check_range("augment", self, "affine", low=0, below=1)  # a zoom to nothing cannot be undone
-        check_range("augment", self, "gain_db", low=0, high=100)  # thousands overflow
-        check_range("augment", self, "noise_db", low=-100, high=100)
-        check_range("augment", self, "speed", low=0, high=1 - 1 / SPEED_STEPS)  # at 1 it may stand still
-        check_range("augment", self, "token_noise", low=0)
 
 
 class Augmenter:

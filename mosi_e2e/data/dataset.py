@@ -1,7 +1,6 @@
 """Clips of a cache as training examples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import cv2
@@ -9,55 +8,11 @@ import numpy as np
 import pandas as pd
 from torch.utils.data import Dataset
 
+from mosi_e2e.config import ABSENCES, FAILED, DataConfig
 from mosi_e2e.data.augment import Augmenter, Streams
 from mosi_e2e.data.streams import Source, encoded_name, find_source
 from preprocessing.errors import UserError
-from preprocessing.settings import check_range
 from preprocessing.store import SAMPLE_RATE, ClipStore, StageFiles
-
-FAILED = ("failed", "refused")
-ABSENCES = ("no_audio", "no_face", "no_video", "too_short", "no_rows")
-SPLITS = ("train", "valid", "test")
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Where clips come from and how they are batched.
-
-    Attributes:
-        cache: folder that preprocessing wrote, a pack of it, or shards of it.
-        source: cache | shards: what lies there. The clips of an update are the same either way.
-        batch_size: clips per optimizer update, over all processes and micro-batches.
-        micro_batch: clips per forward pass of one process; 0 takes the process's whole share at once.
-            Results do not depend on it; memory does.
-        eval_batch: clips per forward pass of one process in evaluation.
-        workers: loading processes beside each training process.
-        bucket: clips of one update are of similar length, which saves padding.
-        encode_frozen: what a frozen encoder makes of a stream that is not augmented is computed once and kept
-            in the cache; an epoch then costs a fraction.
-        scramble_times: only for ablations: within each clip the rows of a stream get one another's times, so
-            that nothing can be known from when things happened.
-        max_seconds: a longer training clip gives a random window of this length; 0 never cuts.
-        allow_missing: causes for which clips may be left out or lack a stream: `failed`, `refused` (not in
-            the cache), `no_audio`, `no_face`, `no_video`, `too_short`, `no_rows` (lack a stream, stay in).
-    """
-
-    cache: str = "cache/mosi"
-    source: str = "cache"
-    batch_size: int = 16
-    micro_batch: int = 0
-    eval_batch: int = 16
-    workers: int = 2
-    bucket: bool = False
-    encode_frozen: bool = True
-    scramble_times: bool = False
-    max_seconds: float = 30.0
-    allow_missing: list[str] = field(default_factory=lambda: list(ABSENCES))
-
-    def __post_init__(self):
-        check_range("data", self, "batch_size", "eval_batch", low=1)
-        check_range("data", self, "micro_batch", "max_seconds", low=0)
-        check_range("data", self, "workers", low=0, high=1024)  # processes: a typing error takes the machine
 
 
 class Pick(NamedTuple):

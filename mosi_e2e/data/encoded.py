@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm import tqdm
 
-from mosi_e2e.data.augment import AugmentConfig
+from mosi_e2e.config import AugmentConfig
 from mosi_e2e.data.batch import pad_stream
 from mosi_e2e.data.dataset import ClipDataset, read_stream
 from mosi_e2e.data.streams import encoded_name, find_source

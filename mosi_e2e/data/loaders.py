@@ -14,7 +14,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from mosi_e2e.data.augment import AugmentConfig, Augmenter
+from mosi_e2e.config import AugmentConfig
+from mosi_e2e.data.augment import Augmenter
 from mosi_e2e.data.batch import Batch, collate
 from mosi_e2e.data.streams import find_source
 from mosi_e2e.data.workers import HandOver, StartWorker

@@ -12,7 +12,7 @@ import albumentations
 import cv2
 import numpy as np
 
-from mosi_e2e.data.augment import AugmentConfig
+from mosi_e2e.config import AugmentConfig
 
 
 class ClipFlip(albumentations.HorizontalFlip):

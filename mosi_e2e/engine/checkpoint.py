@@ -7,16 +7,16 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from mosi_e2e.config import RunConfig
+from mosi_e2e.config import TASKS, RunConfig
 from mosi_e2e.data.streams import find_source
-from mosi_e2e.engine.losses import TASKS, check_choice
-from mosi_e2e.models import ModelConfig, list_streams
+from mosi_e2e.models import list_streams
+from mosi_e2e.models.config import ModelConfig
 from mosi_e2e.models.rebuild import rebuild_model
 from mosi_e2e.tensors import write_tensors
 from preprocessing.errors import UserError
 from preprocessing.plain_text import read_json
 from preprocessing.schema import WrongValueError, check_values, list_infinite
-from preprocessing.settings import dump_config, load_config
+from preprocessing.settings import check_choice, dump_config, load_config
 from preprocessing.store import ClipStore, write_atomic
 
 WEIGHTS = "model.safetensors"

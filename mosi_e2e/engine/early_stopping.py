@@ -1,21 +1,8 @@
 """When to stop, and which epoch was best."""
 
 import math
-from dataclasses import dataclass
 
-from preprocessing.settings import check_range
-
-
-@dataclass(frozen=True)
-class StoppingConfig:
-    """Stop after `patience` epochs whose valid metric is not better than the best by `min_delta`."""
-
-    patience: int = 8
-    min_delta: float = 0.0
-
-    def __post_init__(self):
-        check_range("stopping", self, "patience", low=1)
-        check_range("stopping", self, "min_delta", low=0)
+from mosi_e2e.config import StoppingConfig
 
 
 class EarlyStopping:

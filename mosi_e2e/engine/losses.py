@@ -1,7 +1,6 @@
 """The task: what is predicted, what is learned from, how it is scored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,43 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from mosi_e2e.config import REGRESSION_LOSSES, TASKS, ZERO_RULES, LossConfig
 from mosi_e2e.metrics import score_binary, score_regression
 from mosi_e2e.models.prediction import Prediction
 from mosi_e2e.statistics import floors, floors_binary
 from preprocessing.errors import UserError
-from preprocessing.settings import check_range
+from preprocessing.settings import check_choice
 
-TASKS = ("regression", "binary")
-ZERO_RULES = ("drop", "positive")
-REGRESSION_LOSSES = ("l1", "mse", "huber")
 CUT_POINTS = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)  # between the seven classes of sentiment
-
-
-@dataclass(frozen=True)
-class LossConfig:
-    """What is minimised.
-
-    Attributes:
-        regression: l1 | mse | huber.
-        huber_delta: where Huber's loss turns from square to linear.
-        balance: binary only: weigh both classes alike, whatever their shares in train.
-        auxiliary: weight of each stream's own loss beside the fused one's.
-        ccc: regression only: weight of 1 - CCC over the update's clips, which rewards the right spread of
-            scores and not only small errors. It needs every update in one pass (`data.micro_batch=0`).
-        ordinal: regression only: weight of the proportional-odds loss at the cut points between the seven
-            classes.
-    """
-
-    regression: str = "l1"
-    huber_delta: float = 1.0
-    balance: bool = False
-    auxiliary: float = 0.2
-    ccc: float = 0.0
-    ordinal: float = 0.0
-
-    def __post_init__(self):
-        check_range("loss", self, "huber_delta", above=0)
-        check_range("loss", self, "auxiliary", "ccc", "ordinal", low=0)
 
 
 class Objective:
@@ -187,9 +157,3 @@ def concordance_loss(
     variances = square - mean**2 + square_label - mean_label**2
     loss = 1 - agreement / (variances + (mean - mean_label) ** 2 + 1e-6)
     return loss - loss.detach() * (1 - 1 / world)
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value outside `choices`."""
-    if value not in choices:
-        raise UserError(f"{name} is one of {', '.join(choices)}, but got '{value}'; type {name}={choices[0]}")

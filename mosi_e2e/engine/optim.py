@@ -1,59 +1,18 @@
 """Optimizer and learning-rate schedule."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mosi_e2e.engine.losses import check_choice
+from mosi_e2e.config import SCHEDULES, OptimConfig
 from mosi_e2e.models.encoders import layer_groups
-from preprocessing.settings import check_range
+from preprocessing.settings import check_choice
 
-SCHEDULES = ("cosine", "plateau", "constant")
 OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")  # its memory
 PRETRAINED = ("face", "speech")  # encoders that learn at their own rate
-
-
-@dataclass(frozen=True)
-class OptimConfig:
-    """AdamW and its learning rate.
-
-    Attributes:
-        lr: peak rate of everything that is new.
-        encoder_lr: peak rate of the face and speech encoders' last layer.
-        layer_decay: an encoder layer learns at `layer_decay` times the rate of the one after it.
-        weight_decay: of matrices; biases, norms and embeddings have none.
-        epochs: longest training.
-        warmup: share of all updates over which the rate rises from 0.
-        schedule: cosine (to `final` times the peak) | plateau (times `factor` after `patience` epochs
-            without a better valid metric) | constant.
-        clip: largest norm of the gradient; 0 = never clipped.
-        ema: validate and keep a moving average of the weights that forgets by this factor per update (0.999,
-            say, where an epoch has hundreds of updates); 0 keeps the weights themselves.
-    """
-
-    lr: float = 1e-3
-    encoder_lr: float = 2e-5
-    layer_decay: float = 0.9
-    weight_decay: float = 0.05
-    epochs: int = 40
-    warmup: float = 0.1
-    schedule: str = "cosine"
-    final: float = 0.01
-    factor: float = 0.5
-    patience: int = 3
-    clip: float = 1.0
-    ema: float = 0.0
-
-    def __post_init__(self):
-        check_range("optim", self, "lr", "encoder_lr", "weight_decay", "patience", "clip", low=0)
-        check_range("optim", self, "layer_decay", "warmup", "final", low=0, high=1)
-        check_range("optim", self, "epochs", low=1)
-        check_range("optim", self, "factor", above=0, below=1)
-        check_range("optim", self, "ema", low=0, below=1)
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:

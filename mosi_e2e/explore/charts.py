@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mosi_e2e.data.dataset import SPLITS
+from mosi_e2e.config import SPLITS
 from mosi_e2e.pages import Picture, draw_svg
 from mosi_e2e.plots import BLUE, GREEN, GREY, ORANGE
 

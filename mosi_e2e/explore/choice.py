@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from mosi_e2e.data.dataset import FAILED, SPLITS
+from mosi_e2e.config import FAILED, SPLITS
 from preprocessing.errors import UserError
 from preprocessing.facts import INDEX_NUMBERS
 

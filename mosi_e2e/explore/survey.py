@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mosi_e2e.data.dataset import SPLITS
+from mosi_e2e.config import SPLITS
 from mosi_e2e.explore.choice import find_usable, list_stages
 from mosi_e2e.explore.shift import MIN_WAYS, Shift, clustered_error, share_between_videos
 from mosi_e2e.pages import Notice, Table

@@ -1,35 +1,25 @@
 """Models by name.
 
 `model(batch) -> Prediction`; every model is built from its config and the column counts of its token streams,
-and carries the train split's statistics in its buffers.
+and carries the train split's statistics in its buffers. torch is imported when a model is built: to list the
+streams of a recipe, its settings are enough.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from mosi_e2e.data.streams import check_streams, find_source
-from mosi_e2e.models.crossmodal import CrossModalConfig
-from mosi_e2e.models.dropout import drop_by_clip
-from mosi_e2e.models.late_fusion import LateFusionConfig
+from mosi_e2e.models.config import ModelConfig
 from preprocessing.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MODELS = {
     "crossmodal": "crossmodal.CrossModalTransformer",
     "late_fusion": "late_fusion.LateFusion",
 }
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """`name` chooses the model; the section of that name configures it."""
-
-    name: str = "crossmodal"
-    crossmodal: CrossModalConfig = field(default_factory=CrossModalConfig)
-    late_fusion: LateFusionConfig = field(default_factory=LateFusionConfig)
 
 
 def list_streams(config: ModelConfig) -> list[str]:
@@ -52,13 +42,15 @@ def list_streams(config: ModelConfig) -> list[str]:
     return streams
 
 
-def build_model(config: ModelConfig, columns: Mapping[str, list[str]]) -> nn.Module:
+def build_model(config: ModelConfig, columns: Mapping[str, list[str]]) -> "nn.Module":
     """Build the chosen model.
 
     Args:
         config: name and section.
         columns: names of the columns of each token stream, as the cache has them.
     """
+    from mosi_e2e.models.dropout import drop_by_clip
+
     list_streams(config)
     module, name = MODELS[config.name].split(".")
     model_class = getattr(import_module(f"{__name__}.{module}"), name)
@@ -68,13 +60,15 @@ def build_model(config: ModelConfig, columns: Mapping[str, list[str]]) -> nn.Mod
     return model
 
 
-def set_statistics(model: nn.Module, stats: Mapping[str, Mapping[str, list[float]]]) -> None:
+def set_statistics(model: "nn.Module", stats: Mapping[str, Mapping[str, list[float]]]) -> None:
     """Give every token encoder the train split's mean and standard deviation.
 
     Args:
         model: with `encoders` by stream.
         stats: `ClipStore.stats`, by cache key.
     """
+    import torch
+
     for name, encoder in model.encoders.items():
         if find_source(name).kind != "tokens":
             continue

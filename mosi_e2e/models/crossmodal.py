@@ -1,47 +1,16 @@
 """The cross-modal transformer: encoders per stream → fusion in time → one score."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from mosi_e2e.data.streams import encoded_name
+from mosi_e2e.models.config import CrossModalConfig
 from mosi_e2e.models.encoders import build_encoder
-from mosi_e2e.models.encoders.face import FaceConfig
-from mosi_e2e.models.encoders.speech import SpeechConfig
-from mosi_e2e.models.encoders.tokens import TokenConfig, TokenEncoder
-from mosi_e2e.models.fusion import Fusion, FusionConfig
+from mosi_e2e.models.encoders.tokens import TokenEncoder
+from mosi_e2e.models.fusion import Fusion
 from mosi_e2e.models.layers import ScoreHead, Tokens
 from mosi_e2e.models.prediction import Prediction, bound_score
-from preprocessing.settings import check_range
-
-
-@dataclass(frozen=True)
-class CrossModalConfig:
-    """Streams, their encoders, and how they are fused.
-
-    Attributes:
-        streams: names out of `mosi_e2e.data.streams.SOURCES` or of `tokens`, in any order.
-        tokens: encoders of streams that the cache brings along, by name.
-        head_dropout: before the last layer.
-        bound: largest score in either direction (3 on MOSI), approached smoothly; 0 leaves scores free.
-            Regression only.
-    """
-
-    streams: list[str] = field(default_factory=lambda: ["face", "speech", "behaviour"])
-    face: FaceConfig = field(default_factory=FaceConfig)
-    speech: SpeechConfig = field(default_factory=SpeechConfig)
-    behaviour: TokenConfig = field(default_factory=TokenConfig)
-    acoustics: TokenConfig = field(default_factory=lambda: TokenConfig(stride=4))
-    functionals: TokenConfig = field(default_factory=TokenConfig)
-    tokens: dict[str, TokenConfig] = field(default_factory=dict)
-    fusion: FusionConfig = field(default_factory=FusionConfig)
-    head_dropout: float = 0.1
-    bound: float = 0.0
-
-    def __post_init__(self):
-        check_range("model.crossmodal", self, "head_dropout", low=0, below=1)
-        check_range("model.crossmodal", self, "bound", low=0)
 
 
 class CrossModalTransformer(nn.Module):

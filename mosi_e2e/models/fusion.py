@@ -7,52 +7,15 @@ order could matter.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mosi_e2e.models.config import FusionConfig
 from mosi_e2e.models.layers import AttentivePool, Block, Place, Tokens, join_places, place_tokens
 from preprocessing.errors import UserError
-from preprocessing.settings import check_range
-
-KINDS = ("crossmodal", "bottleneck", "concat")
-
-
-@dataclass(frozen=True)
-class FusionConfig:
-    """How streams are fused.
-
-    `layers` counts the layers in which streams see each other, `self_layers` those in which each stream
-    sees only itself: after the cross-attention in `crossmodal`, before the bottleneck layers in
-    `bottleneck`; `concat` runs `layers + self_layers` joint ones, so that the three have the same
-    depth. Attention takes time by the number of heads, whatever their size: rather few of 32 features or
-    more than many small ones.
-    """
-
-    kind: str = "crossmodal"
-    width: int = 128
-    heads: int = 4
-    layers: int = 2
-    self_layers: int = 1
-    ffn_mult: int = 4
-    dropout: float = 0.1
-    bottleneck_tokens: int = 4
-
-    def __post_init__(self):
-        if self.kind not in KINDS:
-            raise UserError(f"model.crossmodal.fusion.kind is one of {', '.join(KINDS)}; found {self.kind!r}")
-        counts = ("width", "heads", "layers", "ffn_mult", "bottleneck_tokens")
-        check_range("model.crossmodal.fusion", self, *counts, low=1)
-        check_range("model.crossmodal.fusion", self, "self_layers", low=0)
-        check_range("model.crossmodal.fusion", self, "dropout", low=0, below=1)
-        if self.width % self.heads:
-            raise UserError(
-                f"model.crossmodal.fusion.width is a multiple of heads; found {self.width} and {self.heads}: "
-                f"try model.crossmodal.fusion.width={-(-self.width // self.heads) * self.heads}"
-            )
 
 
 class FusionOutput(NamedTuple):

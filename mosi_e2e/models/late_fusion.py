@@ -2,45 +2,17 @@
 hidden vectors meet in a shallow network."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mosi_e2e.models.encoders.tokens import TokenConfig, TokenEncoder
+from mosi_e2e.models.config import LateFusionConfig
+from mosi_e2e.models.encoders.tokens import TokenEncoder
 from mosi_e2e.models.layers import AttentivePool, ScoreHead
 from mosi_e2e.models.prediction import Prediction, bound_score
-from preprocessing.settings import check_range
 
 SUBMODELS = {"visual": ("behaviour",), "acoustic": ("acoustics", "functionals")}
-
-
-@dataclass(frozen=True)
-class LateFusionConfig:
-    """Sizes of the baseline.
-
-    Attributes:
-        streams: which of behaviour, acoustics (low-level descriptors), functionals and `tokens` are used.
-        tokens: encoders of streams that the cache brings along, by name; each is a submodel of that name.
-        width: of every hidden vector.
-        bound: largest score in either direction (3 on MOSI), approached smoothly; 0 leaves scores free.
-            Regression only.
-    """
-
-    streams: list[str] = field(default_factory=lambda: ["behaviour", "acoustics", "functionals"])
-    width: int = 64
-    dropout: float = 0.2
-    bound: float = 0.0
-    behaviour: TokenConfig = field(default_factory=lambda: TokenConfig(width=64, context=1))
-    acoustics: TokenConfig = field(default_factory=lambda: TokenConfig(width=64, stride=5, context=2))
-    functionals: TokenConfig = field(default_factory=lambda: TokenConfig(width=64))
-    tokens: dict[str, TokenConfig] = field(default_factory=dict)
-
-    def __post_init__(self):
-        check_range("model.late_fusion", self, "width", low=1)
-        check_range("model.late_fusion", self, "dropout", low=0, below=1)
-        check_range("model.late_fusion", self, "bound", low=0)
 
 
 class StreamSummary(nn.Module):

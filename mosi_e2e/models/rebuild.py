@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
-from mosi_e2e.models import ModelConfig, build_model, list_streams
+from mosi_e2e.models import build_model, list_streams
+from mosi_e2e.models.config import ModelConfig
 from mosi_e2e.models.encoders.speech import FAMILIES
 from preprocessing.errors import UserError
 from preprocessing.plain_text import LFS_MARK, first_line

@@ -4,17 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from mosi_e2e.data.dataset import SPLITS
-from mosi_e2e.pages import write_page
-from mosi_e2e.report.gallery import Gallery
-from mosi_e2e.report.markdown import write_markdown
-from mosi_e2e.report.page import Wish, make_report
-from mosi_e2e.report.runs import Run, read_runs
+from mosi_e2e.config import SPLITS
 from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
-from preprocessing.store import write_atomic
 
 
 @command
@@ -36,6 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, value in (("detail", args.detail), ("clips", args.clips)):
         if value < 0:
             raise UserError(f"--{name} must be 0 or more, but is {value}; type for example --{name} 4")
+    from mosi_e2e.report.page import Wish
+    from mosi_e2e.report.runs import read_runs
+    from mosi_e2e.report.write import write_report
+
     runs, strays = read_runs(args.runs)
     wish = Wish(args.split, args.reference, args.detail, args.clips, args.cache)
     try:
@@ -46,15 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {len(runs)} runs; open it in a browser")
     print(f"written: {args.out / 'report.md'}, {args.out / 'figures'}/*.png and *.svg")
     return 0
-
-
-def write_report(runs: Sequence[Run], strays: Sequence[str], wish: Wish, out: Path) -> Path:
-    """Figures, page and Markdown; returns the page's path."""
-    with tqdm(desc="drawing", unit=" figures", delay=0.5) as bar:
-        report = make_report(runs, strays, wish, Gallery(out / "figures", bar))
-    path = write_page(out, "report.html", report.context())
-    write_atomic(out / "report.md", write_markdown(report).encode())
-    return path
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mosi_e2e.ablation.table import MAIN, correct, score_variant
-from mosi_e2e.engine.losses import LossConfig, Objective
+from mosi_e2e.config import LossConfig
+from mosi_e2e.engine.losses import Objective
 from mosi_e2e.metrics import binary_classes
 from mosi_e2e.report.runs import Run
 from preprocessing.errors import UserError

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from mosi_e2e.data.dataset import SPLITS
-from mosi_e2e.engine.losses import TASKS
+from mosi_e2e.config import SPLITS, TASKS
 from mosi_e2e.predictions import read_run_table
 from preprocessing.errors import UserError
 

@@ -1,55 +1,21 @@
 """Face crops through any timm image model: one token per frame."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from mosi_e2e.models.encoders.pretrained import PretrainedEncoder, check_freeze_policy
+from mosi_e2e.models.config import FaceConfig
+from mosi_e2e.models.encoders.pretrained import PretrainedEncoder
 from mosi_e2e.models.layers import Tokens
 from preprocessing.errors import UserError
-from preprocessing.settings import check_range
 
 # Frames per pass where no gradient is kept: bounds the memory that a long video takes, and changes no
 # value.
 FRAMES_PER_PASS = 256
-
-
-@dataclass(frozen=True)
-class FaceConfig:
-    """Settings of the face encoder.
-
-    Attributes:
-        model: a timm model (`convnext_tiny.fb_in22k_ft_in1k`), a hub id (`hf_hub:timm/...`), or a local
-            folder as `timm.models.save_for_hf` writes it.
-        pretrained: False builds the same class with random weights.
-        weights: a .pth or .safetensors file of `model`, in place of the weights that timm would
-            download.
-        kwargs: arguments of the timm model's constructor, such as `{depth: 2, embed_dim: 64, num_heads:
-            2}`.
-        image_size: side in pixels at which the network works, None for its own. Other crops are resized.
-        freeze: `frozen`, `last_n` (the last `last_n` layers train) or `full`.
-        gradient_checkpointing: recompute activations in the backward pass: less memory, a third more
-            time.
-    """
-
-    model: str = "vit_small_patch16_224.augreg_in21k_ft_in1k"
-    pretrained: bool = True
-    weights: str | None = None
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    image_size: int | None = None
-    freeze: str = "last_n"
-    last_n: int = 4
-    gradient_checkpointing: bool = False
-
-    def __post_init__(self):
-        check_freeze_policy("model.crossmodal.face", self.freeze, self.last_n)
-        check_range("model.crossmodal.face", self, "image_size", low=1, high=4096)
-        if self.weights and not self.pretrained:
-            raise UserError("face.weights needs face.pretrained=true; set it, or remove face.weights")
 
 
 class FaceEncoder(PretrainedEncoder):

@@ -10,21 +10,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from preprocessing.errors import UserError
 from preprocessing.plain_text import LFS_MARK
 
-FREEZE_POLICIES = ("frozen", "last_n", "full")
 # What timm, transformers and torch raise on damaged or foreign files.
 LIBRARY_ERRORS = (
     *(AssertionError, AttributeError, EOFError, IndexError, KeyError, OSError, RuntimeError),
     *(SafetensorError, TypeError, UnpicklingError, ValueError),
 )
 CHECKPOINT_FILES = ("*.safetensors", "*.bin", "*.pth", "*.pt", "*.json")
-
-
-def check_freeze_policy(section: str, freeze: str, last_n: int) -> None:
-    """Refuse a freeze policy that does not exist, naming those that do."""
-    if freeze not in FREEZE_POLICIES:
-        raise UserError(f"{section}.freeze is one of {', '.join(FREEZE_POLICIES)}; found {freeze!r}")
-    if freeze == "last_n" and last_n < 1:
-        raise UserError(f"{section}.last_n is at least 1; found {last_n}, or type {section}.freeze=frozen")
 
 
 def check_pointers(path: Path) -> None:

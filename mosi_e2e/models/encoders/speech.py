@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -10,42 +10,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from mosi_e2e.models.encoders.pretrained import PretrainedEncoder, check_freeze_policy
+from mosi_e2e.models.config import SpeechConfig
+from mosi_e2e.models.encoders.pretrained import PretrainedEncoder
 from mosi_e2e.models.layers import Tokens
 from preprocessing.errors import UserError
 
 SAMPLE_RATE = 16_000  # Hz, of the cache and of every checkpoint of these families
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
-
-
-@dataclass(frozen=True)
-class SpeechConfig:
-    """Settings of the speech encoder.
-
-    Attributes:
-        model: hub name or local folder of a checkpoint; with `pretrained: false` also a bare family:
-            wav2vec2, hubert, wavlm or data2vec-audio.
-        pretrained: False builds the same class with random weights.
-        kwargs: entries of the model's transformers config, such as `{hidden_size: 64, num_hidden_layers:
-            2}`. With pretrained weights, a smaller `num_hidden_layers` keeps the first layers.
-        normalise: zero mean and unit variance per clip; None: as the checkpoint was trained.
-        freeze: `frozen`, `last_n` (the last `last_n` transformer layers train) or `full`.
-        freeze_stem: keep the convolutional stem frozen under `full` too, as usual in fine-tuning.
-        gradient_checkpointing: recompute activations in the backward pass: less memory, a third more
-            time.
-    """
-
-    model: str = "facebook/wav2vec2-base-960h"
-    pretrained: bool = True
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    normalise: bool | None = None
-    freeze: str = "last_n"
-    last_n: int = 4
-    freeze_stem: bool = True
-    gradient_checkpointing: bool = False
-
-    def __post_init__(self):
-        check_freeze_policy("model.crossmodal.speech", self.freeze, self.last_n)
 
 
 class MaskedGroupNorm(nn.GroupNorm):

@@ -1,6 +1,5 @@
 """Streams that are tables already: behaviour tokens, low-level descriptors, functionals."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -8,32 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mosi_e2e.models.config import TokenConfig
 from mosi_e2e.models.layers import Tokens
 from preprocessing.errors import UserError
-from preprocessing.settings import check_range
 
 # In standard deviations. Beyond it lie a tracker that slipped and a period detected wrongly: on real
 # clips at most 0.2 % of any column of OpenFace or eGeMAPS, where one spike of 1e4 would drown its clip.
 LIMIT = 10.0
-
-
-@dataclass(frozen=True)
-class TokenConfig:
-    """Settings of a token stream's encoder.
-
-    Attributes:
-        width: length of one token.
-        stride: rows that become one token. 4 turns 100 rows per second into 25 tokens per second.
-        context: further rows on either side that a token sees.
-    """
-
-    width: int = 128
-    stride: int = 1
-    context: int = 0
-
-    def __post_init__(self):
-        check_range("model.NAME.STREAM", self, "width", "stride", low=1)  # every model has several
-        check_range("model.NAME.STREAM", self, "context", low=0)
 
 
 class TokenEncoder(nn.Module):

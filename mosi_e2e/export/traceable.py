@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.models.encoders.face import FaceEncoder
 from mosi_e2e.models.encoders.speech import MaskedGroupNorm, SpeechEncoder
+from mosi_e2e.models.encoders.whisper import WhisperSpeechEncoder
 from mosi_e2e.models.layers import Tokens
+from preprocessing.errors import UserError
 
 
 class TraceableModel(nn.Module):
@@ -59,6 +61,11 @@ class TraceableModel(nn.Module):
 def _replace_parts(encoder: nn.Module, crop_size: int) -> nn.Module:
     if isinstance(encoder, FaceEncoder):
         return EveryFrame(encoder, crop_size)
+    if isinstance(encoder, WhisperSpeechEncoder):
+        raise UserError(
+            "a Whisper speech encoder cannot be written as ONNX (spectrogram, blocks of 30 s): "
+            "export without --onnx"
+        )
     if isinstance(encoder, SpeechEncoder):
         return LongEnough(encoder)
     return encoder

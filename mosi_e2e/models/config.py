@@ -58,7 +58,7 @@ class SpeechConfig:
 
     Attributes:
         model: hub name or local folder of a checkpoint; with `pretrained: false` also a bare family:
-            wav2vec2, hubert, wavlm or data2vec-audio.
+            wav2vec2, hubert, wavlm, data2vec-audio or whisper (its encoder alone).
         pretrained: False builds the same class with random weights.
         kwargs: entries of the model's transformers config, such as `{hidden_size: 64, num_hidden_layers:
             2}`. With pretrained weights, a smaller `num_hidden_layers` keeps the first layers.

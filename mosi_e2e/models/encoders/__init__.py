@@ -55,7 +55,9 @@ def build_encoder(stream: str, config: object, n_columns: int | None = None) -> 
     Raises:
         UserError: unknown stream, or a setting of `config` that cannot be met.
     """
-    return encoder_class(stream)(config, n_columns)
+    chosen = encoder_class(stream)
+    chosen = chosen.choose(config) if hasattr(chosen, "choose") else chosen
+    return chosen(config, n_columns)
 
 
 def layer_groups(encoder: nn.Module) -> list[list[nn.Parameter]]:

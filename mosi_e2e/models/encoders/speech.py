@@ -1,4 +1,4 @@
-"""Speech through a wav2vec 2.0, HuBERT, WavLM or data2vec-audio model: one token per 20 ms."""
+"""Speech through a wav2vec 2.0, HuBERT, WavLM, data2vec-audio or Whisper model: one token per 20 ms."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from mosi_e2e.models.layers import Tokens
 from preprocessing.errors import UserError
 
 SAMPLE_RATE = 16_000  # Hz, of the cache and of every checkpoint of these families
-FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
+FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")
 
 
 class MaskedGroupNorm(nn.GroupNorm):
@@ -53,20 +53,37 @@ class SpeechEncoder(PretrainedEncoder):
 
     def __init__(self, config: SpeechConfig, n_columns: int | None = None):
         # Here, since transformers takes seconds to import, and reading a config should not.
-        from mosi_e2e.models.encoders.speech_checkpoint import load_speech_model, read_normalisation
+        from mosi_e2e.models.encoders.speech_checkpoint import load_speech_model
 
         del n_columns  # a waveform has no columns
         backbone = load_speech_model(config.model, config.pretrained, config.kwargs)
-        settings = backbone.config
-        super().__init__(backbone, settings.hidden_size)
+        super().__init__(backbone, 0)
         self.config = config
-        self.normalise = read_normalisation(config.model) if config.normalise is None else config.normalise
-        self.hop = math.prod(settings.conv_stride)  # samples from one token to the next
-        self.receptive_field = receptive_field(settings.conv_kernel, settings.conv_stride)  # samples
+        self.width = self._prepare(config)
         if config.gradient_checkpointing:
             backbone.activation_checkpointing_enable()
         self._mask_padding()
         self._freeze()
+
+    @classmethod
+    def choose(cls, config: SpeechConfig) -> type["SpeechEncoder"]:
+        """The class for a checkpoint's family."""
+        from mosi_e2e.models.encoders.speech_checkpoint import read_settings
+        from mosi_e2e.models.encoders.whisper import WhisperSpeechEncoder
+
+        family = read_settings(config.model, config.pretrained, config.kwargs).model_type
+        return WhisperSpeechEncoder if family == "whisper" else cls
+
+    def _prepare(self, config: SpeechConfig) -> int:
+        """Note what depends on the family; returns the length of a token."""
+        from mosi_e2e.models.encoders.speech_checkpoint import read_normalisation
+
+        settings = self.backbone.config
+        self.normalise = read_normalisation(config.model) if config.normalise is None else config.normalise
+        self.hop = math.prod(settings.conv_stride)  # samples from one token to the next
+        self.receptive_field = receptive_field(settings.conv_kernel, settings.conv_stride)  # samples
+        self.first_centre = self.receptive_field / 2  # samples
+        return settings.hidden_size
 
     def parameter_layers(self) -> list[list[nn.Parameter]]:
         """All parameters: convolutional stem, projection with positions, then each transformer layer."""
@@ -110,15 +127,18 @@ class SpeechEncoder(PretrainedEncoder):
         waveform = F.pad(waveform, (0, max(0, self.receptive_field - waveform.shape[1])))
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.stem_frozen):
             features = self._run_stem(waveform, n_samples)  # [b s] -> [b t c]
-        n_tokens = self.backbone._get_feat_extract_output_lengths(n_samples).clamp(min=0)  # [b]
+        n_tokens = self._count_tokens(n_samples)  # [b]
         is_token = mark_first(n_tokens, features.shape[1])  # [b t]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             # An absent clip attends to its first frame: a softmax over nothing would be NaN.
             is_key = mark_first(n_tokens.clamp(min=1), features.shape[1])  # [b t]
             hidden = self._run_transformer(features, is_key)  # [b t d]
         position = torch.arange(hidden.shape[1], device=time.device)
-        centre = (self.hop * position + self.receptive_field / 2) / SAMPLE_RATE  # [t] seconds
+        centre = (self.hop * position + self.first_centre) / SAMPLE_RATE  # [t] seconds
         return Tokens(hidden.masked_fill(~is_token[..., None], 0.0), time + centre, ~is_token)
+
+    def _count_tokens(self, n_samples: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
+        return self.backbone._get_feat_extract_output_lengths(n_samples).clamp(min=0)
 
     def _run_stem(
         self, waveform: Float[Tensor, "b s"], n_samples: Int[Tensor, " b"]

@@ -1,4 +1,4 @@
-"""Loading of wav2vec 2.0, HuBERT, WavLM and data2vec-audio models, pretrained or random."""
+"""Loading of wav2vec 2.0, HuBERT, WavLM, data2vec-audio and Whisper models, pretrained or random."""
 
 import difflib
 import logging
@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrained
 from mosi_e2e.hub_access import check_reachable, is_cached
 from mosi_e2e.models.encoders.pretrained import LIBRARY_ERRORS, check_pointers
 from mosi_e2e.models.encoders.speech import FAMILIES, SAMPLE_RATE
+from mosi_e2e.models.encoders.whisper import drop_decoder
 from preprocessing.errors import UserError
 from preprocessing.plain_text import first_line
 
@@ -23,7 +24,8 @@ NORMALISATION = "preprocessor_config.json"
 #   masked tokens would be a parameter without a gradient in every step that happens to mask nothing;
 # - LayerDrop: which layers are skipped differs between processes, where gradients of all must meet;
 # - dropout of attention weights: it is drawn for a batch, where all other dropout is drawn for each clip
-#   (`mosi_e2e.models.dropout`), and costs the fused kernel;
+#   (`mosi_e2e.models.dropout`), and costs the fused kernel; the dropout of Whisper's encoder, which is a
+#   function, is drawn likewise;
 # - adapters: strided convolutions for speech translation, which stretch tokens to 160 ms and read
 #   padding.
 SWITCHED_OFF = {
@@ -31,6 +33,8 @@ SWITCHED_OFF = {
     "mask_feature_prob": 0.0,
     "apply_spec_augment": False,
     "layerdrop": 0.0,
+    "encoder_layerdrop": 0.0,
+    "dropout": 0.0,
     "attention_dropout": 0.0,
     "add_adapter": False,
 }
@@ -51,13 +55,9 @@ def load_speech_model(model: str, pretrained: bool, kwargs: dict[str, Any]) -> P
     Raises:
         UserError: no such checkpoint, one of another family, or one that lacks a part of the model.
     """
-    if Path(model).is_dir():
-        check_pointers(Path(model))
-    elif model not in FAMILIES and model.count("/") <= 1 and not Path(model).is_absolute():
-        check_reachable("model.crossmodal.speech.model=FOLDER", model, ("config.json",))
-    settings = _resolve_settings(model, pretrained, kwargs)
+    settings = read_settings(model, pretrained, kwargs)
     if not pretrained:
-        return AutoModel.from_config(settings)
+        return drop_decoder(AutoModel.from_config(settings))
     try:
         # transformers would keep a checkpoint's half precision, which is too coarse to train in.
         network, report = AutoModel.from_pretrained(
@@ -71,7 +71,16 @@ def load_speech_model(model: str, pretrained: bool, kwargs: dict[str, Any]) -> P
             f"a checkpoint must hold the whole model; {model!r} lacks {len(missing)} tensors, "
             f"{missing[0]} first; name a complete one, or set speech.pretrained=false"
         )
-    return network
+    return drop_decoder(network)
+
+
+def read_settings(model: str, pretrained: bool, kwargs: dict[str, Any]) -> PreTrainedConfig:
+    """The transformers config of a checkpoint or of a family, with `kwargs` set; as `load_speech_model`."""
+    if Path(model).is_dir():
+        check_pointers(Path(model))
+    elif model not in FAMILIES and model.count("/") <= 1 and not Path(model).is_absolute():
+        check_reachable("model.crossmodal.speech.model=FOLDER", model, ("config.json",))
+    return _resolve_settings(model, pretrained, kwargs)
 
 
 def read_normalisation(model: str) -> bool:
@@ -110,7 +119,6 @@ def list_settings(settings: PreTrainedConfig) -> dict[str, Any]:
 
 
 def _resolve_settings(model: str, pretrained: bool, kwargs: dict[str, Any]) -> PreTrainedConfig:
-    """The transformers config of a checkpoint or of a bare family, with `kwargs` set."""
     if model in FAMILIES and pretrained:
         raise UserError(
             f"a family has no weights: speech.model={model!r} needs speech.pretrained=false, "

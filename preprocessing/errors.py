@@ -4,6 +4,7 @@ import errno
 import functools
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -30,6 +31,18 @@ def explain_disk(error: OSError) -> str:
     if error.errno in TAKEN:
         return f"{place} cannot be written ({error.strerror}): name another place"
     return ""
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if need be.
+
+    Raises:
+        OSError: it cannot be made; `NotADirectoryError` where there are no folders to make, as in `/proc`.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "no folder can be made there", str(path)) from error
 
 
 def command(main: Callable[..., int | None]) -> Callable[..., int]:

@@ -13,7 +13,7 @@ from mosi_e2e.models import list_streams
 from mosi_e2e.models.config import ModelConfig
 from mosi_e2e.models.rebuild import rebuild_model
 from mosi_e2e.tensors import write_tensors
-from preprocessing.errors import UserError
+from preprocessing.errors import UserError, make_folder
 from preprocessing.plain_text import read_json
 from preprocessing.schema import WrongValueError, check_values, list_infinite
 from preprocessing.settings import check_choice, dump_config, load_config
@@ -85,7 +85,7 @@ def save_model(
         weights: all weights, where the model at hand has only its process's share of them.
     """
     weights = model.state_dict() if weights is None else weights
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     plain = dataclasses.replace(config, model=standalone_config(config.model, model))
     write_atomic(folder / "config.yaml", dump_config(plain).encode())
     write_atomic(folder / "facts.json", json.dumps(dataclasses.asdict(facts)).encode())

@@ -1,7 +1,9 @@
 """How a training ends that cannot continue: one line each, with what to type."""
 
 import errno
+import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ def explain_end(config: RunConfig, folder: Path) -> Iterator[None]:
     Raises:
         UserError: instead of those errors; others pass.
     """
+    threading.excepthook = report_thread  # for good: a thread may end after the training
     try:
         yield
     except OSError as error:
@@ -42,10 +45,17 @@ def explain_end(config: RunConfig, folder: Path) -> Iterator[None]:
         raise
 
 
+def report_thread(args: threading.ExceptHookArgs) -> None:
+    """Print a thread's error, but not that TensorBoard's disk is full: the training reports it, too."""
+    is_writer = type(args.thread).__module__.startswith("tensorboard.")
+    if not (is_writer and isinstance(args.exc_value, OSError) and args.exc_value.errno in DISK_ERRORS):
+        threading.__excepthook__(args)
+
+
 def explain_disk(error: OSError, folder: Path) -> str:
     """What cannot be written, how much room there is, and how to continue."""
     place = next((one for one in (folder, *folder.absolute().parents) if one.is_dir()), Path("/"))
-    where = error.filename or folder
+    where = os.fsdecode(error.filename or folder)
     again = "with --resume" if (folder / "config.yaml").is_file() else "again"
     room = shutil.disk_usage(place).free / 1e6
     return (

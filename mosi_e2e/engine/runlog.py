@@ -36,7 +36,7 @@ from mosi_e2e.engine.losses import Objective
 from mosi_e2e.engine.resume import find_resume
 from mosi_e2e.plots import draw_curves
 from mosi_e2e.statistics import bootstrap_interval
-from preprocessing.errors import UserError
+from preprocessing.errors import UserError, make_folder
 from preprocessing.lock import hold
 from preprocessing.names import check_name
 from preprocessing.settings import dump_config, load_config
@@ -67,7 +67,7 @@ def hold_run(folder: Path) -> Iterator[None]:
         return
     is_new = not folder.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise UserError(f"{folder} cannot be made ({error.strerror}): type out=FOLDER") from error
     try:
@@ -153,16 +153,20 @@ def record_length(folder: Path, config: RunConfig, epoch: int) -> None:
             f"{folder} has {epoch} epochs already, not {config.optim.epochs}; type --resume optim.epochs=N "
             "with a larger N to train it longer"
         )
-    facts = json.loads(environment.read_text())
-    facts["changed_on_resume"] = [*facts.get("changed_on_resume", []), {"epoch": epoch} | changes]
+    facts, change = json.loads(environment.read_text()), {"epoch": epoch} | changes
+    noted = facts.get("changed_on_resume", [])
+    if change not in noted[-1:]:  # there already where the disk was full before the config was written
+        facts["changed_on_resume"] = [*noted, change]
     write_atomic(environment, (json.dumps(facts, indent=1) + "\n").encode())
     write_atomic(path, dump_config(config).encode())
 
 
 def write_start(folder: Path, config: RunConfig, store: ClipStore, accelerator: Accelerator) -> None:
-    """Config and environment, before anything is computed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "config.yaml", dump_config(config).encode())
+    """Environment and config, before anything is computed.
+
+    The config comes last: it makes the folder a run, which `--resume` then takes as it is.
+    """
+    make_folder(folder)
     environment = describe_environment(accelerator)
     environment["cache"] = {
         "path": str(store.root),
@@ -170,6 +174,7 @@ def write_start(folder: Path, config: RunConfig, store: ClipStore, accelerator: 
         "recipes": {stage: store.recipe(stage) for stage in store.meta["stages"]},
     }
     write_atomic(folder / "environment.json", (json.dumps(environment, indent=1) + "\n").encode())
+    write_atomic(folder / "config.yaml", dump_config(config).encode())
 
 
 def describe_environment(accelerator: Accelerator) -> dict:

@@ -10,7 +10,7 @@ from typing import Any
 from mosi_e2e.ablation.execute import LOG, last_line, run_command
 from mosi_e2e.config import RunConfig
 from preprocessing.arguments import Parser
-from preprocessing.errors import UserError, command
+from preprocessing.errors import UserError, command, make_folder
 from preprocessing.settings import dump_config, load_config
 
 SEEDED = 0  # seed of the sampler: the same search proposes the same settings
@@ -86,7 +86,7 @@ def search(config: SearchConfig) -> Path:
         raise UserError("a search needs a space and seeds; see configs/search.yaml")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     backend = optuna.storages.journal.JournalFileBackend(str(out / "trials.log"))
     study = optuna.create_study(
         study_name="search",

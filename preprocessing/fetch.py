@@ -27,7 +27,7 @@ from preprocessing.archive import Limits, extract_archive
 from preprocessing.arguments import Parser
 from preprocessing.download import DownloadOptions, download
 from preprocessing.download_part import explain_writing, say
-from preprocessing.errors import UserError, command
+from preprocessing.errors import UserError, command, make_folder
 from preprocessing.labels import read_labels
 from preprocessing.layouts import detect_layout, find_label_file
 from preprocessing.store import write_atomic
@@ -208,7 +208,7 @@ def claim(work: Path) -> Iterator[None]:
     Raises:
         UserError: another process has it.
     """
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder(work)
     handle = os.open(work, os.O_RDONLY)
     with ExitStack() as stack:
         stack.callback(os.close, handle)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout, UnixFileLock
 
-from preprocessing.errors import UserError
+from preprocessing.errors import UserError, make_folder
+from preprocessing.names import bound_name
 from preprocessing.store import TEMPORARY
 
 LOCK, HOLDER = ".lock", ".holder.json"
@@ -33,7 +34,7 @@ def hold_cache(root: Path) -> Iterator[None]:
     """
     is_new = not root.exists()
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
     except OSError as error:
         raise UserError(f"{root} cannot be made ({error.strerror}): type out=FOLDER") from error
     try:
@@ -47,6 +48,29 @@ def hold_cache(root: Path) -> Iterator[None]:
         if is_new:
             with suppress(OSError):  # not empty, as it should be
                 root.rmdir()
+
+
+@contextmanager
+def hold_file(out: Path, name: str) -> Iterator[Path]:
+    """Be the only run that writes the file `out`; yields where to write it before it is renamed.
+
+    What a killed run left there is written over, and gone at the end.
+
+    Raises:
+        UserError: another run holds it.
+        OSError: its folder cannot be made.
+    """
+    aside = out.with_name(f".{bound_name(out.name, 255 - 6)}.part")
+    make_folder(aside)
+    try:
+        with hold(aside, name):
+            try:
+                yield aside / "whole"
+            finally:
+                (aside / "whole").unlink(missing_ok=True)
+    finally:
+        with suppress(OSError):  # another run has begun meanwhile
+            aside.rmdir()
 
 
 @contextmanager

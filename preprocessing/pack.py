@@ -25,9 +25,10 @@ from preprocessing.arguments import Parser
 from preprocessing.checksums import SUMS, sum_arrays
 from preprocessing.crops import LADDER, CropPlan, encode_crops, take_sample, thin_crops
 from preprocessing.errors import UserError, command
+from preprocessing.lock import hold_file
 from preprocessing.packed import PACK_FORMAT
 from preprocessing.settings import digest
-from preprocessing.store import Arrays, ClipStore, StageFiles, name_beside
+from preprocessing.store import Arrays, ClipStore, StageFiles
 
 MARGIN = 0.98  # of the limit, for what is only predicted
 NOT_CACHED = ("failed", "refused")
@@ -89,12 +90,17 @@ def pack(store: ClipStore, out: Path, limit: int) -> None:
         limit: bytes that it may have.
 
     Raises:
-        UserError: `out` exists, the disk is full, or the set does not fit however it is packed.
+        UserError: `out` exists or another run writes it, the disk is full, or the set does not fit however it
+            is packed.
     """
-    if out.exists():
-        raise UserError(f"{out} is there already: delete it, or type another --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = name_beside(out)
+    with hold_file(out, f"the pack {out}") as beside:
+        if out.exists():
+            raise UserError(f"{out} is there already: delete it, or type another --out")
+        write_smallest_loss(store, out, beside, limit)
+
+
+def write_smallest_loss(store: ClipStore, out: Path, beside: Path, limit: int) -> None:
+    """Write the pack to `beside` with the mildest plan that fits, and rename it."""
     inventory = take_inventory(store)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV lets go of the interpreter while it works
         for plan in LADDER:
@@ -113,8 +119,6 @@ def pack(store: ClipStore, out: Path, limit: int) -> None:
                 raise UserError(
                     f"{out} cannot be written ({error.strerror}): make room, run again"
                 ) from error
-            finally:
-                beside.unlink(missing_ok=True)
             print(describe_pack(out, inventory, predicted))
             return
     raise UserError(

@@ -32,7 +32,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from preprocessing.checksums import DAMAGE, check_arrays, check_names, format_status, parse_status
-from preprocessing.errors import UserError
+from preprocessing.errors import UserError, make_folder
 from preprocessing.facts import STAGES, damage, read_index, read_meta, read_stats
 from preprocessing.names import bound_name, file_name
 
@@ -57,7 +57,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "it is a folder or a device", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     beside = name_beside(path)
     try:
         beside.write_bytes(data)

@@ -5,7 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
+from made_cache import make_cache
 
+from mosi_e2e import evaluate
+from mosi_e2e.export import __main__ as export
+from preprocessing import pack
 from preprocessing.errors import command
 from preprocessing.sample import __main__ as sample
 from preprocessing.store import write_atomic
@@ -40,6 +44,23 @@ def test_a_write_that_finds_no_room_names_its_file(tmp_path, monkeypatch):
         write_atomic(tmp_path / "a.csv", b"x")
     assert error.value.filename == str(tmp_path / "a.csv")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the folder /proc of Linux")
+def test_a_place_that_has_no_folders_is_one_line_of_any_command(tmp_path, capsys):
+    cache, place = str(make_cache(tmp_path / "set", size=16)), "/proc/no_folder"
+    mine = tmp_path / "mine.csv"
+    mine.write_text("label,score,video_id\n1,0.5,a\n-1,0.5,b\n2,1,c\n")
+    for main, words in (
+        (evaluate.main, ["--predictions", str(mine), "--out", f"{place}/metrics.json"]),
+        (evaluate.main, [str(tmp_path), "--out", place]),
+        (sample.main, ["--out", place, "--clips", "3", "--videos", "3", "--workers", "1"]),
+        (pack.main, [cache, "--out", f"{place}/a.pkl"]),
+        (export.main, [str(tmp_path), "--out", place]),
+    ):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: /proc/") and said.count("\n") == 1, said
 
 
 def test_sample_continues_once_there_is_room(tmp_path, monkeypatch, capsys):

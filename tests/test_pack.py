@@ -21,6 +21,7 @@ from mosi_e2e.data.dataset import ClipDataset, Pick
 from mosi_e2e.data.streams import SOURCES
 from preprocessing import archive, pack
 from preprocessing.crops import LADDER, CropPlan, encode_crop, split_crops, take_sample
+from preprocessing.lock import hold_file
 from preprocessing.packed import PackedStore, open_store
 from preprocessing.store import STAGES, ClipStore, StageFiles
 
@@ -253,6 +254,20 @@ def test_a_full_disk_leaves_nothing(cache, tmp_path, capsys, monkeypatch):
     assert run(cache, tmp_path / "a.pkl") == 2
     assert "No space left on device" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_pack_leaves_goes_with_the_next_and_two_at_once_are_told(cache, tmp_path, capsys):
+    out = tmp_path / "a.pkl"
+    with hold_file(out, f"the pack {out}") as beside:
+        beside.write_bytes(b"half")
+        left = shutil.copytree(beside.parent, tmp_path / "left")
+        assert run(cache, out) == 2
+        assert f"the pack {out} is being written by another run" in capsys.readouterr().err
+        assert beside.read_bytes() == b"half"
+    assert [path.name for path in tmp_path.iterdir()] == ["left"]
+    left.rename(beside.parent)  # as after SIGKILL
+    assert run(cache, out) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pkl"]
 
 
 def test_a_cache_without_faces(tmp_path):

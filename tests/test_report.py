@@ -312,10 +312,10 @@ def test_a_place_that_cannot_be_written_is_one_line_and_costs_nothing(tmp_path, 
     runs = write_run(tmp_path / "runs", MadeRun("late"), make_clips(3, 4))
     (tmp_path / "file").write_text("")
     words = [str(runs), "--detail", "0", "--clips", "0", "--out"]
-    assert main([*words, str(tmp_path / "file" / "out")]) == 2
-    assert "type another --out FOLDER" in capsys.readouterr().err.splitlines()[-1]
-    assert main([*words, str(tmp_path / "file")]) == 2
-    assert "type another --out FOLDER" in capsys.readouterr().err.splitlines()[-1]
+    for place in (tmp_path / "file" / "out", tmp_path / "file"):
+        assert main([*words, str(place)]) == 2
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last.startswith(f"error: {tmp_path / 'file'}") and "name another place" in last
 
     def refuse(path, content):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
@@ -326,6 +326,16 @@ def test_a_place_that_cannot_be_written_is_one_line_and_costs_nothing(tmp_path, 
     error = capsys.readouterr().err
     assert "Traceback" not in error and error.splitlines()[-1].startswith("error: ")
     assert main([*words, str(tmp_path / "out")]) == 0
+
+
+def test_a_file_that_drawing_misses_is_a_defect_and_not_the_place_of_the_report(tmp_path, monkeypatch):
+    def miss(*_):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "font.ttf")
+
+    runs = write_run(tmp_path / "runs", MadeRun("late"), make_clips(3, 4))
+    monkeypatch.setattr("mosi_e2e.report.write.make_report", miss)
+    with pytest.raises(FileNotFoundError, match=r"font\.ttf"):
+        main([str(runs), "--out", str(tmp_path / "out")])
 
 
 def test_names_that_are_markup_are_shown_as_text(tmp_path):

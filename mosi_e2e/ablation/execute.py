@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mosi_e2e.ablation.config import AblationConfig, Run
-from preprocessing.errors import UserError
+from preprocessing.errors import UserError, make_folder
 from preprocessing.executor import RunStopped
 from preprocessing.settings import dump_config
 
@@ -52,7 +52,7 @@ def train_command(run: Run, config: AblationConfig, resume: bool) -> list[str]:
 
 def run_command(words: Sequence[str], log: Path, extra: dict[str, str]) -> int:
     """Run a command, with what it prints in a file; returns its exit status."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log.parent)
     with log.open("a") as file:
         return subprocess.run(
             words, stdout=file, stderr=subprocess.STDOUT, env=os.environ | extra, check=False
@@ -145,7 +145,7 @@ def _run_on_ray(jobs: dict[Run, list[str]], config: AblationConfig) -> Iterator[
 
 def note_loss(log: Path, error: Exception) -> None:
     """Write down why there is no exit status, where the run's own last words would be."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log.parent)
     with log.open("a") as file:
         file.write(f"the Ray cluster lost the run: {str(error).strip().splitlines()[-1]}\n")
 

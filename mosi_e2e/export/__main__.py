@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preprocessing.arguments import Parser
-from preprocessing.errors import UserError, command
+from preprocessing.errors import UserError, command, make_folder
 
 
 @command
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     aside = out.with_name(f".{out.name}.part")  # a killed or failed export leaves nothing under its name
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        aside.mkdir(parents=True)
+        make_folder(aside)
         is_scored = write_model(args.run, aside, onnx=args.onnx, program=args.torch_export)
         aside.rename(out)
     finally:

@@ -34,11 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     runs, strays = read_runs(args.runs)
     wish = Wish(args.split, args.reference, args.detail, args.clips, args.cache)
-    try:
-        path = write_report(runs, strays, wish, args.out)
-    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # `command` knows full disks
-        why = error.strerror or type(error).__name__
-        raise UserError(f"{args.out} cannot be a folder ({why}): type another --out FOLDER") from error
+    path = write_report(runs, strays, wish, args.out)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {len(runs)} runs; open it in a browser")
     print(f"written: {args.out / 'report.md'}, {args.out / 'figures'}/*.png and *.svg")
     return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from preprocessing.arguments import Parser
-from preprocessing.errors import UserError, command
+from preprocessing.errors import UserError, command, make_folder
 from preprocessing.sample import layouts
 from preprocessing.sample.plan import CUES, ClipPlan, SampleOptions, plan_set
 from preprocessing.sample.render import render_clip
@@ -92,12 +92,12 @@ def is_made(options: SampleOptions, out: Path) -> bool:
 def make_set(options: SampleOptions, out: Path, workers: int) -> None:
     """Renders all clips into a folder beside `out` and renames it when everything is there."""
     clips = plan_set(options)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     unfinished = out.with_name(out.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was stopped
     paths = [unfinished / layouts.media_path(clip, options.layout) for clip in clips]
     for folder in {path.parent for path in paths}:
-        folder.mkdir(parents=True)
+        make_folder(folder)
     render_all(clips, paths, workers)
     layouts.write_labels(clips, options.layout, unfinished)
     layouts.write_readme(options, unfinished)

@@ -30,7 +30,7 @@ from mosi_e2e.models.config import ModelConfig
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import command
 from preprocessing.settings import load_config
-from preprocessing.stages import describe_stages
+from preprocessing.stages.recipes import describe_stages
 
 CONFIGS = ("configs/late_fusion.yaml", "configs/crossmodal.yaml")
 KEYS = {"behaviour": ("behaviour", "behaviour"), "acoustics": ("acoustics", "lld")}

@@ -29,7 +29,8 @@ def make(root: Path, count: int) -> None:
     from preprocessing.config import PreprocessConfig
     from preprocessing.finish import finish
     from preprocessing.labels import read_labels
-    from preprocessing.stages import behaviour_columns, empty_arrays, make_recipes
+    from preprocessing.stages import find_stage
+    from preprocessing.stages.recipes import make_recipes
     from preprocessing.store import StageFiles
 
     raw = root / "raw"
@@ -40,13 +41,13 @@ def make(root: Path, count: int) -> None:
         stage: StageFiles(root / "cache", stage, recipe) for stage, recipe in make_recipes(config).items()
     }
     rng, rows = np.random.default_rng(0), ["path,video_id,clip_id,label,split"]
-    width = len(behaviour_columns(config))
+    width = len(find_stage("behaviour").columns(config))
     for number in range(count):
         video, clip = f"v{number // PER_VIDEO}", number % PER_VIDEO
         split = ("train", "train", "train", "valid", "test")[number // PER_VIDEO % 5]
         rows.append(f"c{number}.mp4,{video},{clip},{rng.uniform(-3, 3):.1f},{split}")
         (raw / f"c{number}.mp4").write_bytes(b"x")
-        arrays = {stage: empty_arrays(stage, config) for stage in files}
+        arrays = {stage: find_stage(stage).empty(config) for stage in files}
         arrays["behaviour"] = {
             "behaviour": rng.normal(size=(15, width)).astype(np.float32),
             "behaviour_time": np.arange(15) / 7.5,

@@ -65,7 +65,8 @@ def write_run(folder: Path) -> Path:
     from mosi_e2e.models import build_model
     from mosi_e2e.models.config import CrossModalConfig, FaceConfig, ModelConfig, SpeechConfig
     from preprocessing.config import PreprocessConfig
-    from preprocessing.stages import behaviour_columns, describe_stages
+    from preprocessing.stages import find_stage
+    from preprocessing.stages.recipes import describe_stages
 
     torch.manual_seed(0)
     model = ModelConfig(
@@ -75,7 +76,7 @@ def write_run(folder: Path) -> Path:
         )
     )
     settings = PreprocessConfig()
-    columns = {"behaviour": behaviour_columns(settings)}
+    columns = {"behaviour": find_stage("behaviour").columns(settings)}
     facts = CacheFacts(columns, [0.0], True, describe_stages(settings))
     save_model(folder / "best", build_model(model, columns), RunConfig(model=model), facts)
     return folder

@@ -40,8 +40,11 @@ from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
 from preprocessing.pipeline import preprocess
 from preprocessing.settings import load_config
-from preprocessing.stages import make_recipes
-from preprocessing.store import STAGES
+from preprocessing.stages import name_stages
+from preprocessing.stages.recipes import make_recipes
+
+STAGES = name_stages()
+
 
 DEFAULT_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips" / "real"
 WIDTH, HEIGHT, FPS = 1280, 720, 25

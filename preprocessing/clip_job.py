@@ -4,19 +4,18 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocessing.clip_stages import run_audio_stages, run_video_stages
 from preprocessing.config import PreprocessConfig
 from preprocessing.decode import MediaError
 from preprocessing.errors import DISK_ERRORS, UserError
 from preprocessing.executor import DiskFull, Failure, Outcome, RunStopped
 from preprocessing.labels import ClipEntry
-from preprocessing.media import Media
 from preprocessing.openface import OpenFaceError
-from preprocessing.stages import StageResult
+from preprocessing.stages import Stage, list_stages
+from preprocessing.stages.clip import Clip
 from preprocessing.store import StageFiles
 
 _passes_done: set[str] = set()  # by this process: the first of a kind loads models, and tells no speed
@@ -36,28 +35,30 @@ class ClipJob:
         return StageFiles(Path(self.config.out), stage, self.recipes[stage])
 
 
-def list_passes(todo: frozenset[str], config: PreprocessConfig) -> list[frozenset[str]]:
-    """The lacking stages, grouped by what is decoded once for all of them.
+def list_passes(todo: frozenset[str], config: PreprocessConfig) -> list[list[Stage]]:
+    """The lacking stages, grouped by what is done once for all of them.
 
     >>> passes = list_passes(frozenset(("faces", "behaviour", "acoustics")), PreprocessConfig())
-    >>> [sorted(stages) for stages in passes]
-    [['behaviour', 'faces'], ['acoustics']]
+    >>> [[stage.name for stage in stages] for stages in passes]
+    [['faces', 'behaviour'], ['acoustics']]
     """
-    # Crops and tokens share one pass where both come from the same program.
-    together = (config.behaviour.backend == "mediapipe") == (config.faces.source == "mediapipe")
-    video = ({"faces", "behaviour"},) if together else ({"faces"}, {"behaviour"})
-    groups = (todo & group for group in (*video, {"waveform", "acoustics"}))
-    return [group for group in groups if group]
+    passes: dict[str, list[Stage]] = {}
+    for stage in sorted(list_stages(), key=lambda stage: stage.hears):  # the picture first
+        if stage.name in todo:
+            passes.setdefault(stage.source(config), []).append(stage)
+    return list(passes.values())
 
 
-def name_pass(stages: frozenset[str], config: PreprocessConfig) -> str:
+def name_pass(stages: Sequence[Stage], config: PreprocessConfig) -> str:
     """The name under which a pass's speed is remembered; OpenFace's differs from MediaPipe's.
 
-    >>> name_pass(frozenset(("faces", "behaviour")), PreprocessConfig())
+    >>> name_pass(list_passes(frozenset(("faces", "behaviour")), PreprocessConfig())[0], PreprocessConfig())
     'behaviour by mediapipe + faces by mediapipe'
     """
-    programs = {"behaviour": f" by {config.behaviour.backend}", "faces": f" by {config.faces.source}"}
-    return " + ".join(stage + programs.get(stage, "") for stage in sorted(stages))
+    sources = {stage.name: stage.source(config) for stage in stages}
+    return " + ".join(
+        name if sources[name] in (name, "sound") else f"{name} by {sources[name]}" for name in sorted(sources)
+    )
 
 
 def describe_source(path: Path) -> list[int] | None:
@@ -95,7 +96,7 @@ def _run_passes(job: ClipJob) -> Outcome:
     for stage in job.todo:  # whatever comes of it, nothing of the past is left: a replaced clip may fail
         job.files(stage).remove(clip_id)
     try:
-        media = Media(job.entry.path, job.config.decode)
+        clip = Clip(job.entry.path, job.config, clip_id)
     except MediaError as error:
         failure = Failure(clip_id, "clip", str(error))
         if _is_lasting(error, backend):
@@ -105,11 +106,12 @@ def _run_passes(job: ClipJob) -> Outcome:
     for stages in list_passes(job.todo, job.config):
         started = time.perf_counter()
         try:
-            results = _run_pass(job, media, stages)
+            results = {stage.name: stage.extract(clip) for stage in stages}
         except (MediaError, UserError) as error:
-            failures.append(Failure(clip_id, "+".join(sorted(stages)), str(error)))
+            names = frozenset(stage.name for stage in stages)
+            failures.append(Failure(clip_id, "+".join(sorted(names)), str(error)))
             if _is_lasting(error, backend):
-                remember_failure(job, failures[-1], stages, source)
+                remember_failure(job, failures[-1], names, source)
             continue
         for stage, result in results.items():
             size = {"source_bytes": source[0]} if source else {}
@@ -118,13 +120,7 @@ def _run_passes(job: ClipJob) -> Outcome:
         if name in _passes_done:
             seconds[name] = time.perf_counter() - started
         _passes_done.add(name)
-    return Outcome(clip_id, tuple(failures), clip_s=media.info.duration_s, seconds=seconds)
-
-
-def _run_pass(job: ClipJob, media: Media, stages: frozenset[str]) -> dict[str, StageResult]:
-    if stages & {"faces", "behaviour"}:
-        return run_video_stages(job.entry, media, job.config, stages)
-    return run_audio_stages(media, job.config, stages)
+    return Outcome(clip_id, tuple(failures), clip_s=clip.info.duration_s, seconds=seconds)
 
 
 def find_lacking(job: ClipJob) -> frozenset[str]:

@@ -4,7 +4,8 @@ Reading settings, listing them and `--help` need no video decoder, face detector
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
 
 from preprocessing.errors import UserError
 from preprocessing.openface_columns import describe_columns
@@ -19,6 +20,10 @@ FEATURE_SETS = (
     *("ComParE_2016", "GeMAPS", "GeMAPSv01a", "GeMAPSv01b", "eGeMAPS", "eGeMAPSv01a", "eGeMAPSv01b"),
     *("eGeMAPSv02", "emobase", "IS09", "IS10", "IS11", "IS12", "IS13"),
 )
+
+
+# An option of the machine that a cache is made on, not of the cache: it is not recorded.
+MACHINE = {"of": "machine"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class TrackConfig:
     max_faces: int = 3
     choose: str = "speaking"
     min_confidence: float = 0.5
-    model: str = ""
+    model: str = field(default="", metadata=MACHINE)
 
 
 @dataclass(frozen=True)
@@ -97,12 +102,12 @@ class OpenFaceConfig:
     groups: list[str] = field(default_factory=lambda: ["gaze_angle", "pose", "au_r", "au_c"])
     min_confidence: float = 0.75
     max_missing: float = 0.1
-    csv_dir: str = ""
-    binary: str = "FeatureExtraction"
+    csv_dir: str = field(default="", metadata=MACHINE)
+    binary: str = field(default="FeatureExtraction", metadata=MACHINE)
     image: str = ""
-    image_binary: str = "/home/openface-build/build/bin/FeatureExtraction"
+    image_binary: str = field(default="/home/openface-build/build/bin/FeatureExtraction", metadata=MACHINE)
     mloc: str = ""
-    timeout_s: float = 900.0
+    timeout_s: float = field(default=900.0, metadata=MACHINE)
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,21 @@ class PreprocessConfig:
     faces: FacesConfig = field(default_factory=FacesConfig)
     behaviour: BehaviourConfig = field(default_factory=BehaviourConfig)
     acoustics: AcousticsConfig = field(default_factory=AcousticsConfig)
+
+
+def list_recorded(section: Any, whole: bool = False) -> dict[str, Any]:
+    """The options that a cache is made with, by section; `meta.json` keeps them.
+
+    Args:
+        section: the settings, or one of their sections.
+        whole: also the options outside of sections; those at the top are of a run, not of its cache.
+    """
+    values = {one.name: getattr(section, one.name) for one in fields(section) if one.metadata != MACHINE}
+    return {
+        name: list_recorded(value, whole=True) if is_dataclass(value) else value
+        for name, value in values.items()
+        if whole or is_dataclass(value)
+    }
 
 
 def check_config(config: PreprocessConfig) -> None:

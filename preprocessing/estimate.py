@@ -13,21 +13,11 @@ from preprocessing.clip_job import ClipJob, list_passes, name_pass
 from preprocessing.config import PreprocessConfig
 from preprocessing.container import open_media
 from preprocessing.executor import Outcome
+from preprocessing.stages import Stage
 from preprocessing.store import write_atomic
 
 LAST_RUN = "last_run.json"
 SAMPLED_CLIPS = 64  # whose headers are read to learn how long the clips are
-# Seconds of one process per second of clip where nothing has been measured yet: docs/preprocessing_speed.md
-# rounded, of one machine. OpenFace (about real time) and the reading of its CSVs are guesses.
-ASSUMED = {
-    "faces by mediapipe": 0.13,
-    "behaviour by mediapipe": 0.13,
-    "faces by openface": 1.0,
-    "behaviour by openface": 1.0,
-    "behaviour by openface_csv": 0.02,
-    "waveform": 0.005,
-    "acoustics": 0.02,
-}
 
 
 @dataclass
@@ -82,7 +72,7 @@ def estimate_run(jobs: Sequence[ClipJob], known_s: Mapping[str, float], config: 
     work_s, assumed = 0.0, False
     for job, length in zip(jobs, lengths, strict=True):
         for stages in list_passes(job.todo, config):
-            speed, is_measured = find_speed(name_pass(stages, config), speeds)
+            speed, is_measured = find_speed(stages, config, speeds)
             work_s += speed * length
             assumed |= not is_measured
     basis = "with assumed speeds, nothing was measured here yet" if assumed else "as fast as the last run"
@@ -94,20 +84,17 @@ def estimate_run(jobs: Sequence[ClipJob], known_s: Mapping[str, float], config: 
     return f"{format_time(work_s / processes)} with {processes} process{plural}, for {video} ({basis})"
 
 
-def find_speed(name: str, speeds: Mapping[str, float]) -> tuple[float, bool]:
-    """Seconds of work per second of clip, and whether that was measured.
+def find_speed(
+    stages: Sequence[Stage], config: PreprocessConfig, speeds: Mapping[str, float]
+) -> tuple[float, bool]:
+    """Seconds of work per second of clip of one pass, and whether that was measured.
 
-    A pass never costs more than one that does the same and something besides.
+    A pass never costs more than one that does the same and something besides. Nothing measured: the stages of
+    a pass share its work, so it costs as much as the dearest of them.
     """
-    wanted = set(name.split(" + "))
+    wanted = set(name_pass(stages, config).split(" + "))
     larger = [speed for known, speed in speeds.items() if wanted <= set(known.split(" + "))]
-    if larger:
-        return min(larger), True
-    costs: dict[str, float] = {}
-    for part in wanted:  # crops and tokens by one program are one piece of work
-        program = part.partition(" by ")[2] or part
-        costs[program] = max(costs.get(program, 0.0), ASSUMED[part])
-    return sum(costs.values()), False
+    return (min(larger), True) if larger else (max(stage.cost(config) for stage in stages), False)
 
 
 def estimate_lengths(jobs: Sequence[ClipJob], known_s: Mapping[str, float]) -> list[float]:

@@ -12,9 +12,8 @@ import pandas as pd
 from preprocessing.checksums import DAMAGE
 from preprocessing.errors import UserError
 
-STAGES = ("faces", "waveform", "behaviour", "acoustics")
 SPLITS = ("train", "valid", "test")
-INDEX_TEXT = ("clip_id", "video_id", "split", *STAGES)
+INDEX_TEXT = ("clip_id", "video_id", "split")
 INDEX_NUMBERS = ("label", "duration_s", "n_frames", "face_ratio")
 LIMITS = {"label": (-3, 3), "duration_s": (0, np.inf), "n_frames": (0, np.inf), "face_ratio": (0, 1)}
 PLAIN = re.compile(r"[A-Za-z0-9_]+", re.ASCII)  # stages, recipes and states, which become names of folders
@@ -47,6 +46,14 @@ def read_json(path: Path, root: Path) -> dict[str, Any]:
 def damage(path: Path, root: Path, reason: str) -> UserError:
     """The error of a file of a cache that is not as it was written."""
     return UserError(f"{path} is damaged ({reason[:160]}): {REPAIR}{root}")
+
+
+def is_imported(root: Path) -> bool:
+    """Whether a cache holds imported features, as far as that can be read."""
+    try:
+        return "imported" in read_json(root / "meta.json", root)
+    except UserError:
+        return False
 
 
 def read_meta(root: Path) -> dict[str, Any]:
@@ -142,7 +149,7 @@ def find_problem(table: pd.DataFrame) -> str:
         known = table[name].dropna()
         if known.dtype.kind not in "if" or not known.between(low, high).all() or np.isinf(known).any():
             return f"{name} must be numbers from {low} to {high}"
-    for name in [name for name in table if name not in (*INDEX_TEXT[:3], *INDEX_NUMBERS)]:
+    for name in [name for name in table if name not in (*INDEX_TEXT, *INDEX_NUMBERS)]:
         if not all(isinstance(state, str) and PLAIN.fullmatch(state) for state in table[name]):
             return f"a state in column '{str(name)[:40]}' is none"
     return ""

@@ -8,9 +8,10 @@ from preprocessing.config import PreprocessConfig
 from preprocessing.executor import Failure
 from preprocessing.labels import ClipEntry
 from preprocessing.plan import label_rows
-from preprocessing.stages import describe_stages
+from preprocessing.stages import list_stages, name_stages
+from preprocessing.stages.recipes import describe_settings, describe_stages
 from preprocessing.stats import compute_stats
-from preprocessing.store import FORMAT_VERSION, STAGES, StageFiles, write_atomic, write_table
+from preprocessing.store import FORMAT_VERSION, StageFiles, write_atomic, write_table
 from preprocessing.summary import Remark, summarise
 
 INDEX_COLUMNS = (
@@ -21,7 +22,6 @@ INDEX_COLUMNS = (
     "duration_s",
     "n_frames",
     "face_ratio",
-    *STAGES,
 )
 SYNTHETIC_MARK = "sample.json"  # what the sample generator leaves beside its labels
 
@@ -46,25 +46,28 @@ def finish(
     for failure in failures:
         said.setdefault(failure.clip_id, []).append(failure)
     rows, failed, refused, remarks = [], [], [], []
+    evidence = [stage.name for stage in list_stages() if stage.is_evidence]
     for entry in entries:
-        status = {stage: files[stage].status(entry.clip_id) for stage in STAGES}
+        status = {stage: files[stage].status(entry.clip_id) for stage in files}
         row = index_row(entry, status)
-        lacking = [stage for stage in STAGES if status[stage] is None]
+        lacking = [stage for stage in files if status[stage] is None]
         if lacking:
             failed += explain(entry.clip_id, lacking, files, said.get(entry.clip_id, []))
-        elif row["faces"] != "ok" and row["waveform"] != "ok":
+        elif not any(row[stage] == "ok" for stage in evidence):
             refused.append(Failure(entry.clip_id, "clip", "neither a face nor sound in it"))
-            row |= dict.fromkeys(STAGES, "refused")
+            row |= dict.fromkeys(files, "refused")
         remarks += list_remarks(entry.clip_id, status)
         rows.append(row)
     usable = [row for row in rows if "failed" not in row.values() and "refused" not in row.values()]
-    stats = compute_stats(files, [row["clip_id"] for row in usable if row["split"] == "train"])
+    features = {stage.name: stage.features for stage in list_stages()}
+    stats = compute_stats(files, [row["clip_id"] for row in usable if row["split"] == "train"], features)
     meta = {
         "format": FORMAT_VERSION,
         "synthetic": (Path(config.labels).parent / SYNTHETIC_MARK).exists()
         or (Path(config.labels) / SYNTHETIC_MARK).exists(),
         "labels": label_rows(entries),
         "stages": describe_stages(config),
+        "settings": describe_settings(config),
     }
     told = [*sorted(failed, key=lambda failure: (failure.clip_id, failure.stage)), *refused]
     summary = summarise(rows, usable, told, remarks)
@@ -72,7 +75,7 @@ def finish(
     write_table(root / "remarks.csv", [vars(remark) for remark in remarks], ("clip_id", "stage", "remark"))
     for name, content in (("stats", stats), ("meta", meta), ("summary", summary)):
         write_atomic(root / f"{name}.json", (json.dumps(content, indent=1) + "\n").encode())
-    write_table(root / "index.csv", rows, INDEX_COLUMNS)
+    write_table(root / "index.csv", rows, (*INDEX_COLUMNS, *name_stages()))
     return summary
 
 

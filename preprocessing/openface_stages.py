@@ -3,13 +3,13 @@
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from preprocessing.config import PreprocessConfig
 from preprocessing.decode import check_duration, join_remarks
 from preprocessing.frames import pick_frames
-from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
 from preprocessing.openface import (
     OpenFaceTable,
@@ -20,29 +20,33 @@ from preprocessing.openface import (
 )
 from preprocessing.openface_columns import describe_columns
 from preprocessing.openface_run import ALIGNED, extract_openface, list_aligned_faces
-from preprocessing.stages import StageResult, absent_result
+from preprocessing.stages import StageResult, find_stage
 from preprocessing.store import Arrays
+
+if TYPE_CHECKING:
+    from preprocessing.stages.clip import Clip
 
 SQUEEZED = "pixels are not square, and OpenFace takes them for square: convert the clip to square pixels"
 LANDMARKS = "landmarks_2d"  # what the box around a face is measured by
 
 
-def run_openface_stages(entry: ClipEntry, media: Media, config: PreprocessConfig) -> dict[str, StageResult]:
+def run_openface_stages(clip: "Clip") -> dict[str, StageResult]:
     """`behaviour` of one clip and, with `faces.source=openface`, `faces`, from one run of the program."""
+    media, config = clip.media, clip.config
     options, time = config.behaviour.openface, media.frames.time
     if config.behaviour.backend == "openface_csv":
-        table = read_openface_csv(find_openface_csv(options.csv_dir, entry.clip_id, entry.path.stem), options)
+        table = read_openface_csv(find_openface_csv(options.csv_dir, clip.clip_id, clip.path.stem), options)
         return {"behaviour": _pack_tokens(table, media, config)}
     with tempfile.TemporaryDirectory(prefix="openface-") as name:
         folder = Path(name)
         if config.faces.source != "openface":
-            table = extract_openface(entry.path, folder, options, len(time))
+            table = extract_openface(clip.path, folder, options, len(time))
             return {"behaviour": _pack_tokens(table, media, config)}
         wider = replace(options, groups=list(dict.fromkeys((*options.groups, LANDMARKS))))
-        table = extract_openface(entry.path, folder, wider, len(time), config.faces.size)
+        table = extract_openface(clip.path, folder, wider, len(time), config.faces.size)
         return {
             "behaviour": _pack_tokens(table, media, config),
-            "faces": _pack_faces(table, folder / ALIGNED, media, config),
+            "faces": _pack_faces(table, folder / ALIGNED, clip),
         }
 
 
@@ -54,9 +58,10 @@ def _pack_tokens(table: OpenFaceTable, media: Media, config: PreprocessConfig) -
     return StageResult(arrays, state, _describe(arrays, media, config))
 
 
-def _pack_faces(table: OpenFaceTable, images: Path, media: Media, config: PreprocessConfig) -> StageResult:
+def _pack_faces(table: OpenFaceTable, images: Path, clip: "Clip") -> StageResult:
     """Aligned faces at the rate of the crops; only those of valid rows, since images are written at any
     confidence."""
+    media, config = clip.media, clip.config
     options, time = config.behaviour.openface, media.frames.time
     arrays = behaviour_from_openface(pick_columns(table, list(describe_columns([LANDMARKS]))), time, options)
     points = arrays["behaviour"].reshape(len(time), 2, -1)  # [T, x and y, 68]
@@ -65,9 +70,7 @@ def _pack_faces(table: OpenFaceTable, images: Path, media: Media, config: Prepro
     rows = pick_frames(time, config.faces.rate)
     valid = np.array([arrays["behaviour_valid"][row] and row + 1 in written for row in rows], dtype=bool)
     if not valid.any():
-        return absent_result(
-            "faces", "no_face", media.info.duration_s, config, _describe(arrays, media, config)
-        )
+        return find_stage("faces").absent(clip, "no_face", _describe(arrays, media, config))
     crops = [written[row + 1].read_bytes() if ok else b"" for row, ok in zip(rows, valid, strict=True)]
     faces = {
         "face_jpeg": np.frombuffer(b"".join(crops), dtype=np.uint8),

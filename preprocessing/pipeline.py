@@ -16,14 +16,13 @@ from preprocessing.config import PreprocessConfig, check_config
 from preprocessing.errors import DISK_ERRORS, UserError
 from preprocessing.estimate import Tally, estimate_run, write_last_run
 from preprocessing.executor import DiskFull, Failure, RunStopped, check_executor, run_jobs
-from preprocessing.faces import find_model
 from preprocessing.facts import read_json
 from preprocessing.finish import finish
 from preprocessing.labels import read_labels
 from preprocessing.lock import hold_cache
-from preprocessing.openface_run import check_openface
 from preprocessing.plan import Plan, describe_plan, make_plan
 from preprocessing.raw_set import open_raw_set
+from preprocessing.stages import list_stages
 
 
 def preprocess(
@@ -95,22 +94,9 @@ def check_tools(plan: Plan, config: PreprocessConfig) -> None:
     todo = set().union(*(job.todo for job in plan.jobs))
     if todo:
         check_executor(config.executor)
-    sources = {"faces": config.faces.source, "behaviour": config.behaviour.backend}
-    used = {source for stage, source in sources.items() if stage in todo}
-    if "mediapipe" in used:
-        find_model(config.track.model)
-    if "openface" in used:
-        check_openface(config.behaviour.openface)
-    folder = config.behaviour.openface.csv_dir
-    if (
-        "behaviour" in todo
-        and config.behaviour.backend == "openface_csv"
-        and not Path(folder or "-").is_dir()
-    ):
-        raise UserError(
-            f"behaviour.backend=openface_csv needs the folder of CSVs, but '{folder}' is none; "
-            "type behaviour.openface.csv_dir=FOLDER"
-        )
+    for stage in list_stages():
+        if stage.name in todo:
+            stage.check(config)
 
 
 def run_plan(plan: Plan, config: PreprocessConfig) -> dict:

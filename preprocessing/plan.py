@@ -12,8 +12,9 @@ from preprocessing.executor import Failure
 from preprocessing.facts import compare_options, read_index, read_json, read_meta, read_stats
 from preprocessing.labels import ClipEntry
 from preprocessing.names import file_name
-from preprocessing.stages import describe_stages, make_recipes
-from preprocessing.store import FORMAT_VERSION, STAGES, StageFiles
+from preprocessing.stages import name_stages
+from preprocessing.stages.recipes import describe_stages, make_recipes
+from preprocessing.store import FORMAT_VERSION, StageFiles
 
 # Why a clip goes through a stage.
 NEW, CHANGED, LOST, DAMAGED, REPLACED = "new", "settings changed", "lost", "damaged", "clip replaced"
@@ -58,12 +59,13 @@ def make_plan(entries: list[ClipEntry], config: PreprocessConfig, retry_failed: 
     root, recipes = Path(config.out), make_recipes(config)
     meta = find_meta(root)
     plan = Plan(entries, {stage: StageFiles(root, stage, recipe) for stage, recipe in recipes.items()})
-    former = {stage: _list_former(root, plan.files[stage]) for stage in STAGES}
+    former = {stage: _list_former(root, plan.files[stage]) for stage in recipes}
     finished = {row[0] for row in meta["labels"]} if meta else set()
-    same = {stage for stage in STAGES if meta and meta["stages"][stage]["recipe"] == recipes[stage]}
+    past = meta["stages"] if meta else {}
+    same = {stage for stage in recipes if past.get(stage, {}).get("recipe") == recipes[stage]}
     for entry in entries:
         todo, left, source = set(), {}, describe_source(entry.path)
-        for stage in STAGES:
+        for stage in recipes:
             status = plan.files[stage].check(entry.clip_id)
             if status and (source is None or status.get("source_bytes", source[0]) == source[0]):
                 plan.known_s.setdefault(entry.clip_id, status.get("duration_s") or 0.0)
@@ -84,7 +86,7 @@ def make_plan(entries: list[ClipEntry], config: PreprocessConfig, retry_failed: 
         if todo:
             plan.jobs.append(ClipJob(entry, frozenset(todo), config, recipes))
     plan.changes = _list_changes(meta, config) if meta else {}
-    plan.finished = meta is not None and same == set(STAGES) and _is_finished(root, meta, entries)
+    plan.finished = meta is not None and same == set(recipes) and _is_finished(root, meta, entries)
     if meta and (root / "index.csv").is_file():
         plan.replaces = _say_replaced(plan, finished)
     return plan
@@ -102,7 +104,7 @@ def find_meta(root: Path) -> dict | None:
         return None
     if "imported" in meta:
         raise UserError(f"{root} holds imported features, not decoded clips; type another out=FOLDER")
-    entries = [meta["stages"].get(stage, {}) for stage in STAGES]
+    entries = [entry for stage, entry in meta["stages"].items() if stage in name_stages()]
     rows = meta.get("labels")
     is_whole = (
         meta["format"] == FORMAT_VERSION
@@ -125,7 +127,7 @@ def _is_finished(root: Path, meta: dict, entries: list[ClipEntry]) -> bool:
         return False
     labels = [None if label != label else label for label in index.label.tolist()]
     rows = [list(row) for row in zip(index.clip_id, index.split, labels, strict=True)]
-    return rows == meta["labels"] and all(stage in index for stage in STAGES) and "refused" in summary
+    return rows == meta["labels"] and all(stage in index for stage in name_stages()) and "refused" in summary
 
 
 def _say_replaced(plan: Plan, finished: set[str]) -> str:
@@ -172,8 +174,8 @@ def _list_changes(meta: dict, config: PreprocessConfig) -> dict[str, list[str]]:
     """Per stage of another recipe: `faces.size 224 → 96`."""
     changes = {}
     for stage, present in describe_stages(config).items():
-        past = meta["stages"][stage]
-        if past["recipe"] == present["recipe"]:
+        past = meta["stages"].get(stage)  # a stage that was registered since is no change of what is there
+        if past is None or past["recipe"] == present["recipe"]:
             continue
         changes[stage] = [
             f"{name} {before} → {after}"
@@ -196,7 +198,7 @@ def describe_plan(plan: Plan, config: PreprocessConfig, estimate: str) -> str:
         return f"{config.out} is complete and up to date: nothing to do"
     lines = [f"{len(plan.entries)} clips of {config.labels} → {config.out}"]
     width = len(str(len(plan.entries)))
-    for stage in STAGES:
+    for stage in plan.files:
         reasons = plan.reasons.get(stage, Counter())
         changes = f" ({'; '.join(plan.changes[stage])})" if plan.changes.get(stage) else ""
         text = ", ".join(

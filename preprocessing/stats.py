@@ -6,13 +6,11 @@ import numpy as np
 
 from preprocessing.store import StageFiles
 
-FEATURES = {"behaviour": ("behaviour",), "acoustics": ("lld", "functionals")}  # stage → keys
-
 
 def compute_stats(
     files: Mapping[str, StageFiles],
     train_clips: Iterable[str],
-    features: Mapping[str, Sequence[str]] = FEATURES,
+    features: Mapping[str, Sequence[str]],
 ) -> dict[str, dict[str, list[float]]]:
     """`{key: {"mean": [D], "std": [D], "rows": n}}` over the valid rows of the given clips.
 

@@ -33,7 +33,7 @@ from safetensors.numpy import save
 
 from preprocessing.checksums import DAMAGE, check_arrays, check_names, format_status, parse_status
 from preprocessing.errors import UserError, make_folder
-from preprocessing.facts import STAGES, damage, read_index, read_meta, read_stats
+from preprocessing.facts import damage, is_imported, read_index, read_meta, read_stats
 from preprocessing.names import bound_name, file_name
 
 FORMAT_VERSION = 1
@@ -156,7 +156,7 @@ class StageFiles:
         if self.stage.endswith("_encoded"):
             return "type the same training command again, which computes it anew"
         command = "-m preprocessing --config CONFIG labels=LABELS out="
-        if self.stage not in STAGES:
+        if is_imported(self.root):
             command = "-m preprocessing.import_features FILES --out "
         return f"type the command that made the cache again, which redoes it: python {command}{self.root}"
 

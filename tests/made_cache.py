@@ -14,8 +14,11 @@ from preprocessing.config import BehaviourConfig, FacesConfig, PreprocessConfig
 from preprocessing.executor import Failure
 from preprocessing.finish import SYNTHETIC_MARK, finish
 from preprocessing.labels import ClipEntry
-from preprocessing.stages import describe_stages, empty_arrays, make_recipes
-from preprocessing.store import SAMPLE_RATE, STAGES, StageFiles
+from preprocessing.stages import find_stage, name_stages
+from preprocessing.stages.recipes import describe_stages, make_recipes
+from preprocessing.store import SAMPLE_RATE, StageFiles
+
+STAGES = name_stages()
 
 CROP_RATE, TOKEN_RATE, LLD_RATE = 5, 10, 100  # rows a second
 LABELS = (0.0, -2.4, 1.2, -1.0, 2.6, 0.4, -1.8, 2.0)
@@ -86,7 +89,7 @@ def write_clip(
     """Store every stage, empty where the clip lacks it."""
     lacking = LACKING.get(clip.clip_id, {})
     for stage in STAGES:
-        content = empty_arrays(stage, config) if stage in lacking else arrays[stage]
+        content = find_stage(stage).empty(config) if stage in lacking else arrays[stage]
         status = {
             "state": lacking.get(stage, "ok"),
             "duration_s": round(clip.seconds, 3),

@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 from made_clips import write_clip
 from made_predictor import PORTRAIT
+from one_clip import extract
 
-from preprocessing.clip_stages import run_video_stages
-from preprocessing.config import DecodeConfig, FacesConfig, PreprocessConfig, TrackConfig
+from preprocessing.config import FacesConfig, PreprocessConfig, TrackConfig
 from preprocessing.covers import LEFT_EYE, LIPS, RIGHT_EYE, describe_covers
 from preprocessing.faces import load_landmarker
-from preprocessing.labels import ClipEntry
-from preprocessing.media import Media
 
 LOWER = (
     127,
@@ -111,7 +109,5 @@ def test_the_remark_is_stored_with_the_clip(tmp_path):
     masked = DRAWN["blue mask"][0](PORTRAIT, face.points)
     for frame, expected in ((PORTRAIT, False), (masked, True)):
         path = write_clip(tmp_path / "a.mp4", [frame] * 3, times_ms=(0, 200, 400))
-        entry = ClipEntry("a_1", "a", "", None, path, "")
-        media = Media(path, DecodeConfig())
-        facts = run_video_stages(entry, media, PreprocessConfig(), frozenset({"faces"}))["faces"].facts
+        facts = extract(path, PreprocessConfig(), ["faces"])["faces"].facts
         assert facts["face_ratio"] == 1.0 and ("the mouth seems covered" in facts["remark"]) == expected

@@ -13,7 +13,10 @@ from mosi_e2e.explore.__main__ import main
 from mosi_e2e.explore.choice import spread_clips
 from mosi_e2e.explore.sound import track_wave
 from mosi_e2e.explore.tracks import draw_line, make_axis, pair_sides, track_behaviour, track_pitch
-from preprocessing.store import STAGES, ClipStore
+from preprocessing.stages import name_stages
+from preprocessing.store import ClipStore
+
+STAGES = name_stages()
 
 FAILED = ("tb_2", "xa_2")
 MOST_BYTES = 2_000_000

@@ -19,7 +19,7 @@ from mosi_e2e.export.folder import FILES, clean_environment, hide_folders, read_
 from mosi_e2e.export.licences import list_licences
 from preprocessing.config import PreprocessConfig
 from preprocessing.settings import load_config
-from preprocessing.stages import describe_stages, make_recipes
+from preprocessing.stages.recipes import describe_stages, make_recipes
 from preprocessing.store import ClipStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -6,10 +6,10 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from one_clip import extract
 from skimage.data import astronaut
 
 from preprocessing import faces
-from preprocessing.clip_stages import run_video_stages
 from preprocessing.config import FacesConfig, PreprocessConfig, TrackConfig
 from preprocessing.errors import UserError
 from preprocessing.faces import (
@@ -24,8 +24,6 @@ from preprocessing.faces import (
     load_landmarker,
     pack_crops,
 )
-from preprocessing.labels import ClipEntry
-from preprocessing.media import Media
 
 PARTS = (EYE_RIGHT, EYE_LEFT, NOSE_TIP, MOUTH)
 SHARP = FacesConfig(size=96, quality=100)
@@ -206,10 +204,7 @@ def test_real_faces_are_found(shared):
     ratios, rows = {}, 0
     for folder in ("real", "labelled"):
         for path in sorted((shared / "data" / "clips" / folder).iterdir()):
-            entry = ClipEntry(path.stem, path.stem, "test", None, path, "")
-            result = run_video_stages(entry, Media(path, config.decode), config, frozenset({"faces"}))[
-                "faces"
-            ]
+            result = extract(path, config, ["faces"])["faces"]
             valid, boxes = result.arrays["face_valid"], result.arrays["face_box"]
             assert result.state == "ok"
             assert result.facts["people"] == 1 and result.facts["remark"] == ""

@@ -18,8 +18,11 @@ from preprocessing.config import PreprocessConfig
 from preprocessing.facts import read_index
 from preprocessing.labels import ClipEntry
 from preprocessing.settings import load_config
-from preprocessing.stages import make_recipes
-from preprocessing.store import STAGES, StageFiles
+from preprocessing.stages import name_stages
+from preprocessing.stages.recipes import make_recipes
+from preprocessing.store import StageFiles
+
+STAGES = name_stages()
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = ("track.rate=2", "faces.rate=2", "faces.size=96")

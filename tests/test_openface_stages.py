@@ -8,18 +8,21 @@ import fake_openface
 import numpy as np
 import pytest
 from made_clips import draw_number, make_tone, write_clip
+from one_clip import extract
 from PIL import Image
 
 from preprocessing import openface_run
 from preprocessing.clip_job import ClipJob, list_passes, process_clip
-from preprocessing.clip_stages import run_video_stages
 from preprocessing.config import BehaviourConfig, OpenFaceConfig, PreprocessConfig, check_config
+from preprocessing.decode import probe
 from preprocessing.errors import UserError
 from preprocessing.labels import ClipEntry
-from preprocessing.media import Media
 from preprocessing.settings import load_config
-from preprocessing.stages import empty_arrays, make_recipes
-from preprocessing.store import STAGES, StageFiles
+from preprocessing.stages import find_stage, name_stages
+from preprocessing.stages.recipes import make_recipes
+from preprocessing.store import StageFiles
+
+STAGES = name_stages()
 
 CROPS = ("behaviour.backend=openface", "faces.source=openface", "faces.size=64", "faces.rate=5")
 
@@ -73,7 +76,7 @@ def test_crops_are_the_aligned_faces_of_the_one_run(clip, configure, monkeypatch
     boxes = faces["face_box"]
     assert (boxes[:, 2:] >= boxes[:, :2]).all() and (boxes > 0).all()
     assert {key: value.dtype for key, value in faces.items()} == {
-        key: value.dtype for key, value in empty_arrays("faces", config).items()
+        key: value.dtype for key, value in find_stage("faces").empty(config).items()
     }
     assert files["faces"].status("x_1")["n_frames"] == 20
 
@@ -121,7 +124,7 @@ def test_a_truncated_clip_is_refused_whatever_the_program_says(shared, configure
 def test_what_comes_from_one_program_is_one_pass():
     def passes(*settings: str) -> list[list[str]]:
         found = list_passes(frozenset(STAGES), load_config(PreprocessConfig, None, settings))
-        return [sorted(stages) for stages in found]
+        return [sorted(stage.name for stage in stages) for stages in found]
 
     sound = ["acoustics", "waveform"]
     assert passes() == passes(*CROPS) == [["behaviour", "faces"], sound]
@@ -142,14 +145,12 @@ def test_real_openface_csvs_fit_the_decoded_frames(shared):
     ratios = {}
     for folder in ("real", "labelled"):
         for path in sorted((shared / "data" / "clips" / folder).iterdir()):
-            media = Media(path, config.decode)
-            entry = ClipEntry(path.stem, path.stem, "test", None, path, "")
-            result = run_video_stages(entry, media, config, frozenset({"behaviour"}))["behaviour"]
+            result = extract(path, config, ["behaviour"])["behaviour"]
             tokens = result.arrays
             assert result.state == "ok"
             assert tokens["behaviour"].shape == (len(tokens["behaviour_time"]), 43)
-            assert tokens["behaviour_time"][-1] <= media.info.duration_s
-            assert set(tokens) == set(empty_arrays("behaviour", config))
+            assert tokens["behaviour_time"][-1] <= probe(path).duration_s
+            assert set(tokens) == set(find_stage("behaviour").empty(config))
             ratios[path.name] = tokens["behaviour_valid"].mean()
     assert len(ratios) == 16
     assert min(ratios.values()) > 0.9, ratios

@@ -23,7 +23,10 @@ from preprocessing import archive, pack
 from preprocessing.crops import LADDER, CropPlan, encode_crop, split_crops, take_sample
 from preprocessing.lock import hold_file
 from preprocessing.packed import PackedStore, open_store
-from preprocessing.store import STAGES, ClipStore, StageFiles
+from preprocessing.stages import name_stages
+from preprocessing.store import ClipStore, StageFiles
+
+STAGES = name_stages()
 
 SIZE = 128  # of the crops, in pixels
 READ_IT_BARE = """

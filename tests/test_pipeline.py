@@ -31,8 +31,11 @@ from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.facts import INDEX_NUMBERS, read_index
 from preprocessing.settings import load_config
-from preprocessing.stages import make_recipes
-from preprocessing.store import STAGES, ClipStore, StageFiles
+from preprocessing.stages import name_stages
+from preprocessing.stages.recipes import make_recipes
+from preprocessing.store import ClipStore, StageFiles
+
+STAGES = name_stages()
 
 ROOT = Path(__file__).resolve().parents[1]
 

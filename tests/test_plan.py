@@ -12,11 +12,14 @@ from preprocessing import pipeline
 from preprocessing.__main__ import main
 from preprocessing.clip_job import ClipJob
 from preprocessing.config import PreprocessConfig
-from preprocessing.estimate import ASSUMED, Tally, estimate_lengths, estimate_run, find_speed, format_time
+from preprocessing.estimate import Tally, estimate_lengths, estimate_run, find_speed, format_time
 from preprocessing.executor import Outcome
 from preprocessing.labels import ClipEntry
 from preprocessing.settings import load_config
-from preprocessing.store import STAGES
+from preprocessing.stages import find_stage, name_stages
+
+STAGES = name_stages()
+
 
 CLIPS = LABELS[:3]
 
@@ -213,13 +216,15 @@ def test_the_estimate_rests_on_what_was_measured(place):
 
 
 def test_a_part_of_a_pass_costs_at_most_the_whole():
+    config = PreprocessConfig()
+    faces, waveform, behaviour, acoustics = map(find_stage, STAGES)
     speeds = {"acoustics + waveform": 0.5, "acoustics": 0.4}
-    assert find_speed("waveform", speeds) == (0.5, True)
-    assert find_speed("acoustics", speeds) == (0.4, True)
-    assert find_speed("faces by mediapipe", speeds) == (ASSUMED["faces by mediapipe"], False)
-    both = find_speed("behaviour by mediapipe + faces by mediapipe", {})
-    assert both == (ASSUMED["faces by mediapipe"], False)  # one pass, not two
-    assert find_speed("acoustics + waveform", {})[0] == ASSUMED["acoustics"] + ASSUMED["waveform"]
+    assert find_speed([waveform], config, speeds) == (0.5, True)
+    assert find_speed([acoustics], config, speeds) == (0.4, True)
+    assert find_speed([faces], config, speeds) == (faces.cost(config), False)
+    both = find_speed([faces, behaviour], config, {})
+    assert both == (faces.cost(config), False)  # one pass, not two
+    assert find_speed([waveform, acoustics], config, {})[0] == acoustics.cost(config)
 
 
 def test_lengths_come_from_headers_and_from_sizes_beyond_a_sample(place, monkeypatch):

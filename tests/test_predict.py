@@ -19,6 +19,7 @@ from made_predictor import (
     write_run,
     write_video,
 )
+from one_clip import extract
 from pages_read import check_page
 from scipy.stats import t as student
 
@@ -27,10 +28,9 @@ from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_source
 from mosi_e2e.predict.__main__ import main
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
-from preprocessing.clip_stages import look_at_frames, run_audio_stages, run_video_stages
 from preprocessing.errors import UserError
-from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
+from preprocessing.stages.look import look_at_frames
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,11 +70,7 @@ class OneClip:
     """What preprocessing stores of a clip, read as from a cache."""
 
     def __init__(self, path, config, stages):
-        media = Media(path, config.decode)
-        entry = ClipEntry("a_1", "a", "test", None, path, "")
-        self.results = run_video_stages(entry, media, config, stages) | run_audio_stages(
-            media, config, stages
-        )
+        self.results = extract(path, config, stages)
 
     def read(self, clip_id, stage):
         return self.results[stage].arrays

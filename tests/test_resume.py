@@ -25,7 +25,10 @@ from preprocessing.__main__ import main
 from preprocessing.errors import UserError
 from preprocessing.lock import hold, hold_cache, remove_leftovers
 from preprocessing.raw_set import open_raw_set
-from preprocessing.store import STAGES
+from preprocessing.stages import name_stages
+
+STAGES = name_stages()
+
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIPS = LABELS[:6]

@@ -10,11 +10,12 @@ import pytest
 from made_set import LABELS, read_tree, work_here, write_face, write_labels, write_openface_csvs
 from pebble import ProcessExpired
 
-from preprocessing import clip_job, pipeline
+from preprocessing import pipeline
 from preprocessing.__main__ import main
 from preprocessing.clip_job import process_clip
 from preprocessing.decode import MediaError
 from preprocessing.executor import Failure, Outcome, collect
+from preprocessing.stages.builtin import Waveform
 
 CLIPS = LABELS[:3]
 BAD = CLIPS[1][0]
@@ -162,7 +163,7 @@ def test_what_is_not_the_clips_fault_is_tried_by_the_next_run(place, monkeypatch
     write_face(Path("raw") / f"{BAD}.mp4", 4)
     monkeypatch.setattr(pipeline, "run_jobs", work)
     with monkeypatch.context() as patch:
-        patch.setattr(clip_job, "run_audio_stages", fail)
+        patch.setattr(Waveform, "extract", fail)
         assert [run(), run()] == [1, 1]
     assert read_failures() == [BAD]
     assert run() == 0
@@ -190,7 +191,7 @@ def test_what_nobody_foresaw_is_remembered_too(place, monkeypatch, tried, capsys
     write_face(Path("raw") / f"{BAD}.mp4", 4)
     monkeypatch.setattr(pipeline, "run_jobs", work)
     with monkeypatch.context() as patch:
-        patch.setattr(clip_job, "run_audio_stages", fail)
+        patch.setattr(Waveform, "extract", fail)
         assert [run(), run()] == [1, 1]
     assert "ValueError: a defect of the program" in Path("cache/failures.csv").read_text()
     assert run() == 1 and tried == [BAD]

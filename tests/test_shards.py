@@ -25,7 +25,10 @@ from preprocessing.errors import UserError
 from preprocessing.packed import open_store
 from preprocessing.sharded import MEMBERS, MOST_OPEN, SHARDS, ShardStore, member_key
 from preprocessing.shards import main
-from preprocessing.store import STAGES, ClipStore
+from preprocessing.stages import name_stages
+from preprocessing.store import ClipStore
+
+STAGES = name_stages()
 
 FAILED = ("tb_2",)
 SHARD_MB = "0.2"

@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 from made_clips import write_clip
 from made_predictor import PORTRAIT
+from one_clip import extract
 
 from preprocessing import clip_stages
 from preprocessing.behaviour import BLENDSHAPES, face_row
-from preprocessing.clip_stages import run_video_stages
-from preprocessing.config import DecodeConfig, PreprocessConfig, TrackConfig
+from preprocessing.config import PreprocessConfig, TrackConfig
 from preprocessing.faces import load_landmarker
-from preprocessing.labels import ClipEntry
-from preprocessing.media import Media
 from preprocessing.small_faces import (
     LOOKS,
     Square,
@@ -41,8 +39,7 @@ def draw_scene(width: float, x: int, y: int, size: tuple[int, int] = SIZE) -> np
 
 
 def look_at(path: Path) -> dict:
-    media = Media(path, DecodeConfig())
-    return run_video_stages(ClipEntry("a_1", "a", "", None, path, ""), media, PreprocessConfig(), BOTH)
+    return extract(path, PreprocessConfig(), BOTH)
 
 
 def test_a_face_of_54_pixels_in_1920_is_found_and_followed(tmp_path):

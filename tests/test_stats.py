@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from preprocessing.stages import find_stage
 from preprocessing.stats import compute_stats
 from preprocessing.store import ClipStore, StageFiles
+
+FEATURES = {stage: find_stage(stage).features for stage in ("behaviour", "acoustics")}
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def test_values_are_those_of_numpy_over_valid_rows_of_the_named_clips(files):
             kept["behaviour"].append(behaviour[valid])
             kept["lld"].append(descriptors)
             kept["functionals"].append(functionals)
-    stats = compute_stats(files, (f"c_{number}" for number in range(3)))
+    stats = compute_stats(files, (f"c_{number}" for number in range(3)), FEATURES)
     assert set(stats) == set(kept)
     for key, blocks in kept.items():
         rows = np.concatenate(blocks).astype(np.float64)
@@ -48,7 +51,7 @@ def test_small_spread_about_a_large_mean_is_kept(files):
     rows = 1e6 + np.random.default_rng(1).normal(size=(500, 1)) * 1e-3
     for number, part in enumerate(np.split(rows, 5)):
         write_clip(files, f"c_{number}", part, np.ones(100, bool), part, part)
-    stats = compute_stats(files, [f"c_{number}" for number in range(5)])
+    stats = compute_stats(files, [f"c_{number}" for number in range(5)], FEATURES)
     assert np.allclose(stats["lld"]["std"], rows.std(axis=0), rtol=1e-3)
 
 
@@ -57,9 +60,9 @@ def test_constant_columns_have_no_spread_and_keys_without_rows_are_left_out(file
     write_clip(
         files, "c_1", np.ones((4, 2), np.float32), np.zeros(4, bool), none, np.full((1, 2), 3.0, np.float32)
     )
-    stats = compute_stats(files, ["c_1"])
+    stats = compute_stats(files, ["c_1"], FEATURES)
     assert stats == {"functionals": {"mean": [3.0, 3.0], "std": [0.0, 0.0], "rows": 1}}
-    assert compute_stats(files, []) == {}
+    assert compute_stats(files, [], FEATURES) == {}
 
 
 def test_the_caches_statistics_are_those_of_its_train_split(sample_cache):

@@ -14,14 +14,10 @@ from preprocessing import names
 from preprocessing.errors import UserError
 from preprocessing.facts import read_index
 from preprocessing.names import NAME_BYTES, bound_name, file_name
-from preprocessing.store import (
-    FORMAT_VERSION,
-    STAGES,
-    ClipStore,
-    StageFiles,
-    write_atomic,
-    write_table,
-)
+from preprocessing.stages import name_stages
+from preprocessing.store import FORMAT_VERSION, ClipStore, StageFiles, write_atomic, write_table
+
+STAGES = name_stages()
 
 ODD_IDS = ["-a_1", ".a_1", "..", "a/b", "a%2Fb", "a%b", "é", "e\u0301", "日本", "~a", "a b", "a:b", "a\\b"]
 PLAIN_IDS = ["_dI--eQ6qVU_1", "6_0THN4chvY_12", "1e5", "NA", "007", "a.b_1", "Ab", "aB"]

@@ -6,11 +6,10 @@ import cv2
 import numpy as np
 import pytest
 from made_clips import write_clip
+from one_clip import extract
 
-from preprocessing.clip_stages import run_video_stages
 from preprocessing.config import DecodeConfig, PreprocessConfig
 from preprocessing.faces import Face
-from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
 from preprocessing.settings import load_config
 from preprocessing.tracks import (
@@ -230,7 +229,6 @@ def find_boxes(path: Path, choose: str) -> np.ndarray:
     # The drawn people speak four syllables a second and more, both alike: 7.5 pictures do not tell them
     # apart.
     config = load_config(PreprocessConfig, None, [f"track.choose={choose}", "track.rate=10", "faces.rate=2"])
-    entry = ClipEntry("x_1", "x", "test", None, path, "")
-    result = run_video_stages(entry, Media(path, config.decode), config, frozenset({"faces"}))["faces"]
+    result = extract(path, config, ["faces"])["faces"]
     assert result.facts["people"] == 2
     return result.arrays["face_box"]

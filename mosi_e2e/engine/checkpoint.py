@@ -30,8 +30,9 @@ class CacheFacts:
         columns: per token stream, the names of its columns.
         train_label: labels of the train split, which the floors are computed from.
         synthetic: whether the clips were generated.
-        stages: how each cache stage was made (`meta.json`'s entries without their keys), so that a new video
-            can be treated alike: `preprocessing.stages.recover_config`.
+        stages: how each cache stage was made: `meta.json`'s entries without their keys.
+        settings: all options of preprocessing, so that a new video is treated as the clips were
+            (`preprocessing.stages.recipes.read_settings`). Empty where the cache holds imported features.
         train_seconds: the 5th, 50th and 95th percentile of the train clips' durations: a long video is
             looked at in pieces of that kind. Empty where it is not known.
     """
@@ -40,6 +41,7 @@ class CacheFacts:
     train_label: list[float]
     synthetic: bool
     stages: dict[str, dict] = dataclasses.field(default_factory=dict)
+    settings: dict[str, dict] = dataclasses.field(default_factory=dict)
     train_seconds: list[float] = dataclasses.field(default_factory=list)
 
 
@@ -177,7 +179,7 @@ def cache_facts(store: ClipStore, config: ModelConfig, train_label) -> CacheFact
     seconds = store.index[store.index.split == "train"].duration_s.dropna()
     lengths = [round(float(length), 3) for length in seconds.quantile([0.05, 0.5, 0.95]).dropna()]
     labels = [float(value) for value in train_label]
-    return CacheFacts(columns, labels, store.synthetic, stages, lengths)
+    return CacheFacts(columns, labels, store.synthetic, stages, store.meta.get("settings", {}), lengths)
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

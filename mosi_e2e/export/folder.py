@@ -36,8 +36,8 @@ from preprocessing.errors import UserError
 from preprocessing.plain_text import parse_json, read_bounded
 from preprocessing.schema import check_values
 from preprocessing.settings import dump_config, load_config
-from preprocessing.stages import recover_config
-from preprocessing.store import STAGES, write_atomic
+from preprocessing.stages.recipes import read_settings
+from preprocessing.store import write_atomic
 
 FORMAT_VERSION = 1
 SCORES = ("metrics_train.json", "metrics_valid.json", "metrics_test.json", calibration.NAME)
@@ -142,8 +142,8 @@ def write_folder(folder: Path, trained: TrainedModel) -> None:
     network, config, facts = trained.network, trained.config, trained.facts
     for name, content in trained.records.items():
         write_atomic(folder / name, content)
-    if facts.stages.keys() & set(STAGES):
-        settings = recover_config(facts.stages)
+    if not any("rules" in entry for entry in facts.stages.values()):  # features that others have computed
+        settings = read_settings(facts.settings, facts.stages)
         write_atomic(folder / "preprocessing.yaml", dump_config(settings).encode())
     about = {
         "library": "mosi_e2e",

@@ -13,7 +13,8 @@ from mosi_e2e.predict.evidence import Evidence, read_evidence
 from mosi_e2e.predict.scoring import Scorer
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
-from preprocessing.stages import recover_config
+from preprocessing.stages import find_stage
+from preprocessing.stages.recipes import read_settings
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,10 @@ def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig
             f"the model does not say how its cache's {', '.join(sorted(lacking))} were made; train it again "
             "with this version: accelerate launch -m mosi_e2e.train"
         )
-    config = recover_config(facts.stages)
-    if "behaviour" in streams and config.behaviour.backend == "openface_csv":
-        raise UserError(
-            "the model reads OpenFace CSVs (behaviour.backend=openface_csv), and a new video has none; train "
-            "one on a cache with behaviour.backend=mediapipe or openface"
-        )
+    config = read_settings(facts.settings, facts.stages)
+    for name in streams:
+        if obstacle := find_stage(find_source(name).stage).obstacle(config):
+            raise UserError(f"the model reads {obstacle}")
     return config
 
 

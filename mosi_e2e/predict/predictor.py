@@ -29,6 +29,7 @@ from mosi_e2e.predict.traces import name_stream
 from mosi_e2e.predict.windows import Stretch, StretchStore
 from preprocessing.decode import MediaError
 from preprocessing.errors import UserError
+from preprocessing.stages import PersonStage, find_stage
 
 SHORTEST_S = 0.5  # of a stretch, whatever the training clips were
 LONGEST_S = 15.0  # bounds memory and the time of attention
@@ -288,7 +289,8 @@ def list_missing(example: dict) -> list[str]:
 def measure_faces(recording: Recording, number: int) -> float | None:
     """Share of the sampled frames with the person's face."""
     stages = recording.people[number].stages
-    for stage, key in (("behaviour", "behaviour_valid"), ("faces", "face_valid")):
-        if stage in stages and len(stages[stage][key]):
-            return float(stages[stage][key].mean())
+    packed = [stage for stage in map(find_stage, stages) if isinstance(stage, PersonStage)]
+    seen = [stages[stage.name][f"{stage.row_key}_valid"] for stage in packed]
+    if any(map(len, seen)):
+        return float(max(seen, key=len).mean())  # of the stage with most rows
     return None if not len(recording.time) else 0.0

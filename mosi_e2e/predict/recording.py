@@ -6,21 +6,19 @@ Frames and sound go through the functions that preprocessing uses for a clip of 
 import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mosi_e2e.predict.pictures import Album, Portrait
-from preprocessing.behaviour import pack_behaviour
-from preprocessing.clip_stages import Glance, describe_track, look_at_clip, run_video_stages, sample_frames
 from preprocessing.config import PreprocessConfig
 from preprocessing.decode import MediaError, check_duration, join_remarks
-from preprocessing.faces import Face, pack_crops
-from preprocessing.labels import ClipEntry
-from preprocessing.media import Media
-from preprocessing.stages import behaviour_columns
+from preprocessing.faces import Face
+from preprocessing.stages import PersonStage, Stage, find_stage, list_stages
+from preprocessing.stages.clip import Clip
+from preprocessing.stages.look import Glance, Person, describe_track, look_at_clip, sample_frames
 from preprocessing.store import SAMPLE_RATE, Arrays
 from preprocessing.tracks import choose_speaker, list_tracks, measure_loudness
 
@@ -37,7 +35,7 @@ class Seen:
     """One person's arrays over the whole video, as the cache has them of a clip.
 
     Attributes:
-        stages: {"faces": ..., "behaviour": ...}; empty where no face was found.
+        stages: per stage of the picture, its arrays; empty where no face was found.
         track: face per sampled frame; empty where another program looked at the frames.
     """
 
@@ -113,19 +111,8 @@ def is_silent(waveform: np.ndarray) -> bool:
     return not len(waveform) or max(int(waveform.max()), -int(waveform.min())) <= SILENT_PEAK
 
 
-def row_key(stage: str) -> str:
-    """What the names of a stage's arrays begin with: `<key>_time`, `<key>_valid`."""
-    return {"faces": "face"}.get(stage, stage)
-
-
 def _hide_rows(stages: dict[str, Arrays], start_s: float, end_s: float) -> dict[str, Arrays]:
-    hidden = {}
-    for stage, arrays in stages.items():
-        key = row_key(stage)
-        time = arrays[f"{key}_time"]
-        valid = arrays[f"{key}_valid"] & ((time < start_s) | (time >= end_s))
-        hidden[stage] = arrays | {f"{key}_valid": valid}
-    return hidden
+    return {name: find_stage(name).hide(arrays, start_s, end_s) for name, arrays in stages.items()}
 
 
 def read_recording(
@@ -142,20 +129,23 @@ def read_recording(
     Raises:
         MediaError: there is nothing in the file that can be used.
     """
-    media = Media(path, config.decode)
-    sound = media.sound
+    clip = Clip(path, config)
+    media, sound = clip.media, clip.sound
     missing = check_duration("sound", media.info.audio_duration_s, sound.decoded_s, 1.0)
     remarks = [missing, sound.remark, media.info.remark]
     end_s = len(sound.waveform) / SAMPLE_RATE
     people, time, album = [Seen({}, [])], np.zeros(0), Album()
-    wants_faces = bool(stages & {"faces", "behaviour"}) and media.info.has_video
-    if wants_faces:
-        if config.behaviour.backend == "mediapipe":
-            people, time, remark = _look(media, config, album, on_progress)
+    seen = [stage for stage in map(find_stage, sorted(stages)) if not stage.hears]
+    if seen and media.info.has_video:
+        on_people = [stage for stage in seen if isinstance(stage, PersonStage)]
+        if on_people and config.behaviour.backend == "mediapipe":
+            people, time, remark = _look(clip, album, on_progress)
             remarks.append(remark)
-        else:
-            people, said = _run_openface(media, config, stages)
+        elif on_people:
+            people, said = _run_openface(clip, on_people)
             remarks += said
+        whole = _extract(clip, [stage for stage in seen if stage not in on_people])
+        people = [replace(one, stages=one.stages | whole) for one in people]
         end_s = max(end_s, float(media.frames.time[0]) + media.frames.span_s)
     if end_s <= 0:
         raise MediaError("neither a picture nor a sound that this model reads can be decoded")
@@ -169,16 +159,14 @@ def read_recording(
         time=time,
         loudness=loudness,
         album=album,
-        columns=behaviour_columns(config),
+        columns=find_stage("behaviour").columns(config),
         remarks=[part for part in join_remarks(*remarks).split("; ") if part],
     )
 
 
-def _look(
-    media: Media, config: PreprocessConfig, album: Album, on_progress: Progress
-) -> tuple[list[Seen], np.ndarray, str]:
+def _look(clip: Clip, album: Album, on_progress: Progress) -> tuple[list[Seen], np.ndarray, str]:
     """Everybody who is in sight steadily, the times of the frames, and what is missing of the picture."""
-    reader = media.frames
+    media, config, reader = clip.media, clip.config, clip.frames
     count = len(sample_frames(reader.time, config))
     done = itertools.count(1)
 
@@ -199,7 +187,7 @@ def _look(
     loudness = measure_loudness(media.sound.waveform, time) if speaking else None
     least = max(round(LEAST_S * config.track.rate), round(LEAST_SHARE * len(positions)))
     tracks = list_tracks(detections, loudness, least)[:MOST_PEOPLE]
-    people = [Seen(_pack(track, time, crop_rows), track) for track in tracks]
+    people = [Seen(_pack(Person(time, track, crop_rows)), track) for track in tracks]
     return (
         people or [Seen({}, [])],
         time,
@@ -207,20 +195,21 @@ def _look(
     )
 
 
-def _pack(track: list[Face | None], time: np.ndarray, crop_rows: list[int]) -> dict[str, Arrays]:
-    return {
-        "faces": pack_crops(time[crop_rows], [track[row] for row in crop_rows]),
-        "behaviour": pack_behaviour(time, track),
-    }
+def _pack(person: Person) -> dict[str, Arrays]:
+    """All that is made of a person's face: the page shows it, too."""
+    return {stage.name: stage.pack(person) for stage in list_stages() if isinstance(stage, PersonStage)}
 
 
-def _run_openface(
-    media: Media, config: PreprocessConfig, stages: frozenset[str]
-) -> tuple[list[Seen], list[str]]:
+def _extract(clip: Clip, stages: Sequence[Stage]) -> dict[str, Arrays]:
+    """What stages of the whole picture find in it."""
+    results = {stage.name: stage.extract(clip) for stage in stages}
+    return {name: result.arrays for name, result in results.items() if result.state == "ok"}
+
+
+def _run_openface(clip: Clip, stages: Sequence[Stage]) -> tuple[list[Seen], list[str]]:
     """The person whom OpenFace follows, since it tells nobody apart, and what is to be said of that."""
-    entry = ClipEntry(media.info.path.stem, media.info.path.stem, "", None, media.info.path, "")
-    results = run_video_stages(entry, media, config, stages & {"faces", "behaviour"})
-    found = {stage: result.arrays for stage, result in results.items() if result.state == "ok"}
+    results = {stage.name: stage.extract(clip) for stage in stages}
+    found = {name: result.arrays for name, result in results.items() if result.state == "ok"}
     remark = next((str(result.facts.get("remark") or "") for result in results.values()), "")
     counts = [result.facts["people"] for result in results.values() if "people" in result.facts]
     return [Seen(found, [])], [remark, warn_of_others(max(counts, default=None)) if found else ""]

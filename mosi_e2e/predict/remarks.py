@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from mosi_e2e.data.streams import find_source
 from mosi_e2e.predict.evidence import Evidence, remark_on_evidence, warn_of_baseline
 from mosi_e2e.predict.recording import Recording
 from mosi_e2e.predict.result import PersonResult
 from mosi_e2e.predict.traces import name_streams
-from mosi_e2e.predict.windows import HEARD, Stretch, describe_voices
+from mosi_e2e.predict.windows import Stretch, describe_voices, is_heard
 from mosi_e2e.tables import SYNTHETIC_MODEL
 
 FACE_ENOUGH = 0.5  # of the frames; with fewer it is reported
@@ -44,7 +43,7 @@ def list_remarks(
     remarks = recording.remarks + remark_on_evidence(evidence)
     remarks += _remark_on_streams(recording, people[0], streams)
     if len(people) > 1:
-        hears = any(find_source(name).stage in HEARD for name in streams) and len(recording.waveform) > 0
+        hears = any(map(is_heard, streams)) and len(recording.waveform) > 0
         remarks.append(describe_voices(stretches, hears))
     if task == "binary":
         remarks.append(
@@ -56,7 +55,7 @@ def list_remarks(
 
 def _remark_on_streams(recording: Recording, first: PersonResult, streams: Sequence[str]) -> list[str]:
     """What the model reads and the video lacks, and what the score then rests on."""
-    heard = [name for name in streams if find_source(name).stage in HEARD]
+    heard = [name for name in streams if is_heard(name)]
     seen = [name for name in streams if name not in heard]
     lacks = []
     if heard and not len(recording.waveform):

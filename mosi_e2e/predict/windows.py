@@ -7,13 +7,10 @@ import numpy as np
 
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_source
-from mosi_e2e.predict.recording import Recording, is_silent, row_key
-from preprocessing.acoustics import extract_acoustics
+from mosi_e2e.predict.recording import Recording, is_silent
 from preprocessing.config import PreprocessConfig
-from preprocessing.stages import empty_arrays
+from preprocessing.stages import SoundStage, Stage, find_stage
 from preprocessing.store import SAMPLE_RATE, Arrays
-
-HEARD = ("waveform", "acoustics")
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class StretchStore:
     def read_example(self, stretch: Stretch, streams: list[str]) -> dict:
         """The stretch for `data.batch.collate`; `silent`: the streams that are there and hold nothing."""
         rows = {name: read_stream(self, stretch, find_source(name)) for name in streams}
-        silent = {name for name in streams if find_source(name).stage in HEARD and self._is_silent(stretch)}
+        silent = {name for name in streams if is_heard(name) and self._is_silent(stretch)}
         return {
             "index": 0, "clip_id": "", "label": np.nan, "weight": 1.0, "streams": rows, "silent": silent,
         }  # fmt: skip
@@ -87,34 +84,22 @@ class StretchStore:
 
     def read(self, stretch: Stretch, stage: str) -> Arrays:
         """The arrays of a stage, as the cache would have them of the stretch."""
-        if stage in HEARD:
-            found = self._hear(stretch, stage) if stretch.has_voice else None
-        else:
-            found = self._see(stretch, stage)
-        return empty_arrays(stage, self.config) if found is None else found
+        found = find_stage(stage)
+        arrays = self._hear(stretch, found) if found.hears else self._see(stretch, found)
+        return found.empty(self.config) if arrays is None else arrays
 
-    def _hear(self, stretch: Stretch, stage: str) -> Arrays | None:
+    def _hear(self, stretch: Stretch, stage: SoundStage) -> Arrays | None:
         piece = self._cut_sound(stretch)
-        if not len(piece):
-            return None
-        if stage == "acoustics":
-            return extract_acoustics(piece, self.config.acoustics)
-        return {"waveform": piece, "waveform_time": np.zeros(1)}
+        return stage.measure(piece, self.config) if stretch.has_voice and len(piece) else None
 
-    def _see(self, stretch: Stretch, stage: str) -> Arrays | None:
-        arrays = self.recording.people[stretch.person].stages.get(stage)
+    def _see(self, stretch: Stretch, stage: Stage) -> Arrays | None:
+        arrays = self.recording.people[stretch.person].stages.get(stage.name)
         if arrays is None:
             return None
-        key = row_key(stage)
         is_last = stretch.end_s >= self.recording.duration_s  # a frame may stand at the very end
-        edges = (stretch.start_s, np.inf if is_last else stretch.end_s)
-        rows = slice(*np.searchsorted(arrays[f"{key}_time"], edges))
-        cut = {name: values[rows] for name, values in arrays.items() if not name.startswith("face_")}
-        if stage == "faces":
-            cut = {name: arrays[name][rows] for name in ("face_time", "face_valid", "face_box")}
-            offset = arrays["face_offset"][rows.start : rows.stop + 1]
-            cut |= {
-                "face_jpeg": arrays["face_jpeg"][offset[0] : offset[-1]],
-                "face_offset": offset - offset[0],
-            }
-        return cut | {f"{key}_time": cut[f"{key}_time"] - stretch.start_s}
+        return stage.cut(arrays, stretch.start_s, np.inf if is_last else stretch.end_s)
+
+
+def is_heard(stream: str) -> bool:
+    """Whether a stream is made of the sound."""
+    return find_stage(find_source(stream).stage).hears

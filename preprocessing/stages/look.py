@@ -1,4 +1,4 @@
-"""What each stage makes of one clip."""
+"""Looks for faces in the sampled frames of a clip, and for the person whose clip it is."""
 
 import itertools
 from collections import deque
@@ -8,42 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from preprocessing import acoustics
-from preprocessing.behaviour import pack_behaviour
 from preprocessing.config import PreprocessConfig
 from preprocessing.covers import describe_covers
 from preprocessing.decode import MediaError, check_duration, join_remarks
-from preprocessing.faces import Face, load_landmarker, pack_crops
+from preprocessing.faces import Face, load_landmarker
 from preprocessing.frames import pick_frames
-from preprocessing.labels import ClipEntry
 from preprocessing.media import Media
-from preprocessing.openface_stages import run_openface_stages
 from preprocessing.small_faces import Square, find_squares, look_at_squares, spread_looks
-from preprocessing.stages import StageResult, absent_result
-from preprocessing.store import SAMPLE_RATE
 from preprocessing.tracks import choose_track, measure_loudness
-
-
-def run_video_stages(
-    entry: ClipEntry, media: Media, config: PreprocessConfig, todo: frozenset[str]
-) -> dict[str, StageResult]:
-    """`faces` and `behaviour` of one clip, as far as they are in `todo`, from one pass over its frames."""
-    if not media.info.has_video:
-        return {
-            stage: absent_result(stage, "no_video", media.info.duration_s, config)
-            for stage in ("faces", "behaviour")
-            if stage in todo
-        }
-    reader, limit = media.frames, config.decode.max_missing
-    check_duration("picture", media.info.video_duration_s, reader.span_s, limit)  # before the work
-    by_openface = frozenset({"behaviour"} if config.behaviour.backend != "mediapipe" else ())
-    by_openface |= {"faces"} if config.faces.source == "openface" else frozenset()
-    results: dict[str, StageResult] = {}
-    if todo & by_openface:
-        results |= run_openface_stages(entry, media, config)
-    if todo & {"faces", "behaviour"} - by_openface:
-        results = _find_person(media, config) | results
-    return {stage: result for stage, result in results.items() if stage in todo}
 
 
 @dataclass(frozen=True)
@@ -82,6 +54,28 @@ class Look:
             self.crop_rows.append(len(self.positions))
         self.positions.append(glance.position)
         self.detections.append(glance.faces)
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person in the sampled frames of a clip.
+
+    Attributes:
+        time: [T] seconds of the frames.
+        track: [T] their face in each, or None.
+        crop_rows: which of these frames belong to the crops.
+        facts: what is stored beside whatever is made of them.
+    """
+
+    time: np.ndarray
+    track: list[Face | None]
+    crop_rows: list[int]
+    facts: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether their face is in at least one frame."""
+        return any(face is not None for face in self.track)
 
 
 def look_at_clip(
@@ -153,34 +147,29 @@ def sample_frames(time: np.ndarray, config: PreprocessConfig) -> np.ndarray:
     return pick_frames(time, config.track.rate)
 
 
-def _find_person(media: Media, config: PreprocessConfig) -> dict[str, StageResult]:
+def find_person(media: Media, config: PreprocessConfig) -> Person:
+    """Look at a clip and choose the person whose clip it is.
+
+    Raises:
+        MediaError: no frame decodes, or too little of the picture.
+    """
     reader = media.frames
     look = look_at_clip(media, config)
-    positions, detections, rows = look.positions, look.detections, look.crop_rows
+    positions, detections = look.positions, look.detections
     decoded_s = reader.span_s * len(positions) / len(sample_frames(reader.time, config))
     missing = check_duration("picture", media.info.video_duration_s, decoded_s, config.decode.max_missing)
     if not detections:
         raise MediaError("no frame of the video stream can be decoded")
     time = reader.time[positions]
     track = choose_track(detections, _loudness(media, detections, time, config))
-    seen = sum(face is not None for face in track)
     facts = {
         "duration_s": round(media.info.duration_s, 3),
         "n_frames": len(reader.time),
-        "face_ratio": round(seen / len(track), 4),
+        "face_ratio": round(sum(face is not None for face in track) / len(track), 4),
         "people": max(map(len, detections)),
         "remark": join_remarks(missing, reader.remark, media.info.remark, describe_track(track)),
     }
-    if not seen:
-        return {
-            stage: absent_result(stage, "no_face", media.info.duration_s, config, facts)
-            for stage in ("faces", "behaviour")
-        }
-    crops = pack_crops(time[rows], [track[row] for row in rows])
-    return {
-        "faces": StageResult(crops, "ok" if crops["face_valid"].any() else "no_face", facts),
-        "behaviour": StageResult(pack_behaviour(time, track), "ok", facts),
-    }
+    return Person(time, track, look.crop_rows, facts)
 
 
 def describe_track(track: list[Face | None]) -> str:
@@ -195,29 +184,3 @@ def _loudness(
     if config.track.choose != "speaking" or max(map(len, detections)) < 2:
         return None
     return measure_loudness(media.sound.waveform, time)
-
-
-def run_audio_stages(media: Media, config: PreprocessConfig, todo: frozenset[str]) -> dict[str, StageResult]:
-    """`waveform` and `acoustics` of one clip, as far as they are in `todo`, from one decode of its sound."""
-    stages = [stage for stage in ("waveform", "acoustics") if stage in todo]
-    sound, info = media.sound, media.info
-    missing = check_duration("sound", info.audio_duration_s, sound.decoded_s, config.decode.max_missing)
-    if not len(sound.waveform):
-        return {stage: absent_result(stage, "no_audio", info.duration_s, config) for stage in stages}
-    facts = {
-        "duration_s": round(info.duration_s, 3),
-        "audio_s": round(len(sound.waveform) / SAMPLE_RATE, 3),
-        "remark": join_remarks(missing, sound.remark, info.remark),
-    }
-    results = {}
-    if "waveform" in stages:
-        arrays = {"waveform": sound.waveform, "waveform_time": np.zeros(1)}
-        results["waveform"] = StageResult(arrays, "ok", facts)
-    if "acoustics" in stages:
-        arrays = acoustics.extract_acoustics(sound.waveform, config.acoustics)
-        results["acoustics"] = (
-            StageResult(arrays, "ok", facts)
-            if arrays
-            else absent_result("acoustics", "too_short", info.duration_s, config)
-        )
-    return results

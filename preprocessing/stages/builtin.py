@@ -1,0 +1,270 @@
+"""The four stages of the program.
+
+```
+picture ─ faces      crops of the tracked face
+        └ behaviour  one token per frame
+sound ─── waveform ─ acoustics
+```
+
+What they work with (decoders, MediaPipe, openSMILE) is imported when a clip is worked on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from preprocessing.config import PreprocessConfig
+from preprocessing.errors import UserError
+from preprocessing.openface_columns import describe_columns
+from preprocessing.stages.base import PersonStage, SoundStage, StageResult
+from preprocessing.store import SAMPLE_RATE, Arrays
+
+if TYPE_CHECKING:
+    from preprocessing.stages.clip import Clip
+    from preprocessing.stages.look import Person
+
+
+class Waveform(SoundStage):
+    """The sound as samples: mono, 16 kHz."""
+
+    name, version, tools, is_evidence = "waveform", 3, ("av",), True
+
+    def source(self, config: PreprocessConfig) -> str:
+        """As `Stage.source`."""
+        return "sound"
+
+    def cost(self, config: PreprocessConfig) -> float:
+        """Measured: docs/preprocessing_speed.md, rounded, of one machine."""
+        return 0.005
+
+    def options(self, config: PreprocessConfig) -> dict[str, object]:
+        """As `Stage.options`."""
+        return {"sample_rate": SAMPLE_RATE, "max_missing": config.decode.max_missing}
+
+    def keys(self, config: PreprocessConfig) -> dict[str, dict]:
+        """As `Stage.keys`."""
+        return {"waveform": {"unit": "int16, full scale 32768", "rate_hz": SAMPLE_RATE}}
+
+    def empty(self, config: PreprocessConfig) -> Arrays:
+        """As `Stage.empty`."""
+        return {"waveform": np.zeros(0, np.int16), "waveform_time": np.zeros(0)}
+
+    def measure(self, waveform: np.ndarray, config: PreprocessConfig) -> Arrays:
+        """The waveform itself; its time is that of the first sample."""
+        return {"waveform": waveform, "waveform_time": np.zeros(1)}
+
+
+class Acoustics(SoundStage):
+    """openSMILE's functionals of the clip and its low-level descriptors."""
+
+    name, after, tools = "acoustics", ("waveform",), ("opensmile",)
+    features = ("lld", "functionals")
+
+    def source(self, config: PreprocessConfig) -> str:
+        """As `Stage.source`: from the same decode of the sound as the waveform."""
+        return "sound"
+
+    def cost(self, config: PreprocessConfig) -> float:
+        """As of `Waveform`, which comes along."""
+        return 0.025
+
+    def options(self, config: PreprocessConfig) -> dict[str, object]:
+        """As `Stage.options`."""
+        return {"acoustics": config.acoustics}
+
+    def keys(self, config: PreprocessConfig) -> dict[str, dict]:
+        """As `Stage.keys`."""
+        from preprocessing.acoustics import columns
+
+        named = columns(config.acoustics)
+        return {key: {"unit": "openSMILE's", "columns": names} for key, names in named.items()}
+
+    def measure(self, waveform: np.ndarray, config: PreprocessConfig) -> Arrays | None:
+        """As `SoundStage.measure`."""
+        from preprocessing.acoustics import extract_acoustics
+
+        return extract_acoustics(waveform, config.acoustics)
+
+
+class Faces(PersonStage):
+    """Crops of the tracked face as JPEG pictures."""
+
+    name, version, row_key, is_evidence = "faces", 4, "face", True
+    tools = ("av", "decord2", "mediapipe", "opencv-python-headless")
+
+    def source(self, config: PreprocessConfig) -> str:
+        """As `Stage.source`."""
+        return config.faces.source
+
+    def cost(self, config: PreprocessConfig) -> float:
+        """Measured with MediaPipe (docs/preprocessing_speed.md); OpenFace at real time is a guess."""
+        return {"mediapipe": 0.13, "openface": 1.0}[config.faces.source]
+
+    def check(self, config: PreprocessConfig) -> None:
+        """As `Stage.check`."""
+        check_program(config.faces.source, config)
+
+    def options(self, config: PreprocessConfig) -> dict[str, object]:
+        """As `Stage.options`."""
+        if config.faces.source == "openface":
+            size = {"rate": config.faces.rate, "size": config.faces.size}
+            program = {name: value for name, value in openface_options(config).items() if name != "groups"}
+            return {"faces": size, "openface": program}
+        return {"decode": decode_options(config), "track": track_options(config), "faces": config.faces}
+
+    def earlier(self, config: PreprocessConfig, recipes: Mapping[str, str]) -> list[object]:
+        """As `Stage.earlier`."""
+        return who_speaks(config) if config.faces.source == "mediapipe" else []
+
+    def keys(self, config: PreprocessConfig) -> dict[str, dict]:
+        """As `Stage.keys`."""
+        return {
+            "face_jpeg": {"unit": "JPEG bytes", "size": config.faces.size},
+            "face_box": {"unit": "px", "columns": ["x0", "y0", "x1", "y1"]},
+        }
+
+    def empty(self, config: PreprocessConfig) -> Arrays:
+        """As `Stage.empty`."""
+        return {
+            "face_jpeg": np.zeros(0, np.uint8),
+            "face_offset": np.zeros(1, np.int64),
+            "face_time": np.zeros(0),
+            "face_valid": np.zeros(0, bool),
+            "face_box": np.zeros((0, 4), np.float32),
+        }
+
+    def pack(self, person: "Person") -> Arrays:
+        """As `PersonStage.pack`."""
+        from preprocessing.faces import pack_crops
+
+        rows = person.crop_rows
+        return pack_crops(person.time[rows], [person.track[row] for row in rows])
+
+    def extract(self, clip: "Clip") -> StageResult:
+        """As `Stage.extract`."""
+        by_openface = clip.config.faces.source == "openface" and clip.info.has_video
+        return clip.openface[self.name] if by_openface else super().extract(clip)
+
+    def cut(self, arrays: Arrays, start_s: float, end_s: float) -> Arrays:
+        """As `Stage.cut`."""
+        rows = slice(*np.searchsorted(arrays["face_time"], (start_s, end_s)))
+        offset = arrays["face_offset"][rows.start : rows.stop + 1]
+        return {name: arrays[name][rows] for name in ("face_valid", "face_box")} | {
+            "face_time": arrays["face_time"][rows] - start_s,
+            "face_jpeg": arrays["face_jpeg"][offset[0] : offset[-1]],
+            "face_offset": offset - offset[0],
+        }
+
+
+class Behaviour(PersonStage):
+    """One token per sampled frame: expression, head pose and gaze, by MediaPipe or OpenFace."""
+
+    name, version, features = "behaviour", 4, ("behaviour",)
+    tools = ("av", "decord2", "mediapipe")
+
+    def source(self, config: PreprocessConfig) -> str:
+        """As `Stage.source`."""
+        return config.behaviour.backend
+
+    def cost(self, config: PreprocessConfig) -> float:
+        """Measured with MediaPipe; the others are guesses."""
+        return {"mediapipe": 0.13, "openface": 1.0, "openface_csv": 0.02}[config.behaviour.backend]
+
+    def check(self, config: PreprocessConfig) -> None:
+        """As `Stage.check`."""
+        check_program(config.behaviour.backend, config)
+
+    def obstacle(self, config: PreprocessConfig) -> str:
+        """As `Stage.obstacle`."""
+        if config.behaviour.backend != "openface_csv":
+            return ""
+        return (
+            "OpenFace CSVs (behaviour.backend=openface_csv), and a new video has none; train one on a cache "
+            "with behaviour.backend=mediapipe or openface"
+        )
+
+    def options(self, config: PreprocessConfig) -> dict[str, object]:
+        """As `Stage.options`."""
+        backend = config.behaviour.backend
+        looked_at = track_options(config) if backend == "mediapipe" else openface_options(config)
+        return {"decode": decode_options(config), "backend": backend, backend: looked_at}
+
+    def earlier(self, config: PreprocessConfig, recipes: Mapping[str, str]) -> list[object]:
+        """As `Stage.earlier`."""
+        return who_speaks(config) if config.behaviour.backend == "mediapipe" else []
+
+    def columns(self, config: PreprocessConfig) -> list[str]:
+        """Names of the columns under the chosen backend."""
+        if config.behaviour.backend != "mediapipe":
+            return list(describe_columns(config.behaviour.openface.groups))
+        from preprocessing.behaviour import MEDIAPIPE_COLUMNS
+
+        return list(MEDIAPIPE_COLUMNS)
+
+    def keys(self, config: PreprocessConfig) -> dict[str, dict]:
+        """As `Stage.keys`."""
+        return {"behaviour": {"unit": "see columns", "columns": self.columns(config)}}
+
+    def empty(self, config: PreprocessConfig) -> Arrays:
+        """As `Stage.empty`."""
+        arrays = super().empty(config) | {"behaviour_valid": np.zeros(0, bool)}
+        by_openface = config.behaviour.backend != "mediapipe"
+        return arrays | ({"behaviour_confidence": np.zeros(0, np.float32)} if by_openface else {})
+
+    def pack(self, person: "Person") -> Arrays:
+        """As `PersonStage.pack`."""
+        from preprocessing.behaviour import pack_behaviour
+
+        return pack_behaviour(person.time, person.track)
+
+    def extract(self, clip: "Clip") -> StageResult:
+        """As `Stage.extract`."""
+        by_openface = clip.config.behaviour.backend != "mediapipe" and clip.info.has_video
+        return clip.openface[self.name] if by_openface else super().extract(clip)
+
+
+def decode_options(config: PreprocessConfig) -> dict[str, object]:
+    """What of the decoding decides a picture."""
+    return {"max_missing": config.decode.max_missing, "reader": config.decode.reader}
+
+
+def track_options(config: PreprocessConfig) -> object:
+    """What decides who is seen. Wherever the model lies, it is one model: its hash is checked."""
+    return replace(config.track, model="")
+
+
+def openface_options(config: PreprocessConfig) -> dict[str, object]:
+    """What decides OpenFace's numbers; where the program lies and how long it may take does not."""
+    openface = config.behaviour.openface
+    names = ["groups", "min_confidence", "max_missing"]
+    names += ["image", "mloc"] if config.behaviour.backend == "openface" else []
+    return {name: getattr(openface, name) for name in names}
+
+
+def who_speaks(config: PreprocessConfig) -> list[object]:
+    """The version of the sound, where it decides which of several people is looked at."""
+    return [Waveform.version] if config.track.choose == "speaking" else []
+
+
+def check_program(name: str, config: PreprocessConfig) -> None:
+    """Whether what looks at the picture is installed.
+
+    Raises:
+        UserError: the model, the program or the folder of CSVs is not there.
+    """
+    if name == "mediapipe":
+        from preprocessing.faces import find_model
+
+        find_model(config.track.model)
+    elif name == "openface":
+        from preprocessing.openface_run import check_openface
+
+        check_openface(config.behaviour.openface)
+    elif not Path(config.behaviour.openface.csv_dir or "-").is_dir():
+        raise UserError(
+            "behaviour.backend=openface_csv needs the folder of CSVs, but "
+            f"'{config.behaviour.openface.csv_dir}' is none; type behaviour.openface.csv_dir=FOLDER"
+        )

@@ -1,28 +1,18 @@
 """The last step of a run: what was stored clip by clip becomes a cache, the index last."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from preprocessing.cache.writer import CacheWriter, list_usable
 from preprocessing.config import PreprocessConfig
 from preprocessing.executor import Failure
 from preprocessing.labels import ClipEntry
 from preprocessing.plan import label_rows
-from preprocessing.stages import list_stages, name_stages
+from preprocessing.stages import list_stages
 from preprocessing.stages.recipes import describe_settings, describe_stages
-from preprocessing.stats import compute_stats
-from preprocessing.store import FORMAT_VERSION, StageFiles, write_atomic, write_table
+from preprocessing.store import StageFiles
 from preprocessing.summary import Remark, summarise
 
-INDEX_COLUMNS = (
-    "clip_id",
-    "video_id",
-    "split",
-    "label",
-    "duration_s",
-    "n_frames",
-    "face_ratio",
-)
 SYNTHETIC_MARK = "sample.json"  # what the sample generator leaves beside its labels
 
 
@@ -58,24 +48,17 @@ def finish(
             row |= dict.fromkeys(files, "refused")
         remarks += list_remarks(entry.clip_id, status)
         rows.append(row)
-    usable = [row for row in rows if "failed" not in row.values() and "refused" not in row.values()]
-    features = {stage.name: stage.features for stage in list_stages()}
-    stats = compute_stats(files, [row["clip_id"] for row in usable if row["split"] == "train"], features)
-    meta = {
-        "format": FORMAT_VERSION,
+    about = {
         "synthetic": (Path(config.labels).parent / SYNTHETIC_MARK).exists()
         or (Path(config.labels) / SYNTHETIC_MARK).exists(),
         "labels": label_rows(entries),
-        "stages": describe_stages(config),
         "settings": describe_settings(config),
     }
     told = [*sorted(failed, key=lambda failure: (failure.clip_id, failure.stage)), *refused]
-    summary = summarise(rows, usable, told, remarks)
-    write_table(root / "failures.csv", [vars(failure) for failure in told], ("clip_id", "stage", "error"))
-    write_table(root / "remarks.csv", [vars(remark) for remark in remarks], ("clip_id", "stage", "remark"))
-    for name, content in (("stats", stats), ("meta", meta), ("summary", summary)):
-        write_atomic(root / f"{name}.json", (json.dumps(content, indent=1) + "\n").encode())
-    write_table(root / "index.csv", rows, (*INDEX_COLUMNS, *name_stages()))
+    tables = {"failures": list(map(vars, told)), "remarks": list(map(vars, remarks))}
+    summary = summarise(rows, list_usable(rows, files), told, remarks)
+    features = {stage.name: stage.features for stage in list_stages()}
+    CacheWriter(root, files, features, describe_stages(config)).finish(rows, about, tables, summary)
     return summary
 
 

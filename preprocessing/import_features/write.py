@@ -8,21 +8,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from preprocessing.cache.writer import NO_ROWS, CacheWriter, list_usable
 from preprocessing.errors import UserError
-from preprocessing.facts import INDEX_NUMBERS
 from preprocessing.import_features.rules import StreamRules
 from preprocessing.import_features.source import ImportOptions, Source
 from preprocessing.settings import digest
-from preprocessing.stats import compute_stats
-from preprocessing.store import (
-    FORMAT_VERSION,
-    StageFiles,
-    write_atomic,
-    write_table,
-)
+from preprocessing.store import StageFiles
 
 VERSION = 1  # raise it when the code changes what is written
-EMPTY = "no_rows"  # a clip's state in a stream of which it has no row
 
 
 def import_source(source: Source, files: list[Path], out: Path, name: str, options: ImportOptions) -> dict:
@@ -56,29 +49,17 @@ def import_source(source: Source, files: list[Path], out: Path, name: str, optio
     rows = [write_clip(source, number, rules, stages) for number in numbers]
     refused = [row["clip_id"] for row in rows if "refused" in row.values()]
     failures = [{"clip_id": clip, "stage": "clip", "error": "no row in any stream"} for clip in refused]
-    usable = [row for row in rows if row["clip_id"] not in set(refused)]
-    train = [row["clip_id"] for row in usable if row["split"] == "train"]
-    stats = compute_stats(stages, train, {stream: (stream,) for stream in stages})
-    meta = describe_import(source, name, prints, recipes, rules, options) | {"labels": labels}
-    summary = summarise(rows, usable, failures)
-    write_table(out / "failures.csv", failures, ("clip_id", "stage", "error"))
-    for file, content in (("stats", stats), ("meta", meta), ("summary", summary)):
-        write_atomic(out / f"{file}.json", (json.dumps(content, indent=1) + "\n").encode())
-    write_table(out / "index.csv", rows, ("clip_id", "video_id", "split", *INDEX_NUMBERS, *source.columns))
+    about = describe_import(source, name, prints, options) | {"labels": labels}
+    summary = summarise(rows, list_usable(rows, stages), failures)
+    features = {stream: (stream,) for stream in stages}
+    entries = describe_streams(source, recipes, rules, options)
+    CacheWriter(out, stages, features, entries).finish(rows, about, {"failures": failures}, summary)
     return summary
 
 
-def describe_import(
-    source: Source,
-    name: str,
-    prints: list[dict],
-    recipes: dict[str, str],
-    rules: dict[str, StreamRules],
-    options: ImportOptions,
-) -> dict:
-    """`meta.json`, but for the labels: what was read, what was assumed, and what the rules did."""
+def describe_import(source: Source, name: str, prints: list[dict], options: ImportOptions) -> dict:
+    """What `meta.json` says beside the labels and the streams: what was read, and what was assumed."""
     return {
-        "format": FORMAT_VERSION,
         "synthetic": False,
         "imported": {
             "name": name,
@@ -87,17 +68,23 @@ def describe_import(
             "notes": source.notes,
             **source.about,
         },
-        "stages": {
-            stream: {
-                "recipe": recipes[stream],
-                "version": VERSION,
-                "options": {"sentinel": options.sentinel},
-                "tools": {},
-                "keys": {stream: {"unit": "as in the file", "columns": columns}},
-                "rules": rules[stream].counts,
-            }
-            for stream, columns in source.columns.items()
-        },
+    }
+
+
+def describe_streams(
+    source: Source, recipes: dict[str, str], rules: dict[str, StreamRules], options: ImportOptions
+) -> dict[str, dict]:
+    """`meta.json`'s entry per stream, with what the rules did."""
+    return {
+        stream: {
+            "recipe": recipes[stream],
+            "version": VERSION,
+            "options": {"sentinel": options.sentinel},
+            "tools": {},
+            "keys": {stream: {"unit": "as in the file", "columns": columns}},
+            "rules": rules[stream].counts,
+        }
+        for stream, columns in source.columns.items()
     }
 
 
@@ -141,7 +128,7 @@ def write_clip(
     cleaned = {stream: rules[stream].apply(values) for stream, values in source.read(number).items()}
     spans = {stream: span for stream, (_, _, span) in cleaned.items() if span[1]}
     times, duration = source.place(number, spans) if spans else ({}, 0.0)
-    states = {stream: "ok" if stream in spans else EMPTY for stream in stages}
+    states = {stream: "ok" if stream in spans else NO_ROWS for stream in stages}
     for stream, (values, valid, _) in cleaned.items():
         arrays = {
             stream: values,

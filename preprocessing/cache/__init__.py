@@ -1,0 +1,1 @@
+"""The cache's format, read and written."""

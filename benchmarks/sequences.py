@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mosi_e2e.config import SPLITS, RunConfig
 from mosi_e2e.data.dataset import read_stream
-from mosi_e2e.data.streams import find_source
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.intervals import Interval
 from mosi_e2e.metrics import score_regression
 from mosi_e2e.runs.evaluation import score_run
@@ -85,7 +85,7 @@ def pool_split(store: ClipStore, split: str, stream: str) -> tuple[np.ndarray, n
     """Mean over each clip's valid rows [N, D] (NaN where it lacks the stream), and their number [N, 1]."""
     clips = store.index[store.index.split == split].clip_id
     width = len(store.columns(stream, stream))
-    rows = [read_stream(store, clip, find_source(stream))["values"] for clip in clips]
+    rows = [read_stream(store, clip, find_stream(stream))["values"] for clip in clips]
     means = [values.mean(axis=0) if len(values) else np.full(width, np.nan) for values in rows]
     return np.array(means), np.array([[len(values)] for values in rows])
 

@@ -1,7 +1,6 @@
 """`meta.json`, `stats.json` and `index.csv` of a cache: read and checked, so that damage is one line."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ import pandas as pd
 
 from preprocessing.checksums import DAMAGE
 from preprocessing.errors import UserError
+from preprocessing.names import PLAIN
 
 SPLITS = ("train", "valid", "test")
 INDEX_TEXT = ("clip_id", "video_id", "split")
 INDEX_NUMBERS = ("label", "duration_s", "n_frames", "face_ratio")
 LIMITS = {"label": (-3, 3), "duration_s": (0, np.inf), "n_frames": (0, np.inf), "face_ratio": (0, 1)}
-PLAIN = re.compile(r"[A-Za-z0-9_]+", re.ASCII)  # stages, recipes and states, which become names of folders
 REPAIR = "type the command that made it again: python -m preprocessing --config CONFIG labels=LABELS out="
 
 # Where the options of a stage, as `meta.json` names them, are set.

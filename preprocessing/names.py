@@ -13,6 +13,7 @@ from preprocessing.schema import show
 NAME_BYTES = 229
 MARK_DIGITS = 16
 NAME = re.compile(r"\w[\w.-]*")
+PLAIN = re.compile(r"[A-Za-z0-9_]+", re.ASCII)  # stages, streams, recipes and states: names of folders
 
 
 def bound_name(name: str, limit: int = NAME_BYTES) -> str:

@@ -25,7 +25,7 @@ from tiny_encoders import (
 from torch import nn
 
 from mosi_e2e.models.config import TokenConfig
-from mosi_e2e.models.encoders import ENCODERS, build_encoder, encoder_class, layer_groups
+from mosi_e2e.models.encoders import build_encoder, layer_groups
 from mosi_e2e.models.encoders.tokens import LIMIT
 from preprocessing.errors import UserError
 
@@ -33,17 +33,6 @@ from preprocessing.errors import UserError
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
-
-
-def test_unknown_stream_lists_the_choices():
-    with pytest.raises(UserError, match=r"'smell'.*face, speech, behaviour"):
-        build_encoder("smell", TokenConfig())
-
-
-def test_a_further_stream_is_one_line(monkeypatch):
-    monkeypatch.setitem(ENCODERS, "words", "tokens.TokenEncoder")
-    encoder = build_encoder("words", encoder_class("words").config_class(width=7), n_columns=3)
-    assert encoder(*rows(4, n_columns=3)).values.shape == (1, 4, encoder.width) == (1, 4, 7)
 
 
 @pytest.mark.slow

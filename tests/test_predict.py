@@ -25,7 +25,7 @@ from scipy.stats import t as student
 
 from mosi_e2e.data.batch import collate
 from mosi_e2e.data.dataset import read_stream
-from mosi_e2e.data.streams import find_source
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.predict.__main__ import main
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
 from preprocessing.errors import UserError
@@ -91,9 +91,9 @@ def test_several_threads_see_what_one_sees(video, predictor):
 def test_a_short_video_scores_as_the_clip_would_in_evaluation(folder, cache, video, model):
     run = write_run(folder / f"same_{model.name}", cache, model)
     predictor = Predictor.open(run)
-    stages = frozenset(find_source(name).stage for name in predictor.streams)
+    stages = frozenset(find_stream(name).stage for name in predictor.streams)
     store = OneClip(video, predictor.config, stages)
-    streams = {name: read_stream(store, "a_1", find_source(name)) for name in predictor.streams}
+    streams = {name: read_stream(store, "a_1", find_stream(name)) for name in predictor.streams}
     example = {"index": 0, "clip_id": "a_1", "label": 0.0, "weight": 1.0, "streams": streams}
     with torch.no_grad():
         expected = predictor.members[0].scorer.model(collate([example]))

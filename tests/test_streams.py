@@ -4,16 +4,16 @@ import pytest
 from made_cache import make_cache
 
 from mosi_e2e.data.dataset import read_stream
-from mosi_e2e.data.streams import SOURCES, check_streams
-from mosi_e2e.models.encoders import ENCODERS
+from mosi_e2e.data.streams import check_streams, known_streams
+from mosi_e2e.models.encoders import encoder_class
 from preprocessing.errors import UserError
 from preprocessing.store import ClipStore
 
 
 def test_each_stream_has_its_arrays_in_a_cache_and_its_encoder(tmp_path):
     store = ClipStore(make_cache(tmp_path))
-    assert ENCODERS.keys() == SOURCES.keys()
-    for source in SOURCES.values():
+    for name, source in known_streams().items():
+        assert encoder_class(name).config_class
         stream = read_stream(store, "ta_1", source)
         assert len(stream["values"]) and len(stream["time"])
         if source.kind == "tokens":

@@ -13,6 +13,7 @@ import torchaudio
 import torchaudio.functional as audio
 
 from mosi_e2e.config import SPEED_STEPS, AugmentConfig
+from mosi_e2e.data.streams import find_stream
 
 Streams = dict[str, dict[str, np.ndarray]]  # stream → {"values": [T, ...], "time": [T]}
 
@@ -68,11 +69,12 @@ class Augmenter:
         return sorted(present)[int(which * len(present))]
 
     def _augment(self, name, values, time, factor, rng):
-        if name == "face":
+        kind = find_stream(name).kind
+        if kind == "crops":
             return self._augment_crops(values, rng), time
         if name.endswith("_encoded"):
             return values, time
-        if name == "speech":
+        if kind == "waveform":
             return augment_waveform(values, factor, self.config, rng), time
         noise = rng.standard_normal(values.shape, dtype=np.float32) * self.config.token_noise
         kept = draw_gap(len(values), self.config.time_mask, rng)

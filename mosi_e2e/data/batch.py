@@ -23,6 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mosi_e2e.data.streams import find_stream
+
 Batch = dict[str, Tensor | list[str]]
 
 
@@ -54,7 +56,7 @@ def pad_stream(name: str, clips: Sequence[dict[str, np.ndarray]]) -> Batch:
     dtype = values[0].dtype
     padded = np.zeros((len(clips), length, *shape), dtype)
     is_pad = np.ones((len(clips), length), dtype=bool)
-    times = np.zeros((len(clips), 1 if name == "speech" else length), np.float32)
+    times = np.zeros((len(clips), 1 if find_stream(name).kind == "waveform" else length), np.float32)
     for row, clip in enumerate(clips):
         count = len(clip["values"])
         if count:
@@ -62,7 +64,7 @@ def pad_stream(name: str, clips: Sequence[dict[str, np.ndarray]]) -> Batch:
             is_pad[row, :count] = False
             times[row, : len(clip["time"])] = clip["time"]
     values = torch.from_numpy(padded)
-    if name == "face":
+    if find_stream(name).kind == "crops":
         values = values.movedim(-1, 2)  # [B, T, H, W, 3] -> [B, T, 3, H, W]
     return {
         name: values,

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from mosi_e2e.config import ABSENCES, FAILED, DataConfig
 from mosi_e2e.data.augment import Augmenter, Streams
-from mosi_e2e.data.streams import Source, encoded_name, find_source
+from mosi_e2e.data.streams import Stream, encoded_name, find_stream
 from preprocessing.errors import UserError
 from preprocessing.store import SAMPLE_RATE, ClipStore, StageFiles
 
@@ -35,7 +35,7 @@ class ClipDataset(Dataset):
     Args:
         store: the cache.
         split: train | valid | test.
-        streams: names out of `SOURCES`, or the cache's own.
+        streams: names of registered streams, or the cache's own.
         config: causes that may be missing, longest clip.
         labelled: leave out clips without a label (training and scoring need one, predicting does not).
         augmenter: for training clips; used where a pick has a draw.
@@ -58,7 +58,7 @@ class ClipDataset(Dataset):
         self.store, self.streams, self.config = store, list(streams), config
         self.augmenter, self.seed = augmenter, seed
         self.encoded: dict[str, StageFiles] = {}
-        if config.scramble_times and "speech" in self.streams:
+        if config.scramble_times and any(find_stream(name).kind == "waveform" for name in self.streams):
             raise UserError(
                 "data.scramble_times moves rows, and a waveform has none; leave speech out of the streams"
             )
@@ -93,7 +93,7 @@ class ClipDataset(Dataset):
                 rows = self.encoded[name].read(clip_id)
                 streams[encoded_name(name)] = rows | {"values": rows["values"].astype(np.float32)}
             else:
-                streams[name] = read_stream(self.store, clip_id, find_source(name))
+                streams[name] = read_stream(self.store, clip_id, find_stream(name))
         return streams
 
 
@@ -117,7 +117,7 @@ def select_clips(
     if clips.empty:
         have = ", ".join(sorted(store.index.split.unique()))
         raise UserError(f"{store.root} has no clip in split '{split}' (it has {have}); choose one of those")
-    stages = sorted({find_source(name).stage for name in streams})
+    stages = sorted({find_stream(name).stage for name in streams})
     lacking = [stage for stage in stages if stage not in clips]
     if lacking:
         raise UserError(
@@ -143,24 +143,24 @@ def select_clips(
     return clips.reset_index(drop=True)
 
 
-def read_stream(store: ClipStore, clip_id: str, source: Source) -> dict[str, np.ndarray]:
+def read_stream(store: ClipStore, clip_id: str, stream: Stream) -> dict[str, np.ndarray]:
     """`{"values", "time"}` of a clip's valid rows.
 
     Crops become [T, H, W, 3] uint8 RGB, a waveform [S] float32 in [-1, 1] (`time` [1]: of its first
     sample), tokens [T, D] float32.
     """
-    arrays = store.read(clip_id, source.stage)
-    time = arrays[f"{source.key}_time"].astype(np.float32)
-    if source.kind == "waveform":
-        return {"values": arrays[source.key].astype(np.float32) / 32768, "time": time}
-    if source.kind == "crops":
+    arrays = store.read(clip_id, stream.stage)
+    time = arrays[f"{stream.key}_time"].astype(np.float32)
+    if stream.kind == "waveform":
+        return {"values": arrays[stream.key].astype(np.float32) / 32768, "time": time}
+    if stream.kind == "crops":
         valid = arrays["face_valid"]
         return {
             "values": decode_crops(arrays["face_jpeg"], arrays["face_offset"], valid),
             "time": time[valid],
         }
-    valid = arrays.get(f"{source.key}_valid", np.ones(len(time), dtype=bool))
-    return {"values": arrays[source.key][valid].astype(np.float32), "time": time[valid]}
+    valid = arrays.get(f"{stream.key}_valid", np.ones(len(time), dtype=bool))
+    return {"values": arrays[stream.key][valid].astype(np.float32), "time": time[valid]}
 
 
 def decode_crops(jpeg: np.ndarray, offset: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -178,7 +178,7 @@ def cut_window(streams: Streams, duration_s: float, limit_s: float, key: tuple[i
     cut = {}
     for name, stream in streams.items():
         values, time = stream["values"], stream["time"]
-        if find_source(name).kind == "waveform" and len(values):
+        if find_stream(name).kind == "waveform" and len(values):
             first, last = (max(int((edge - time[0]) * SAMPLE_RATE), 0) for edge in (start, start + limit_s))
             cut[name] = {"values": values[first:last], "time": time + first / SAMPLE_RATE}
             continue

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mosi_e2e.config import AugmentConfig
 from mosi_e2e.data.batch import pad_stream
 from mosi_e2e.data.dataset import ClipDataset, read_stream
-from mosi_e2e.data.streams import encoded_name, find_source
+from mosi_e2e.data.streams import encoded_name, find_stream
 from preprocessing.settings import digest
 from preprocessing.store import ClipStore, StageFiles
 
@@ -69,9 +69,12 @@ def changes_stream(name: str, augment: AugmentConfig) -> bool:
     """Whether a stream's raw values differ from epoch to epoch."""
     if not augment.enabled:
         return False
-    if name == "face":
-        return any((augment.flip, augment.affine, augment.colour, augment.blur))
-    return any((augment.gain_db, augment.noise, augment.speed))
+    strengths = {
+        "crops": (augment.flip, augment.affine, augment.colour, augment.blur),
+        "waveform": (augment.gain_db, augment.noise, augment.speed),
+        "tokens": (augment.token_noise, augment.time_mask, augment.speed),
+    }
+    return any(strengths[find_stream(name).kind])
 
 
 def encoded_root(store: ClipStore) -> Path:
@@ -89,7 +92,7 @@ def encoder_recipe(name: str, encoder: nn.Module, store: ClipStore) -> str:
     weights = hashlib.sha256()
     for key, value in sorted(encoder.state_dict().items()):
         weights.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    before = store.recipe(find_source(name).stage)
+    before = store.recipe(find_stream(name).stage)
     return digest(name, VERSION, encoder.standalone_config(), weights.hexdigest(), before)
 
 
@@ -119,7 +122,7 @@ def encode_clips(
     encoder.eval()
     bar = tqdm(todo, desc=f"encoding {name} once", unit="clip", disable=not accelerator.is_local_main_process)
     for clip_id in bar:
-        arrays = encode_rows(encoder, name, read_stream(store, clip_id, find_source(name)))
+        arrays = encode_rows(encoder, name, read_stream(store, clip_id, find_stream(name)))
         if np.abs(arrays["values"]).max(initial=0) < HALF_MAX:
             arrays["values"] = arrays["values"].astype(np.float16)
         files.write(clip_id, arrays, {"state": "ok"})

@@ -17,7 +17,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from mosi_e2e.config import AugmentConfig
 from mosi_e2e.data.augment import Augmenter
 from mosi_e2e.data.batch import Batch, collate
-from mosi_e2e.data.streams import find_source
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.data.workers import HandOver, StartWorker
 from preprocessing.errors import UserError
 from preprocessing.store import ClipStore
@@ -30,7 +30,7 @@ def build_augmenter(config: AugmentConfig, store: ClipStore, streams: Sequence[s
     if not config.enabled:
         return None
     stats = store.stats
-    keys = {name: find_source(name).key for name in streams if find_source(name).kind == "tokens"}
+    keys = {name: find_stream(name).key for name in streams if find_stream(name).kind == "tokens"}
     spread = {name: np.asarray(stats[key]["std"], np.float32) for name, key in keys.items() if key in stats}
     return Augmenter(config, spread)
 

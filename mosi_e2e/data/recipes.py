@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mosi_e2e.data.streams import find_source
+from mosi_e2e.data.streams import find_stream
 from preprocessing.facts import compare_options
 from preprocessing.store import ClipStore
 
@@ -17,7 +17,7 @@ def describe_difference(stages: Mapping[str, Mapping], store: ClipStore, streams
     """
     differ: dict[str, object] = {}
     texts = []
-    for stage in sorted({find_source(name).stage for name in streams}):
+    for stage in sorted({find_stream(name).stage for name in streams}):
         trained, found = stages.get(stage, {}), store.meta["stages"].get(stage, {})
         options = compare_options(found.get("options", {}), trained.get("options", {}))
         differ |= {name: value for name, (_, value) in options.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from mosi_e2e.data.streams import name_stream
 from mosi_e2e.demo.worker import Answer
 from mosi_e2e.pages import embed
 from mosi_e2e.predict.result import REACH, choose_reach
@@ -21,13 +22,6 @@ WORDS = {
     1: "slightly positive",
     2: "positive",
     3: "strongly positive",
-}
-STREAMS = {
-    "face": "Face (picture)",
-    "speech": "Voice (waveform)",
-    "behaviour": "Expression, head and gaze",
-    "acoustics": "Voice (pitch, loudness, timbre over time)",
-    "functionals": "Voice (statistics of the whole)",
 }
 TICKS, HALVES = 6, 4  # steps of the time axis, at most; labels such as 0:00.5 are wider
 STEPS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
@@ -258,7 +252,7 @@ def make_bars(result: Mapping[str, Any]) -> list[Bar]:
         is_missing = stream in result["streams_missing"]
         bars.append(
             Bar(
-                name=STREAMS.get(stream, stream),
+                name=name_stream(stream),
                 text="missing" if is_missing else format_score(value),
                 left=50.0 if value >= 0 else 50.0 - width,
                 width=width,

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from mosi_e2e.config import TASKS, RunConfig
-from mosi_e2e.data.streams import find_source
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.models import list_streams
 from mosi_e2e.models.config import ModelConfig
 from mosi_e2e.models.rebuild import rebuild_model
@@ -47,7 +47,7 @@ class CacheFacts:
 
 def read_columns(store: ClipStore, streams: list[str]) -> dict[str, list[str]]:
     """Column names of the token streams among `streams`."""
-    tokens = {name: find_source(name) for name in streams if find_source(name).kind == "tokens"}
+    tokens = {name: find_stream(name) for name in streams if find_stream(name).kind == "tokens"}
     return {name: store.columns(source.stage, source.key) for name, source in tokens.items()}
 
 
@@ -58,7 +58,7 @@ def check_columns(facts: CacheFacts, store: ClipStore) -> None:
         UserError: names the stream and the first columns that differ.
     """
     for name, names in facts.columns.items():
-        source = find_source(name)
+        source = find_stream(name)
         found = store.columns(source.stage, source.key)
         if found != names:
             odd = next((a, b) for a, b in zip([*names, None], [*found, None], strict=False) if a != b)
@@ -156,7 +156,7 @@ def read_facts(path: Path, streams: list[str]) -> CacheFacts:
     Raises:
         UserError: the file is missing or damaged, or of a model of other streams.
     """
-    tokens = {name for name in streams if find_source(name).kind == "tokens"}
+    tokens = {name for name in streams if find_stream(name).kind == "tokens"}
     try:
         values = check_values(CacheFacts, read_json(path))
         if next(list_infinite(values), None) or values["columns"].keys() != tokens:

@@ -1,6 +1,7 @@
 """What to type when memory ran out."""
 
 from mosi_e2e.config import RunConfig
+from mosi_e2e.data.streams import find_stream
 
 SHORTER_S = 15.0  # to be tried where nothing is cut
 
@@ -39,8 +40,8 @@ def list_dear(config: RunConfig) -> list[str]:
     cross = config.model.crossmodal
     return [
         name
-        for name in ("speech", "face")
-        if name in cross.streams
+        for name in sorted(cross.streams, reverse=True)
+        if find_stream(name).pretrained
         and getattr(cross, name).freeze != "frozen"
         and not getattr(cross, name).gradient_checkpointing
     ]

@@ -8,18 +8,18 @@ from torch.optim.lr_scheduler import LambdaLR, LinearLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mosi_e2e.config import SCHEDULES, OptimConfig
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.models.encoders import layer_groups
 from preprocessing.settings import check_choice
 
 OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")  # its memory
-PRETRAINED = ("face", "speech")  # encoders that learn at their own rate
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     """AdamW over every trainable parameter, each with the rate and decay of its group."""
     rates: dict[nn.Parameter, float] = {}
     for name, encoder in model.encoders.items():
-        layers = layer_groups(encoder) if name in PRETRAINED else []
+        layers = layer_groups(encoder) if find_stream(name).pretrained else []
         for depth, layer in enumerate(reversed(layers)):
             rates |= dict.fromkeys(layer, config.encoder_lr * config.layer_decay**depth)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}

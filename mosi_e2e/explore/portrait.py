@@ -1,6 +1,6 @@
 """One clip, ready to be shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from mosi_e2e.explore.tracks import (
     track_imported,
     track_pitch,
 )
+from preprocessing.stages import list_stages
 from preprocessing.store import ClipStore
-
-ORDER = {"faces": 0, "waveform": 1, "acoustics": 2, "behaviour": 3}  # rows of one kind stand together
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def draw_portrait(store: ClipStore, clip: Mapping[str, Any], raw: Path | None = 
     clip_id, label, seconds = clip["clip_id"], clip["label"], clip["duration_s"]
     axis = make_axis(float(np.nanmax([seconds, 0.1])))
     tracks: list[Track] = []
-    for stage in sorted(store.meta["stages"], key=lambda stage: ORDER.get(stage, len(ORDER))):
+    for stage in order_stages(store.meta["stages"]):
         is_there = clip[stage] == "ok"
         tracks += draw_stage(store, clip_id, stage, axis, raw) if is_there else [absent(stage, clip[stage])]
     facts = [f"{seconds:.1f} s"]
@@ -75,6 +74,12 @@ def draw_portrait(store: ClipStore, clip: Mapping[str, Any], raw: Path | None = 
         tracks,
         make_player(store.read(clip_id, "waveform")["waveform"]) if has_sound else "",
     )
+
+
+def order_stages(names: Iterable[str]) -> list[str]:
+    """What is seen, what is heard, and then what others have measured."""
+    heard = {stage.name: stage.hears for stage in list_stages()}
+    return sorted(names, key=lambda name: heard.get(name, 2))
 
 
 def draw_stage(store: ClipStore, clip_id: str, stage: str, axis: Axis, raw: Path | None) -> list[Track]:

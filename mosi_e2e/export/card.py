@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mosi_e2e.config import RunConfig
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.export.licences import list_licences
 from mosi_e2e.models import list_streams
@@ -95,7 +96,7 @@ def describe(
     """The front matter."""
     restricted = any(row.commercial is False for row in licences)
     section = trained.model.crossmodal
-    encoders = [getattr(section, name) for name in ("face", "speech") if name in list_streams(config.model)]
+    encoders = [getattr(section, name) for name in list_streams(config.model) if find_stream(name).pretrained]
     bases = [one.model for one in encoders if one.pretrained and one.model.count("/") == 1]
     data = "synthetic sample clips" if facts.synthetic else "the run's own cache"
     results = [

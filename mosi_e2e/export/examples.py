@@ -5,11 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mosi_e2e.data.streams import find_source
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.export.traceable import select_inputs
-
-RATES = {"face": 5, "speech": 16_000, "behaviour": 10, "acoustics": 100}  # rows per second
-OTHER_RATE = 10
 
 
 def make_batch(
@@ -19,7 +16,7 @@ def make_batch(
     seconds: Sequence[float],
     seed: int = 0,
     absent: Mapping[str, Sequence[int]] | None = None,
-    functionals: int = 1,
+    single: int = 1,
 ) -> dict[str, Tensor]:
     """Noise in the range of each stream's real values, padded to the longest clip.
 
@@ -30,15 +27,13 @@ def make_batch(
         seconds: length of each clip.
         seed: of the noise.
         absent: by stream, the numbers of the clips that lack it.
-        functionals: rows of that stream; real clips have one.
+        single: rows of the streams that have one row per clip.
     """
     random = torch.Generator().manual_seed(seed)
     batch = {}
     for name in streams:
-        rate = RATES.get(name, OTHER_RATE)
-        counts = torch.tensor([max(1, round(length * rate)) for length in seconds])
-        if name == "functionals":
-            counts[:] = functionals
+        rate = find_stream(name).rate
+        counts = torch.tensor([max(1, round(length * rate)) if rate else single for length in seconds])
         is_pad = torch.arange(int(counts.max())) >= counts[:, None]  # [b t]
         is_pad[list((absent or {}).get(name, ()))] = True
         values, time = _make_rows(network, name, is_pad, rate, crop_size, random)
@@ -50,8 +45,8 @@ def _make_rows(
     network: nn.Module, name: str, is_pad: Tensor, rate: float, crop_size: int, random: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     clips, length = is_pad.shape
-    time = ((torch.arange(length) + 0.5) / rate).expand(clips, -1).masked_fill(is_pad, 0.0)
-    kind = find_source(name).kind
+    time = ((torch.arange(length) + 0.5) / (rate or 10)).expand(clips, -1).masked_fill(is_pad, 0.0)
+    kind = find_stream(name).kind
     if kind == "crops":
         shape = (clips, length, 3, crop_size, crop_size)
         values = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)

@@ -28,7 +28,7 @@ from torch import nn
 
 from mosi_e2e import calibration
 from mosi_e2e.config import RunConfig
-from mosi_e2e.data.streams import find_source
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, check_run, load_model, save_model
 from mosi_e2e.export.card import read_environment, tabulate_scores, write_card
 from mosi_e2e.models import list_streams
@@ -166,7 +166,7 @@ def list_features(network: nn.Module, facts: CacheFacts) -> dict[str, list[dict]
         features[name] = [
             {"name": column, "mean": mean, "std": deviation} for column, mean, deviation in statistics
         ]
-        assert find_source(name).kind == "tokens"
+        assert find_stream(name).kind == "tokens"
     return features
 
 

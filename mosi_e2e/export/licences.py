@@ -1,41 +1,25 @@
 """On what terms the parts of a model may be used."""
 
-from typing import NamedTuple
-
 from mosi_e2e.config import RunConfig
-from mosi_e2e.data.streams import find_source
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.models import list_streams
-
-
-class Licence(NamedTuple):
-    """One part of a model."""
-
-    part: str
-    terms: str
-    commercial: bool | None  # None: it depends
+from preprocessing.stages import list_stages
+from preprocessing.stages.base import Licence
 
 
 def list_licences(config: RunConfig, facts: CacheFacts) -> list[Licence]:
     """The terms that matter for this model, by what it was trained on and what it reads."""
     streams = list_streams(config.model)
-    stages = {find_source(name).stage for name in streams}
     rows = [Licence("program", "Apache-2.0", True), _describe_data(facts)]
-    behaviour = facts.stages.get("behaviour", {}).get("options", {})
-    faces = facts.stages.get("faces", {}).get("options", {})
-    by_openface = "behaviour" in stages and str(behaviour.get("backend", "")).startswith("openface")
-    if by_openface or ("faces" in stages and "openface" in faces):
-        terms = "Academic or non-profit non-commercial research only, for OpenFace and what it computes"
-        rows.append(Licence("OpenFace (face behaviour)", terms, False))
-    if "acoustics" in stages:
-        terms = "Private, research and educational use only; commercial use needs a licence of audEERING"
-        rows.append(Licence("openSMILE (acoustic features)", terms, False))
-    if {"faces", "behaviour"} & stages and not by_openface:
-        rows.append(Licence("MediaPipe and its face landmarker", "Apache-2.0", True))
-    for name in ("face", "speech"):
-        if name in streams:
-            rows.append(_describe_encoder(name, getattr(config.model.crossmodal, name)))
-    return rows
+    stages = {find_stream(name).stage for name in streams}
+    for stage in list_stages():
+        licence = stage.licence(facts.stages.get(stage.name, {}).get("options", {}))
+        if stage.name in stages and licence and licence not in rows:
+            rows.append(licence)
+    section = getattr(config.model, config.model.name)
+    pretrained = [name for name in streams if find_stream(name).pretrained]
+    return rows + [_describe_encoder(name, getattr(section, name)) for name in pretrained]
 
 
 def _describe_data(facts: CacheFacts) -> Licence:
@@ -49,8 +33,7 @@ def _describe_data(facts: CacheFacts) -> Licence:
 
 
 def _describe_encoder(stream: str, section: object) -> Licence:
-    library = {"face": "timm", "speech": "transformers"}[stream]
-    part = f"{stream} encoder `{section.model}` ({library})"
+    part = f"{stream} encoder `{section.model}` ({find_stream(stream).pretrained})"
     if not section.pretrained:
         return Licence(part, "Apache-2.0 (code; it began with random weights)", True)
     return Licence(

@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.data.streams import find_source
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.export.examples import make_batch, make_trials
@@ -58,10 +58,10 @@ def trace(network: nn.Module, config: RunConfig, facts: CacheFacts) -> Traced:
     nothing again among sizes that are formulas, is off: that saves a quarter of the time.
     """
     streams = list_streams(config.model)
-    crop_size = read_crop_size(facts) if "face" in streams else 1
+    crop_size = read_crop_size(facts) if any(find_stream(name).kind == "crops" for name in streams) else 1
     objective = Objective(config.task, config.zero_label, config.loss, np.array(facts.train_label))
     network = network.cpu().float().eval()
-    example = make_batch(network, streams, crop_size, TRACED_S, functionals=2)
+    example = make_batch(network, streams, crop_size, TRACED_S, single=2)
     model = TraceableModel(network, objective, crop_size)
     with (
         torch.no_grad(),
@@ -87,9 +87,9 @@ def name_axes(streams: list[str]) -> dict[str, dict[int, str]]:
     """The names of the inputs' free axes: `clips`, and what a stream's rows are, such as `face_frames`."""
     names: dict[str, dict[int, str]] = {}
     for name in streams:
-        whole = {0: "clips", 1: f"{name}_{ROWS[find_source(name).kind]}"}
+        whole = {0: "clips", 1: f"{name}_{ROWS[find_stream(name).kind]}"}
         names |= {name: whole, f"{name}_time": whole, f"{name}_is_pad": whole}
-        if find_source(name).kind == "waveform":
+        if find_stream(name).kind == "waveform":
             names[f"{name}_time"] = {0: "clips"}  # of the first sample alone
     return names
 

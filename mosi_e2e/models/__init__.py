@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mosi_e2e.data.streams import check_streams, find_source
+from mosi_e2e.data.streams import check_streams, find_stream
 from mosi_e2e.models.config import ModelConfig
 from preprocessing.errors import UserError
 
@@ -34,7 +34,7 @@ def list_streams(config: ModelConfig) -> list[str]:
         )
     section = getattr(config, config.name)
     streams = check_streams(section.streams, section.tokens)
-    foreign = [name for name in streams if name not in section.tokens and not hasattr(section, name)]
+    foreign = [name for name in streams if find_stream(name).has_section and not hasattr(section, name)]
     if foreign:
         raise UserError(
             f"{config.name} cannot read {', '.join(foreign)}; remove it from model.{config.name}.streams"
@@ -70,9 +70,9 @@ def set_statistics(model: "nn.Module", stats: Mapping[str, Mapping[str, list[flo
     import torch
 
     for name, encoder in model.encoders.items():
-        if find_source(name).kind != "tokens":
+        if find_stream(name).kind != "tokens":
             continue
-        key = find_source(name).key
+        key = find_stream(name).key
         if key not in stats:
             raise UserError(
                 f"the cache has no train statistics for '{name}' (no usable train clip); preprocess some"

@@ -142,7 +142,7 @@ class CrossModalConfig:
     """Streams, their encoders, and how they are fused.
 
     Attributes:
-        streams: names out of `mosi_e2e.data.streams.SOURCES` or of `tokens`, in any order.
+        streams: names out of `mosi_e2e.data.streams` or of `tokens`, in any order.
         tokens: encoders of streams that the cache brings along, by name.
         head_dropout: before the last layer.
         bound: largest score in either direction (3 on MOSI), approached smoothly; 0 leaves scores free.
@@ -199,3 +199,8 @@ class ModelConfig:
     name: str = "crossmodal"
     crossmodal: CrossModalConfig = field(default_factory=CrossModalConfig)
     late_fusion: LateFusionConfig = field(default_factory=LateFusionConfig)
+
+
+def encoder_settings(section: Any, stream: str) -> Any:
+    """The settings of a stream's encoder: its own section of the model's, or its entry in `tokens`."""
+    return section.tokens.get(stream) or getattr(section, stream, None) or TokenConfig()

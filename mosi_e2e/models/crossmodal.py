@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from mosi_e2e.data.streams import encoded_name
-from mosi_e2e.models.config import CrossModalConfig
+from mosi_e2e.models.config import CrossModalConfig, encoder_settings
 from mosi_e2e.models.encoders import build_encoder
-from mosi_e2e.models.encoders.tokens import TokenEncoder
 from mosi_e2e.models.fusion import Fusion
 from mosi_e2e.models.layers import ScoreHead, Tokens
 from mosi_e2e.models.prediction import Prediction, bound_score
@@ -25,9 +24,7 @@ class CrossModalTransformer(nn.Module):
         super().__init__()
         self.encoders = nn.ModuleDict(
             {
-                name: TokenEncoder(config.tokens[name], n_columns[name])
-                if name in config.tokens
-                else build_encoder(name, getattr(config, name), n_columns.get(name))
+                name: build_encoder(name, encoder_settings(config, name), n_columns.get(name))
                 for name in sorted(config.streams)
             }
         )

@@ -1,18 +1,17 @@
 """The baseline: a visual submodel on behaviour tokens and an acoustic submodel on openSMILE features, whose
 hidden vectors meet in a shallow network."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mosi_e2e.models.config import LateFusionConfig
-from mosi_e2e.models.encoders.tokens import TokenEncoder
+from mosi_e2e.data.streams import find_stream, known_streams
+from mosi_e2e.models.config import LateFusionConfig, encoder_settings
+from mosi_e2e.models.encoders import build_encoder
 from mosi_e2e.models.layers import AttentivePool, ScoreHead
 from mosi_e2e.models.prediction import Prediction, bound_score
-
-SUBMODELS = {"visual": ("behaviour",), "acoustic": ("acoustics", "functionals")}
 
 
 class StreamSummary(nn.Module):
@@ -39,6 +38,15 @@ class StreamSummary(nn.Module):
         return torch.where(is_pad.all(dim=1, keepdim=True), self.absent, self.project(summary))
 
 
+def list_submodels(streams: Collection[str], own: Iterable[str]) -> dict[str, list[str]]:
+    """The streams of each submodel, in the order of registration, those of `own` last."""
+    submodels: dict[str, list[str]] = {}
+    for name in dict.fromkeys((*known_streams(), *own)):
+        if name in streams:
+            submodels.setdefault(find_stream(name).submodel or name, []).append(name)
+    return submodels
+
+
 class LateFusion(nn.Module):
     """Two submodels, trained jointly.
 
@@ -51,13 +59,9 @@ class LateFusion(nn.Module):
         super().__init__()
         streams = sorted(config.streams)
         self.bound = config.bound
-        self.submodels = {
-            name: used
-            for name, members in (SUBMODELS | {s: (s,) for s in config.tokens}).items()
-            if (used := [s for s in members if s in streams])
-        }
-        sections = {s: config.tokens.get(s) or getattr(config, s) for s in streams}
-        self.encoders = nn.ModuleDict({s: TokenEncoder(sections[s], n_columns[s]) for s in streams})
+        self.submodels = list_submodels(streams, config.tokens)
+        sections = {s: encoder_settings(config, s) for s in streams}
+        self.encoders = nn.ModuleDict({s: build_encoder(s, sections[s], n_columns[s]) for s in streams})
         self.summaries = nn.ModuleDict(
             {s: StreamSummary(self.encoders[s].width, config.width, config.dropout) for s in streams}
         )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.models import build_model, list_streams
 from mosi_e2e.models.config import ModelConfig
 from mosi_e2e.models.encoders.speech import FAMILIES
@@ -116,12 +117,13 @@ def check_stands_alone(config: ModelConfig) -> None:
     Raises:
         UserError: an encoder names a checkpoint, or arguments that no stored model has.
     """
-    for name in set(list_streams(config)) & {"face", "speech"}:
+    for stream in filter(lambda stream: stream.pretrained, map(find_stream, list_streams(config))):
+        name = stream.name
         encoder = getattr(getattr(config, config.name), name)
         overlay = encoder.kwargs.get("pretrained_cfg_overlay", {})
         alone = not (encoder.pretrained or getattr(encoder, "weights", None))
         alone = alone and (
-            encoder.model in FAMILIES if name == "speech" else not set(encoder.model) & set("/\\:")
+            encoder.model in FAMILIES if stream.kind == "waveform" else not set(encoder.model) & set("/\\:")
         )
         if not alone or _find_odd(encoder.kwargs) or not isinstance(overlay, dict) or set(overlay) - OVERLAY:
             raise UserError(

@@ -1,7 +1,7 @@
 """A result in a few lines, for the console."""
 
+from mosi_e2e.data.streams import name_stream
 from mosi_e2e.predict.result import PersonResult, VideoResult
-from mosi_e2e.predict.traces import name_stream
 from mosi_e2e.predict.words import say_leading, signed
 
 

@@ -9,10 +9,11 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mosi_e2e.data.streams import name_stream
 from mosi_e2e.explore.tracks import spell
 from mosi_e2e.plots import BLUE, GREEN, GREY, ORANGE
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult, choose_reach
-from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still, name_stream, name_streams
+from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still, name_streams
 from mosi_e2e.predict.words import name_result, signed, tell
 from preprocessing.store import SAMPLE_RATE, write_atomic
 

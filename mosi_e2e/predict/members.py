@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mosi_e2e import calibration
 from mosi_e2e.config import RunConfig
-from mosi_e2e.data.streams import SOURCES, find_source
+from mosi_e2e.data.streams import find_stream, known_streams
 from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, load_model
 from mosi_e2e.models import list_streams
 from mosi_e2e.predict.evidence import Evidence, read_evidence
@@ -57,11 +57,11 @@ def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig
     Raises:
         UserError: nothing in this program makes such a stream out of a video.
     """
-    lacking = {find_source(name).stage for name in streams} - facts.stages.keys()
+    lacking = {find_stream(name).stage for name in streams} - facts.stages.keys()
     imported = [
         name
         for name in streams
-        if name not in SOURCES or "rules" in facts.stages.get(find_source(name).stage, {})
+        if name not in known_streams() or "rules" in facts.stages.get(find_stream(name).stage, {})
     ]
     if imported:
         raise UserError(
@@ -75,7 +75,7 @@ def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig
         )
     config = read_settings(facts.settings, facts.stages)
     for name in streams:
-        if obstacle := find_stage(find_source(name).stage).obstacle(config):
+        if obstacle := find_stage(find_stream(name).stage).obstacle(config):
             raise UserError(f"the model reads {obstacle}")
     return config
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mosi_e2e.data.streams import find_source
+from mosi_e2e.data.streams import find_stream, name_stream
 from mosi_e2e.predict.evidence import weigh
 from mosi_e2e.predict.members import Member, check_alike, find_settings, open_member
 from mosi_e2e.predict.people import name_people
@@ -25,7 +25,6 @@ from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import cut_seconds
 from mosi_e2e.predict.segments import TYPICAL, choose_cuts
 from mosi_e2e.predict.summary import Summary
-from mosi_e2e.predict.traces import name_stream
 from mosi_e2e.predict.windows import Stretch, StretchStore
 from preprocessing.decode import MediaError
 from preprocessing.errors import UserError
@@ -197,7 +196,7 @@ class Predictor:
         report = on_progress or (lambda share, what: None)
         report(0.0, "reading the file")
         decode = replace(self.config.decode, max_missing=1.0, max_minutes=options.max_minutes)
-        stages = frozenset(find_source(name).stage for name in self.streams)
+        stages = frozenset(find_stream(name).stage for name in self.streams)
         try:
             return read_recording(
                 Path(video),

@@ -16,7 +16,7 @@ from torch.ao.quantization import quantize_dynamic
 
 from mosi_e2e.data.batch import Batch, collate, drop_stream
 from mosi_e2e.data.encoded import Rows, encode_rows
-from mosi_e2e.data.streams import encoded_name
+from mosi_e2e.data.streams import encoded_name, find_stream
 from mosi_e2e.models.crossmodal import CrossModalTransformer
 from mosi_e2e.predict.muting import SILENCE_S, encode_silence, find_loudest, leave_out_seconds, stack_muted
 from mosi_e2e.predict.reading import Reading
@@ -51,8 +51,8 @@ class Scorer:
 
     def use_int8(self) -> None:
         """Weights and, on the fly, inputs of the encoders' linear layers as 8-bit numbers."""
-        for name in ("face", "speech"):
-            if name in self.model.encoders:
+        for name in self.model.encoders:
+            if find_stream(name).pretrained:
                 quantize_dynamic(self.model.encoders[name].backbone, {nn.Linear}, torch.qint8, inplace=True)
         self._absent = None
 

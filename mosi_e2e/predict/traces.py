@@ -5,25 +5,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mosi_e2e.data.streams import name_stream
 from mosi_e2e.explore.strips import draw_box, shrink
 from mosi_e2e.explore.tracks import pair_sides
 from mosi_e2e.predict.pictures import Portrait, Still, find_box
 
 WIDTH = 240  # pixels, of a still in a strip
-STREAM_NAMES = {
-    "face": "face",
-    "speech": "voice",
-    "behaviour": "expression",
-    "acoustics": "voice, descriptors",
-    "functionals": "voice, functionals",
-    "visual": "what is seen",
-    "acoustic": "what is heard",
-}
-
-
-def name_stream(stream: str) -> str:
-    """For people."""
-    return STREAM_NAMES.get(stream, stream.replace("_", " "))
 
 
 def name_streams(streams: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mosi_e2e.data.dataset import read_stream
-from mosi_e2e.data.streams import find_source
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.predict.recording import Recording, is_silent
 from preprocessing.config import PreprocessConfig
 from preprocessing.stages import SoundStage, Stage, find_stage
@@ -69,7 +69,7 @@ class StretchStore:
 
     def read_example(self, stretch: Stretch, streams: list[str]) -> dict:
         """The stretch for `data.batch.collate`; `silent`: the streams that are there and hold nothing."""
-        rows = {name: read_stream(self, stretch, find_source(name)) for name in streams}
+        rows = {name: read_stream(self, stretch, find_stream(name)) for name in streams}
         silent = {name for name in streams if is_heard(name) and self._is_silent(stretch)}
         return {
             "index": 0, "clip_id": "", "label": np.nan, "weight": 1.0, "streams": rows, "silent": silent,
@@ -102,4 +102,4 @@ class StretchStore:
 
 def is_heard(stream: str) -> bool:
     """Whether a stream is made of the sound."""
-    return find_stage(find_source(stream).stage).hears
+    return find_stage(find_stream(stream).stage).hears

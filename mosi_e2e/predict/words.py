@@ -1,7 +1,7 @@
 """A result in words, for every place where it is shown."""
 
+from mosi_e2e.data.streams import name_stream
 from mosi_e2e.predict.result import PersonResult
-from mosi_e2e.predict.traces import name_stream
 
 
 def name_result(person: PersonResult) -> str:

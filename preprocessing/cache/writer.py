@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from preprocessing.errors import UserError
-from preprocessing.facts import INDEX_NUMBERS, INDEX_TEXT, PLAIN
+from preprocessing.facts import INDEX_NUMBERS, INDEX_TEXT
+from preprocessing.names import PLAIN
 from preprocessing.settings import digest
 from preprocessing.stats import compute_stats
 from preprocessing.store import FORMAT_VERSION, ClipStore, StageFiles, write_atomic, write_table

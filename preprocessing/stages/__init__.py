@@ -5,7 +5,7 @@ a class in a file of your own, registered with `register_stage` and loaded by `p
 """
 
 from preprocessing.errors import UserError
-from preprocessing.facts import PLAIN
+from preprocessing.names import PLAIN
 from preprocessing.plugins import load_plugins
 from preprocessing.stages.base import PersonStage, SoundStage, Stage, StageResult
 from preprocessing.stages.builtin import Acoustics, Behaviour, Faces, Waveform

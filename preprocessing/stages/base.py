@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,14 @@ class StageResult:
     def status(self) -> dict[str, object]:
         """What is stored beside the arrays."""
         return {"state": self.state, **self.facts}
+
+
+class Licence(NamedTuple):
+    """The terms of one program or model."""
+
+    part: str
+    terms: str
+    commercial: bool | None  # None: it depends
 
 
 class Stage:
@@ -81,6 +89,10 @@ class Stage:
     def obstacle(self, config: PreprocessConfig) -> str:
         """Why it cannot be made of a new video, as the end of "the model reads ..."; empty if it can."""
         return ""
+
+    def licence(self, options: Mapping[str, object]) -> Licence | None:
+        """On what terms that may be used which the stage is made with, where it was made with `options`."""
+        return None
 
     def options(self, config: PreprocessConfig) -> dict[str, object]:
         """The options that the result depends on, and nothing else: they are part of the recipe."""

@@ -19,12 +19,25 @@ import numpy as np
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.openface_columns import describe_columns
-from preprocessing.stages.base import PersonStage, SoundStage, StageResult
+from preprocessing.stages.base import Licence, PersonStage, SoundStage, StageResult
 from preprocessing.store import SAMPLE_RATE, Arrays
 
 if TYPE_CHECKING:
     from preprocessing.stages.clip import Clip
     from preprocessing.stages.look import Person
+
+
+OPENFACE = Licence(
+    "OpenFace (face behaviour)",
+    "Academic or non-profit non-commercial research only, for OpenFace and what it computes",
+    commercial=False,
+)
+OPENSMILE = Licence(
+    "openSMILE (acoustic features)",
+    "Private, research and educational use only; commercial use needs a licence of audEERING",
+    commercial=False,
+)
+MEDIAPIPE = Licence("MediaPipe and its face landmarker", "Apache-2.0", commercial=True)
 
 
 class Waveform(SoundStage):
@@ -71,6 +84,10 @@ class Acoustics(SoundStage):
         """As of `Waveform`, which comes along."""
         return 0.025
 
+    def licence(self, options: Mapping[str, object]) -> Licence:
+        """As `Stage.licence`."""
+        return OPENSMILE
+
     def options(self, config: PreprocessConfig) -> dict[str, object]:
         """As `Stage.options`."""
         return {"acoustics": config.acoustics}
@@ -106,6 +123,10 @@ class Faces(PersonStage):
     def check(self, config: PreprocessConfig) -> None:
         """As `Stage.check`."""
         check_program(config.faces.source, config)
+
+    def licence(self, options: Mapping[str, object]) -> Licence:
+        """As `Stage.licence`."""
+        return OPENFACE if "openface" in options else MEDIAPIPE
 
     def options(self, config: PreprocessConfig) -> dict[str, object]:
         """As `Stage.options`."""
@@ -185,6 +206,10 @@ class Behaviour(PersonStage):
             "OpenFace CSVs (behaviour.backend=openface_csv), and a new video has none; train one on a cache "
             "with behaviour.backend=mediapipe or openface"
         )
+
+    def licence(self, options: Mapping[str, object]) -> Licence:
+        """As `Stage.licence`."""
+        return OPENFACE if str(options.get("backend", "")).startswith("openface") else MEDIAPIPE
 
     def options(self, config: PreprocessConfig) -> dict[str, object]:
         """As `Stage.options`."""

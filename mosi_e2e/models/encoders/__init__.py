@@ -1,4 +1,4 @@
-"""Encoders: one stream of the batch in, `Tokens` out. The registry alone knows all of them.
+"""Encoders: one stream of the batch in, `Tokens` out.
 
 Every encoder is an `nn.Module` with
 
@@ -10,50 +10,42 @@ Every encoder is an `nn.Module` with
 - `standalone_config()`: a config that rebuilds it without the hub or the folder its weights came from.
 
 A clip gives the same tokens alone and in a padded batch, and `values` are 0 where `is_pad`.
-A further stream is one file in this folder and one line in `ENCODERS`.
+Which encoder reads a stream says its `Stream` (`mosi_e2e.data.streams`).
 """
 
 from importlib import import_module
 
 from torch import nn
 
+from mosi_e2e.data.streams import find_stream
 from preprocessing.errors import UserError
-
-# Module and class, imported on demand: a model of token streams needs neither timm nor transformers.
-ENCODERS = {
-    "face": "face.FaceEncoder",
-    "speech": "speech.SpeechEncoder",
-    "behaviour": "tokens.TokenEncoder",
-    "acoustics": "tokens.TokenEncoder",
-    "functionals": "tokens.TokenEncoder",
-}
 
 
 def encoder_class(stream: str) -> type[nn.Module]:
     """The encoder of a stream; `.config_class` is the dataclass that configures it.
 
     Raises:
-        UserError: no encoder reads this stream; the message lists those that there are.
+        UserError: it cannot be imported.
     """
-    if stream not in ENCODERS:
+    module, _, name = find_stream(stream).encoder.partition(":")
+    try:  # on demand: a model of token streams needs neither timm nor transformers
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
         raise UserError(
-            f"a stream needs an encoder; found {stream!r}, choose among {', '.join(ENCODERS)}, "
-            "or add a line to ENCODERS in mosi_e2e/models/encoders/__init__.py"
-        )
-    module, name = ENCODERS[stream].split(".")
-    return getattr(import_module(f"{__name__}.{module}"), name)
+            f"the encoder of stream '{stream}' is module:Class, but {error}; mend its `encoder`"
+        ) from error
 
 
 def build_encoder(stream: str, config: object, n_columns: int | None = None) -> nn.Module:
     """Build the encoder of one stream.
 
     Args:
-        stream: name of the stream, a key of `ENCODERS`.
+        stream: name of the stream.
         config: an `encoder_class(stream).config_class`.
         n_columns: values per row of a token stream; face and speech have none.
 
     Raises:
-        UserError: unknown stream, or a setting of `config` that cannot be met.
+        UserError: a setting of `config` that cannot be met.
     """
     chosen = encoder_class(stream)
     chosen = chosen.choose(config) if hasattr(chosen, "choose") else chosen

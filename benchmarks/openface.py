@@ -19,7 +19,7 @@ from tqdm import trange
 from preprocessing.config import OpenFaceConfig
 from preprocessing.errors import UserError, command
 from preprocessing.openface_columns import list_flags
-from preprocessing.openface_run import check_openface, run_openface
+from preprocessing.openface_run import check_openface, extract_openface
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 
@@ -69,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
         alone, wrapped = [], []
         for _ in trange(args.repeats, unit="pair"):
             alone.append(measure(lambda: subprocess.run(bare, check=True, stdout=subprocess.DEVNULL)))
-            wrapped.append(measure(lambda: run_openface(clip, folder / "clip.csv", config)))
+            with tempfile.TemporaryDirectory() as work:
+                wrapped.append(measure(lambda: extract_openface(clip, Path(work), config)))
     alone_s, wrapped_s = statistics.median(alone), statistics.median(wrapped)
     print(
         f"program alone {alone_s:.3f} s, wrapped {wrapped_s:.3f} s: {100 * (wrapped_s / alone_s - 1):+.1f} %"

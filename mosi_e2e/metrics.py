@@ -92,9 +92,9 @@ def score_regression(label: ArrayLike, score: ArrayLike) -> dict[str, float | No
         "acc7": _accuracy(label, score, "acc7"),
         "acc5": _accuracy(label, score, "acc5"),
         "acc2_has0": _accuracy(label, score, "has0"),
-        "f1_has0": _f1(label, score, "has0", "weighted"),
+        "f1_has0": _f1(label, score, "has0"),
         "acc2_non0": _accuracy(label, score, "non0"),
-        "f1_non0": _f1(label, score, "non0", "weighted"),
+        "f1_non0": _f1(label, score, "non0"),
     }
     return {key: None if value is None else float(value) for key, value in scores.items()}
 
@@ -146,15 +146,6 @@ def confusion(label: ArrayLike, score: ArrayLike, kind: ClassView) -> Confusion:
     if not truth.size:
         return Confusion(np.zeros((len(classes),) * 2, dtype=np.int64), classes)
     return Confusion(confusion_matrix(truth, predicted, labels=np.arange(len(classes))), classes)
-
-
-def score_macro_f1(label: ArrayLike, score: ArrayLike, kind: ClassView) -> float | None:
-    """Unweighted mean of the F1 of the classes that occur in truth or prediction; None without clips.
-
-    Small classes count as much as large ones, so a constant predictor cannot hide here as it can in
-    accuracy.
-    """
-    return _f1(*check_pair(label, score), kind, "macro")
 
 
 def is_constant(score: ArrayLike) -> bool:
@@ -257,6 +248,6 @@ def _accuracy(label: NDArray, score: NDArray, kind: ClassView) -> float | None:
     return float(np.mean(truth == predicted)) if truth.size else None
 
 
-def _f1(label: NDArray, score: NDArray, kind: ClassView, average: str) -> float | None:
+def _f1(label: NDArray, score: NDArray, kind: ClassView) -> float | None:
     truth, predicted = split_classes(label, score, kind)
-    return float(f1_score(truth, predicted, average=average, zero_division=0)) if truth.size else None
+    return float(f1_score(truth, predicted, average="weighted", zero_division=0)) if truth.size else None

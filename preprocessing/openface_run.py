@@ -4,21 +4,19 @@ The exit status tells nothing: it is 0 for a file that cannot be opened and for 
 result is judged: the CSV is there, whole, and of as many frames as the clip. One clip per process,
 because a bad file among several silently ends the run for all that follow (loading the model costs about
 0.5 s each time). The program rewrites its CSV in place when it smooths the action units, so nothing is
-looked at before the process has ended, and only what passed is published, by rename.
+looked at before the process has ended.
 """
 
 import csv
-import gzip
 import io
 import os
 import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from preprocessing.config import OpenFaceConfig
@@ -55,37 +53,6 @@ def check_openface(config: OpenFaceConfig) -> None:
         )
 
 
-def run_openface(
-    clip: Path, out_csv: Path, config: OpenFaceConfig, n_frames: int | None = None, aligned_px: int = 0
-) -> Path:
-    """Run OpenFace on one clip and publish its CSV, once it is known to be whole.
-
-    Every call works in a temporary folder of its own, so that clips may run in parallel and a killed run
-    leaves nothing under the final name. With `aligned_px` the aligned faces come too, into
-    `aligned_folder(out_csv)`.
-
-    Args:
-        clip: as for `extract_openface`.
-        out_csv: where the CSV goes, `.csv` or `.csv.gz`; replaced if it exists.
-        config: as for `extract_openface`.
-        n_frames: as for `extract_openface`.
-        aligned_px: as for `extract_openface`.
-
-    Returns:
-        `out_csv`.
-
-    Raises:
-        OpenFaceError, UserError: as `extract_openface`.
-    """
-    out_csv = Path(out_csv)
-    with tempfile.TemporaryDirectory(prefix="openface-") as folder:
-        extract_openface(clip, Path(folder), config, n_frames, aligned_px)
-        if aligned_px:
-            _publish_folder(Path(folder) / ALIGNED, aligned_folder(out_csv))
-        _publish_file(Path(folder) / CSV, out_csv)
-    return out_csv
-
-
 def extract_openface(
     clip: Path, folder: Path, config: OpenFaceConfig, n_frames: int | None = None, aligned_px: int = 0
 ) -> OpenFaceTable:
@@ -114,11 +81,6 @@ def extract_openface(
     except OpenFaceError as error:
         printed = _read_tail(log)
         raise OpenFaceError(f"OpenFace on {clip.name}: {error}; it printed: {printed}") from error
-
-
-def aligned_folder(out_csv: Path) -> Path:
-    """Folder of the aligned faces that belong to a CSV: `clip.csv.gz` has `clip_aligned` beside it."""
-    return out_csv.with_name(re.sub(r"\.csv(\.gz)?$", "", out_csv.name) + "_aligned")
 
 
 def list_aligned_faces(folder: Path) -> dict[int, Path]:
@@ -249,33 +211,3 @@ def _read_tail(log: Path) -> str:
         file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
         lines = file.read().decode("utf-8", "replace").splitlines()
     return " | ".join([line.strip() for line in lines if line.strip()][-LOG_TAIL_LINES:]) or "nothing"
-
-
-def _publish_file(produced: Path, target: Path) -> None:
-    """Bring the CSV under its final name in one step, gzipped if the name says so (no time inside)."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with ExitStack() as files:
-            source = files.enter_context(produced.open("rb"))
-            written = files.enter_context(aside.open("wb"))
-            if target.suffix == ".gz":
-                packed = gzip.GzipFile("", "wb", compresslevel=3, fileobj=written, mtime=0)
-                written = files.enter_context(packed)
-            shutil.copyfileobj(source, written)
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _publish_folder(produced: Path, target: Path) -> None:
-    """Bring the aligned faces under their final name; a clip without any face gets an empty folder."""
-    produced.mkdir(exist_ok=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        shutil.copytree(produced, aside)
-        shutil.rmtree(target, ignore_errors=True)
-        aside.rename(target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

@@ -1,10 +1,8 @@
 """Running OpenFace, with a stand-in program that has the habits of the real one."""
 
-import gzip
 import json
 import os
 import subprocess
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,21 +15,21 @@ import pytest
 from preprocessing import openface_run
 from preprocessing.config import OpenFaceConfig
 from preprocessing.errors import UserError
-from preprocessing.openface import OpenFaceError, behaviour_from_openface, read_openface_csv
+from preprocessing.openface import OpenFaceError, OpenFaceTable, behaviour_from_openface, read_openface_csv
 from preprocessing.openface_columns import GROUPS, describe_columns
-from preprocessing.openface_run import (
-    aligned_folder,
-    check_openface,
-    extract_openface,
-    list_aligned_faces,
-    run_openface,
-)
+from preprocessing.openface_run import ALIGNED, check_openface, extract_openface, list_aligned_faces
 
 
 def write_clip(path: Path, **script) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"frames": 50} | script))
     return path
+
+
+def run(clip: Path, folder: Path, config: OpenFaceConfig, n_frames=None, aligned_px=0) -> OpenFaceTable:
+    """One run in a new folder."""
+    folder.mkdir(parents=True)
+    return extract_openface(clip, folder, config, n_frames, aligned_px)
 
 
 def is_alive(pid: int) -> bool:
@@ -68,36 +66,18 @@ def container(tmp_path: Path, monkeypatch) -> OpenFaceConfig:
 def test_any_name_works(tmp_path, program, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     write_clip(Path(name), frames=30, lost=[4, 6], weak=[7])
-    out = run_openface(Path(name), Path("out") / f"{name}.csv.gz", program, n_frames=30)
-    table = read_openface_csv(out, program)
+    table = run(Path(name), Path("work"), program, n_frames=30)
     arrays = behaviour_from_openface(table, np.arange(30) / 25, program)
     np.testing.assert_array_equal(np.flatnonzero(~arrays["behaviour_valid"]), [4, 5, 6])
-    assert [path.name for path in out.parent.iterdir()] == [out.name]
-
-
-def test_same_input_gives_the_same_bytes_and_replaces_the_old_file(tmp_path, program):
-    clip = write_clip(tmp_path / "clip.mp4", spaces=True)
-    out = tmp_path / "clip.csv.gz"
-    out.write_text("old")
-    first = run_openface(clip, out, program).read_bytes()
-    assert run_openface(clip, out, program).read_bytes() == first
-    assert run_openface(clip, tmp_path / "clip.csv", program).read_bytes() == gzip.decompress(first)
 
 
 def test_clips_in_parallel_do_not_meet(tmp_path, program):
     counts = [20, 30, 40, 50]
     clips = [write_clip(tmp_path / f"{n}" / "clip.mp4", frames=n, rewrite_s=0.1) for n in counts]
     with ThreadPoolExecutor(4) as pool:
-        jobs = [(clip, tmp_path / f"out/{n}.csv", program, n) for clip, n in zip(clips, counts, strict=True)]
-        outs = list(pool.map(lambda job: run_openface(*job), jobs))
-    assert [len(read_openface_csv(out, program).frame) for out in outs] == counts
-
-
-def test_a_failed_publication_leaves_nothing_aside(tmp_path, program):
-    (tmp_path / "out/clip.csv").mkdir(parents=True)  # nothing can be renamed over a folder
-    with pytest.raises(OSError):
-        run_openface(write_clip(tmp_path / "clip.mp4"), tmp_path / "out/clip.csv", program)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["clip.csv"]
+        jobs = [(clip, tmp_path / f"work/{n}", program, n) for clip, n in zip(clips, counts, strict=True)]
+        tables = list(pool.map(lambda job: run(*job), jobs))
+    assert [len(table.frame) for table in tables] == counts
 
 
 def test_real_clips_go_through(shared, tmp_path, program):
@@ -106,17 +86,15 @@ def test_real_clips_go_through(shared, tmp_path, program):
     clips = shared / "data/clips/derived"
     reader = decord.VideoReader(str(clips / "variable_frame_rate.mp4"))
     times = reader.get_frame_timestamp(np.arange(len(reader)))[:, 0]  # [N] s
-    out = run_openface(clips / "variable_frame_rate.mp4", tmp_path / "a.csv", program, len(times))
-    table = read_openface_csv(out, program)
+    table = run(clips / "variable_frame_rate.mp4", tmp_path / "a", program, len(times))
     arrays = behaviour_from_openface(table, times, program)
     by_timestamp = (table.frame - 1) / reader.get_avg_fps()
     assert np.abs(arrays["behaviour_time"] - by_timestamp).max() > 0.2
     with pytest.raises(OpenFaceError, match="38 rows, the decoder found 75 frames"):
-        run_openface(clips / "truncated_faststart.mp4", tmp_path / "b.csv", program, 75)
+        run(clips / "truncated_faststart.mp4", tmp_path / "b", program, 75)
     for name in ("garbage.mp4", "zero_bytes.mp4", "audio_only.m4a", "truncated_no_moov.mp4"):
         with pytest.raises(OpenFaceError, match=f"{name}.*wrote no CSV.*Failed to open the video file"):
-            run_openface(clips / name, tmp_path / f"{name}.csv", program)
-    assert [path.name for path in tmp_path.glob("*.csv*")] == ["a.csv"]
+            run(clips / name, tmp_path / name, program)
 
 
 @pytest.mark.parametrize(
@@ -132,12 +110,11 @@ def test_real_clips_go_through(shared, tmp_path, program):
         ({"frames": 0}, "no row"),
     ],
 )
-def test_a_bad_result_is_not_published(tmp_path, program, script, refused):
+def test_a_bad_result_is_refused(tmp_path, program, script, refused):
     clip = write_clip(tmp_path / "clip.mp4", **script)
     with pytest.raises(OpenFaceError, match=refused) as caught:
-        run_openface(clip, tmp_path / "out" / "clip.csv", program, n_frames=50)
+        run(clip, tmp_path / "work", program, n_frames=50)
     assert "\n" not in str(caught.value)
-    assert not list(tmp_path.glob("out/*"))
 
 
 def test_without_landmark_model_the_advice_works(tmp_path):
@@ -147,8 +124,8 @@ def test_without_landmark_model_the_advice_works(tmp_path):
     with pytest.raises(
         OpenFaceError, match=r"exit status 1.*`mloc` to model/main_clnf_general.txt.*landmark detector"
     ):
-        run_openface(clip, tmp_path / "clip.csv", config)
-    run_openface(clip, tmp_path / "clip.csv", replace(config, mloc="model/main_clnf_general.txt"))
+        run(clip, tmp_path / "a", config)
+    run(clip, tmp_path / "b", replace(config, mloc="model/main_clnf_general.txt"))
 
 
 def test_a_link_on_path_still_finds_the_models(tmp_path, monkeypatch):
@@ -158,7 +135,7 @@ def test_a_link_on_path_still_finds_the_models(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "local"), prepend=os.pathsep)
     config = OpenFaceConfig()
     check_openface(config)
-    run_openface(write_clip(tmp_path / "clip.mp4"), tmp_path / "clip.csv", config)
+    run(write_clip(tmp_path / "clip.mp4"), tmp_path / "work", config)
 
 
 def test_no_program_is_the_users_to_mend(tmp_path, monkeypatch):
@@ -166,7 +143,7 @@ def test_no_program_is_the_users_to_mend(tmp_path, monkeypatch):
     absent = OpenFaceConfig(binary="no-such-program")
     for call in (
         lambda: check_openface(absent),
-        lambda: run_openface(clip, tmp_path / "clip.csv", absent),
+        lambda: run(clip, tmp_path / "a", absent),
     ):
         with pytest.raises(UserError, match="`no-such-program`, which is not found: set `binary`") as caught:
             call()
@@ -175,46 +152,33 @@ def test_no_program_is_the_users_to_mend(tmp_path, monkeypatch):
     broken.write_bytes(b"\x00not a program")
     broken.chmod(0o755)
     with pytest.raises(UserError, match="cannot be started"):
-        run_openface(clip, tmp_path / "clip.csv", OpenFaceConfig(binary=str(broken)))
+        run(clip, tmp_path / "b", OpenFaceConfig(binary=str(broken)))
     with pytest.raises(OpenFaceError, match="needs a video file"):
-        run_openface(tmp_path / "absent.mp4", tmp_path / "clip.csv", OpenFaceConfig())
+        run(tmp_path / "absent.mp4", tmp_path / "c", OpenFaceConfig())
 
 
 def test_a_hang_ends_at_the_timeout_with_all_its_processes(tmp_path, program):
     clip = write_clip(tmp_path / "clip.mp4", hang=str(tmp_path / "pids"))
     started = time.monotonic()
     with pytest.raises(OpenFaceError, match=r"not done after 1 s .*raise `timeout_s`"):
-        run_openface(clip, tmp_path / "clip.csv", replace(program, timeout_s=1))
+        run(clip, tmp_path / "work", replace(program, timeout_s=1))
     assert time.monotonic() - started < 10
     assert_all_end(tmp_path / "pids")
-    assert not (tmp_path / "clip.csv").exists()
 
 
-def test_only_the_final_csv_is_ever_seen(tmp_path, program):
-    """The program rewrites its CSV in place; the published name shows nothing or the end."""
-    clip, out = write_clip(tmp_path / "clip.mp4", rewrite_s=0.4), tmp_path / "clip.csv"
-    worker = threading.Thread(target=run_openface, args=(clip, out, program))
-    worker.start()
-    while not out.exists() and worker.is_alive():
-        time.sleep(0.002)
-    seen = read_openface_csv(out, program)
-    worker.join()
+def test_what_is_read_is_final(tmp_path, program):
+    """The program rewrites its CSV in place before it ends."""
+    seen = run(write_clip(tmp_path / "clip.mp4", rewrite_s=0.4, spaces=True), tmp_path / "work", program)
     column = seen.columns.index("AU12_r")
     expected = [fake_openface.expected_intensity("AU12_r", frame) for frame in seen.frame]
     np.testing.assert_allclose(seen.values[:, column], expected, rtol=1e-6)
 
 
-def test_aligned_faces_are_kept_by_frame(tmp_path, program):
+def test_aligned_faces_are_found_by_frame(tmp_path, program):
     clip = write_clip(tmp_path / "clip.mp4", frames=12, lost=[2, 5])
-    for _ in range(2):  # the second run replaces the first one's folder
-        out = run_openface(clip, tmp_path / "out/clip.csv.gz", program, aligned_px=64)
-    faces = list_aligned_faces(aligned_folder(out))
-    assert list(faces) == [1, 2, 6, 7, 8, 9, 10, 11, 12]
-    assert sorted(path.name for path in out.parent.iterdir()) == ["clip.csv.gz", "clip_aligned"]
-    assert len(read_openface_csv(out, program).frame) == 12
-    nobody = write_clip(clip, frames=5, lost=[0, 5])
-    nobody = run_openface(nobody, tmp_path / "out/clip.csv.gz", program, aligned_px=64)
-    assert list_aligned_faces(aligned_folder(nobody)) == {}
+    table = run(clip, tmp_path / "work", program, aligned_px=64)
+    assert list(list_aligned_faces(tmp_path / "work" / ALIGNED)) == [1, 2, 6, 7, 8, 9, 10, 11, 12]
+    assert len(table.frame) == 12
 
 
 def test_the_wrapper_starts_the_program_once_and_reads_its_csv_once(tmp_path, program, monkeypatch):
@@ -245,8 +209,8 @@ def test_docker_runs_the_image_on_the_mounted_clip(tmp_path, container, monkeypa
     (tmp_path / "in, [put]").mkdir()
     write_clip(tmp_path / "in, [put]" / '-a "clip", 顔.mp4', frames=20)
     monkeypatch.chdir(tmp_path / "in, [put]")  # docker mounts absolute paths only
-    out = run_openface(Path('-a "clip", 顔.mp4'), tmp_path / "clip.csv", container, n_frames=20)
-    assert len(read_openface_csv(out, container).frame) == 20
+    table = run(Path('-a "clip", 顔.mp4'), tmp_path / "work", container, n_frames=20)
+    assert len(table.frame) == 20
     words = json.loads((tmp_path / "docker/docker.jsonl").read_text().splitlines()[-1])
     assert words[words.index("--user") + 1] == f"{os.getuid()}:{os.getgid()}"
     assert words[words.index("--entrypoint") + 1] == "/home/openface-build/build/bin/FeatureExtraction"
@@ -256,7 +220,7 @@ def test_docker_runs_the_image_on_the_mounted_clip(tmp_path, container, monkeypa
 def test_docker_container_dies_with_its_timeout(tmp_path, container):
     clip = write_clip(tmp_path / "clip.mp4", hang=str(tmp_path / "pids"))
     with pytest.raises(OpenFaceError, match="not done after 1 s"):
-        run_openface(clip, tmp_path / "clip.csv", replace(container, timeout_s=1))
+        run(clip, tmp_path / "work", replace(container, timeout_s=1))
     assert_all_end(tmp_path / "pids")
 
 

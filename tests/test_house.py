@@ -127,7 +127,7 @@ def test_preprocessing_knows_nothing_of_models():
     assert [arrow for arrow in arrows if arrow[1].startswith("mosi_e2e")] == []
 
 
-@pytest.mark.parametrize("module", ["mosi_e2e.runs.training", "mosi_e2e.runs.evaluation"])
+@pytest.mark.parametrize("module", ["mosi_e2e.hub", "mosi_e2e.runs.training", "mosi_e2e.runs.evaluation"])
 def test_training_imports_no_reader_of_raw_clips(module):
     """cv2 decodes the cached crops; nothing else of what preprocessing works with is imported."""
     found = {name.split(".")[0]: way for name, way in reach(module).items()}

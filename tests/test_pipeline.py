@@ -24,8 +24,9 @@ from made_set import (
     write_set,
 )
 
-from preprocessing import finish, pipeline
+from preprocessing import pipeline
 from preprocessing.__main__ import main
+from preprocessing.cache import writer
 from preprocessing.clip_job import ClipJob, process_clip
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
@@ -265,8 +266,8 @@ def test_the_index_is_gone_while_work_is_done_and_comes_last(cache, raw, monkeyp
     with pytest.raises(UserError, match="no finished cache"):
         ClipStore(cache)
     with monkeypatch.context() as patch:
-        patch.setattr(finish, "write_table", note)
-        patch.setattr(finish, "write_atomic", note)
+        patch.setattr(writer, "write_table", note)
+        patch.setattr(writer, "write_atomic", note)
         assert main([f"labels={raw}", f"out={cache}"]) == 0
     assert sorted(written) == [
         "failures.csv",

@@ -6,7 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from doc_pages import TEXTS
 from made_set import LABELS, read_times, work_here, write_face, write_labels
+from plugged import plug
+from typed_commands import list_scripts
 
 from preprocessing import pipeline
 from preprocessing.__main__ import main
@@ -69,6 +72,21 @@ def read_stages(said: str) -> dict[str, str]:
 
 def test_nothing_to_do(place, capsys):
     assert ask(capsys) == "cache is complete and up to date: nothing to do\n"
+
+
+def test_a_cache_made_before_settings_were_kept_is_up_to_date(place, capsys):
+    path = place / "cache" / "meta.json"
+    meta = json.loads(path.read_text())
+    del meta["settings"]
+    path.write_text(json.dumps(meta))
+    assert ask(capsys) == "cache is complete and up to date: nothing to do\n"
+
+
+def test_a_stage_that_was_registered_since_is_new_and_replaces_nothing(place, capsys, tmp_path):
+    with plug(tmp_path / "level.py", list_scripts(TEXTS["own_stream.md"])[1]):
+        said = ask(capsys)
+    assert read_stages(said) == dict.fromkeys(STAGES, "up to date")
+    assert "  level      3 to do: 3 new" in said and "--update" not in said
 
 
 def test_new_clips(place, capsys):

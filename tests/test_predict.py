@@ -270,16 +270,20 @@ def test_the_overlay_keeps_pictures_and_sound_and_shows_the_score(folder, predic
 def test_models_and_files_that_cannot_be_used_are_refused_with_what_to_do(folder, cache, run, video, capsys):
     facts = run / "best" / "facts.json"
 
-    def change(name, **entries):
+    def change(name, settings=None, **entries):
         copy = shutil.copytree(run, folder / name)
-        old = json.loads(facts.read_text())
-        (copy / "best" / "facts.json").write_text(json.dumps(old | {"stages": old["stages"] | entries}))
+        new = json.loads(facts.read_text())
+        new = new | {"stages": new["stages"] | entries, "settings": settings or {}}
+        (copy / "best" / "facts.json").write_text(json.dumps(new))
         return copy
 
     behaviour = json.loads(facts.read_text())["stages"]["behaviour"]
     by_csv = behaviour | {"options": {"backend": "openface_csv", "openface_csv": {"groups": ["au_r"]}}}
     with pytest.raises(UserError, match="openface_csv"):
-        Predictor.open(change("by_csv", behaviour=by_csv))
+        Predictor.open(change("by_csv", settings={"behaviour": {"backend": "openface_csv"}}))
+    with pytest.raises(UserError, match="openface_csv"):  # of a model made before settings were kept
+        Predictor.open(change("old_by_csv", behaviour=by_csv))
+    assert Predictor.open(change("old")).config == Predictor.open(run).config
     with pytest.raises(UserError, match="imported features"):
         Predictor.open(change("imported", behaviour=behaviour | {"options": {"sentinel": None}, "rules": {}}))
     with pytest.raises(UserError, match=r"holds no trained model.*mosi_e2e\.train"):

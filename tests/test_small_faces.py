@@ -9,7 +9,6 @@ from made_clips import write_clip
 from made_predictor import PORTRAIT
 from one_clip import extract
 
-from preprocessing import clip_stages
 from preprocessing.behaviour import BLENDSHAPES, face_row
 from preprocessing.config import PreprocessConfig, TrackConfig
 from preprocessing.faces import load_landmarker
@@ -22,6 +21,7 @@ from preprocessing.small_faces import (
     overlap,
     spread_looks,
 )
+from preprocessing.stages import look
 
 SIZE = (1920, 1080)
 TIMES = (0, 200, 400, 600, 800)
@@ -80,7 +80,7 @@ def test_a_clip_with_a_face_in_one_frame_is_not_looked_at_again(tmp_path, monkey
     def fail(*_):
         raise AssertionError("looked closer")
 
-    monkeypatch.setattr(clip_stages, "find_squares", fail)
+    monkeypatch.setattr(look, "find_squares", fail)
     wall = np.full((300, 300, 3), 120, np.uint8)
     results = look_at(write_clip(tmp_path / "a.mp4", [wall] * 4 + [PORTRAIT], times_ms=TIMES))
     assert results["faces"].facts["face_ratio"] == 0.2

@@ -74,7 +74,8 @@ def known_streams() -> dict[str, Stream]:
 
 def find_stream(name: str) -> Stream:
     """The stream of a name; a cache's own is a stage of token rows of that name."""
-    return known_streams().get(name) or Stream(name, name, name)
+    load_plugins()
+    return _STREAMS.get(name) or Stream(name, name, name)
 
 
 def name_stream(name: str) -> str:

@@ -95,15 +95,12 @@ def save_model(
 
 
 def standalone_config(config: ModelConfig, model: nn.Module) -> ModelConfig:
-    """The model's config with encoders that are rebuilt from it alone."""
+    """The model's config with encoders that need neither hub nor file to be rebuilt."""
     section = getattr(config, config.name)
-    sections = {
-        name: encoder.standalone_config()
-        for name, encoder in model.encoders.items()
-        if name not in section.tokens  # those stand alone as they are
-    }
-    section = dataclasses.replace(section, **sections)
-    return dataclasses.replace(config, **{config.name: section})
+    alone = {name: encoder.standalone_config() for name, encoder in model.encoders.items()}
+    own = {name: one for name, one in alone.items() if find_stream(name).has_section}
+    tokens = section.tokens | {name: one for name, one in alone.items() if name not in own}
+    return dataclasses.replace(config, **{config.name: dataclasses.replace(section, tokens=tokens, **own)})
 
 
 def check_run(path: Path) -> None:

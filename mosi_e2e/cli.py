@@ -20,6 +20,7 @@ VERBS = {  # verb → module with `main(argv)`, what it does
     "pack": ("preprocessing.pack", "a cache as one file for a notebook"),
     "shards": ("preprocessing.shards", "a cache as tar shards for a cluster"),
     "import": ("preprocessing.import_features.__main__", "feature files of others → cache"),
+    "import-words": ("preprocessing.import_words", "a table of sentences → cache of words"),
     "explore": ("mosi_e2e.explore.__main__", "a page about a cache"),
     "train": ("mosi_e2e.train", "train a model, through `accelerate launch`"),
     "evaluate": ("mosi_e2e.evaluate", "score trained models on a split"),
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def describe_verbs() -> str:
     """The help page."""
-    lines = [f"  {verb:<11} {meaning}" for verb, (_, meaning) in VERBS.items()]
+    lines = [f"  {verb:<13} {meaning}" for verb, (_, meaning) in VERBS.items()]
     return "\n".join(
         [
             "usage: mosi VERB [arguments]",

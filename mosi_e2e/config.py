@@ -185,6 +185,7 @@ class RunConfig:
     Attributes:
         name: of the run's folder below `out`.
         seed: of weights, order, augmentation and dropout.
+        start: run or model folder whose weights the model begins with; it has the same model settings.
         task: regression (sentiment in [-3, 3]) | binary (negative / positive).
         zero_label: binary only: clips labelled 0 are left out (`drop`) or `positive`.
         compile: run the model through `torch.compile`: the first steps, and the
@@ -197,6 +198,7 @@ class RunConfig:
     name: str = "run"
     out: str = "runs"
     seed: int = 0
+    start: str = ""
     task: str = "regression"
     zero_label: str = "drop"
     compile: bool = False

@@ -4,9 +4,11 @@ They lie with the arrays: in the status of a clip's file (`store.py`), which sha
 was stored by versions before them has none, and opens unchecked.
 """
 
+import hashlib
 import json
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,3 +84,9 @@ def read_metadata(data: bytes) -> Any:
 
 def _sum_status(status: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(status, sort_keys=True).encode())
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,6 @@ data/mosi/          clips and labels; .fetched.json says where they came from
 
 import argparse
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -25,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 from preprocessing.archive import Limits, extract_archive
 from preprocessing.arguments import Parser
+from preprocessing.checksums import hash_file
 from preprocessing.download import DownloadOptions, download
 from preprocessing.download_part import explain_writing, say
 from preprocessing.errors import UserError, command, make_folder
@@ -249,15 +249,6 @@ def fetch_archive(url: str, out: Path, work: Path, patience: DownloadOptions) ->
         archive.unlink()
         raise UserError(f"{url} sent no zip archive (it begins with {start!r}): {advice}")
     return archive
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 in hexadecimal digits."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): copy it to another disk") from error
 
 
 def describe_set(out: Path) -> str:

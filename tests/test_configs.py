@@ -7,11 +7,13 @@ import pytest
 import yaml
 from made_cache import make_cache
 from made_features import make_tables, write_pickle
+from tiny_text import write_sentences, write_text_checkpoint
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.runs.training import train
 from preprocessing.config import PreprocessConfig, check_config
 from preprocessing.import_features.__main__ import main as import_features
+from preprocessing.import_words import main as import_words
 from preprocessing.settings import load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -45,6 +47,16 @@ def cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def words(tmp_path_factory) -> Path:
+    """A cache of words, and the text encoder that reads them."""
+    folder = tmp_path_factory.mktemp("words")
+    table = write_sentences(folder / "labels.csv")
+    write_text_checkpoint(folder / "bert")
+    assert import_words([str(table), "--text", "text", "--out", str(folder / "cache")]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
 def imported(tmp_path_factory) -> Path:
     """A cache that brings its own streams, for recipes with `tokens`."""
     folder = tmp_path_factory.mktemp("imported")
@@ -71,10 +83,14 @@ def test_preprocessing_recipe_loads(path):
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
-def test_recipe_takes_a_step(path, cache, imported, tmp_path):
+def test_recipe_takes_a_step(path, cache, imported, words, tmp_path):
     config = load_config(RunConfig, path)
-    cache = imported if getattr(config.model, config.model.name).tokens else cache
-    folder = run_one_epoch(path, cache, tmp_path, *(SMALL if config.model.name == "crossmodal" else []))
+    section = getattr(config.model, config.model.name)
+    more = SMALL if config.model.name == "crossmodal" else []
+    if "words" in section.streams:
+        cache, more = words / "cache", [f"model.late_fusion.words.model={words / 'bert'}"]
+    cache = imported if section.tokens else cache
+    folder = run_one_epoch(path, cache, tmp_path, *more)
     history = (folder / "history.csv").read_text().splitlines()
     loss = float(history[1].split(",")[history[0].split(",").index("train_loss")])
     assert math.isfinite(loss)

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import fake_openface
+import pandas as pd
 import pytest
 import timm
 from doc_pages import TEXTS, run_page, run_scripts
@@ -19,6 +20,7 @@ from made_predictor import LATE, write_run, write_video
 from made_set import LABELS, work_here, write_openface_csvs, write_set
 from safetensors.torch import save_file
 from test_configs import SMALL
+from tiny_text import write_sentences, write_text_checkpoint
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 from typed_commands import stand_in_project
 
@@ -162,3 +164,13 @@ def test_the_script_for_a_batch_system_goes_on_where_a_run_was(tmp_path):
 def make_folder(path: Path) -> Path:
     path.mkdir(parents=True)
     return path
+
+
+@pytest.mark.slow  # two trainings; test_words.py has one
+def test_the_page_about_words_is_right(workplace):
+    labels = write_sentences(workplace / "labels.csv")
+    pd.read_csv(labels).rename(columns={"heard": "ibm"}).to_csv(workplace / "heard.csv", index=False)
+    write_text_checkpoint(workplace / "tiny_bert")
+    run_page("words.md")
+    assert (workplace / "runs" / "words_ibm" / "metrics_test.json").is_file()
+    assert (workplace / "given" / "metrics_test.json").is_file()

@@ -14,6 +14,9 @@ def test_each_stream_has_its_arrays_in_a_cache_and_its_encoder(tmp_path):
     store = ClipStore(make_cache(tmp_path))
     for name, source in known_streams().items():
         assert encoder_class(name).config_class
+        if source.stage not in store.meta["stages"]:
+            assert name == "words"  # made from tables, test_words.py
+            continue
         stream = read_stream(store, "ta_1", source)
         assert len(stream["values"]) and len(stream["time"])
         if source.kind == "tokens":

@@ -243,4 +243,6 @@ def shorten(command: Typed) -> list[str]:
     if any("crossmodal.yaml" in word for word in command.words):
         given = "checkpoints/" in command.line  # encoders of the sizes of SMALL, which the test has put there
         more += [one for one in SMALL if not (given and re.search(r"pretrained|speech\.model", one))]
+    if any("words.yaml" in word for word in command.words):
+        more.append("model.late_fusion.words.model=tiny_bert")  # a tiny one, which the test has put there
     return more

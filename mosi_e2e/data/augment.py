@@ -72,7 +72,7 @@ class Augmenter:
         kind = find_stream(name).kind
         if kind == "crops":
             return self._augment_crops(values, rng), time
-        if name.endswith("_encoded"):
+        if kind == "words" or name.endswith("_encoded"):
             return values, time
         if kind == "waveform":
             return augment_waveform(values, factor, self.config, rng), time

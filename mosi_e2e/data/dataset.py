@@ -1,6 +1,6 @@
 """Clips of a cache as training examples."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -58,6 +58,7 @@ class ClipDataset(Dataset):
         self.store, self.streams, self.config = store, list(streams), config
         self.augmenter, self.seed = augmenter, seed
         self.encoded: dict[str, StageFiles] = {}
+        self.readers: dict[str, Callable[[dict], dict]] = {}  # of words: `read_words` of the model's encoders
         if config.scramble_times and any(find_stream(name).kind == "waveform" for name in self.streams):
             raise UserError(
                 "data.scramble_times moves rows, and a waveform has none; leave speech out of the streams"
@@ -77,6 +78,7 @@ class ClipDataset(Dataset):
             key = (self.seed, pick.draw, pick.index)
             streams = cut_window(streams, clip.duration_s, self.config.max_seconds, key)
             streams = self.augmenter(streams, key) if self.augmenter else streams
+        streams |= {name: read(streams[name]) for name, read in self.readers.items() if name in streams}
         return {
             "index": pick.index,
             "clip_id": clip.clip_id,
@@ -153,6 +155,8 @@ def read_stream(store: ClipStore, clip_id: str, stream: Stream) -> dict[str, np.
     time = arrays[f"{stream.key}_time"].astype(np.float32)
     if stream.kind == "waveform":
         return {"values": arrays[stream.key].astype(np.float32) / 32768, "time": time}
+    if stream.kind == "words":
+        return {"values": arrays[stream.key], "time": time}
     if stream.kind == "crops":
         valid = arrays["face_valid"]
         return {

@@ -13,7 +13,7 @@ from preprocessing.errors import UserError
 from preprocessing.names import PLAIN
 from preprocessing.plugins import load_plugins
 
-KINDS = ("crops", "waveform", "tokens")
+KINDS = ("crops", "waveform", "tokens", "words")
 SUBMODELS = {"visual": "what is seen", "acoustic": "what is heard"}  # of late fusion, with titles for people
 
 
@@ -25,7 +25,7 @@ class Stream:
         name: in settings and batches: letters, digits, `_`.
         stage: cache stage.
         key: prefix of its arrays there: `key`, `key_time`, `key_valid`.
-        kind: crops (JPEG pictures) | waveform (samples) | tokens (rows of features).
+        kind: crops (JPEG pictures) | waveform (samples) | tokens (rows of features) | words.
         title: for people, on pages and in remarks.
         encoder: `module:Class`, imported when a model is built (`mosi_e2e.models.encoders`).
         pretrained: the library whose pretrained weights the encoder starts from; such an encoder learns at a
@@ -162,6 +162,17 @@ for _stream in (
         has_section=True,
         submodel="acoustic",
         rate=0,
+    ),
+    Stream(
+        name="words",
+        stage="words",
+        key="words",
+        kind="words",
+        title="words",
+        encoder="mosi_e2e.models.encoders.text:TextEncoder",
+        pretrained="transformers",
+        has_section=True,
+        rate=2.5,
     ),
 ):
     register_stream(_stream)

@@ -1,5 +1,7 @@
 """The parts of one run, built from its settings and prepared for this process."""
 
+from pathlib import Path
+
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, set_seed
 
@@ -8,13 +10,13 @@ from mosi_e2e.data.dataset import ClipDataset
 from mosi_e2e.data.encoded import encode_frozen_streams
 from mosi_e2e.data.loaders import build_augmenter, build_loader
 from mosi_e2e.data.sampler import SweepSampler, UpdateSampler
-from mosi_e2e.engine.checkpoint import CacheFacts, cache_facts
+from mosi_e2e.engine.checkpoint import CacheFacts, begin_with, cache_facts
 from mosi_e2e.engine.early_stopping import EarlyStopping
 from mosi_e2e.engine.loop import Trainer
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.engine.optim import Schedule, build_average, build_optimizer
 from mosi_e2e.engine.runlog import place_run
-from mosi_e2e.models import build_model, list_streams, set_statistics
+from mosi_e2e.models import build_model, list_readers, list_streams, set_statistics
 from preprocessing.errors import UserError
 from preprocessing.store import ClipStore
 
@@ -28,7 +30,10 @@ def build_trainer(
     facts = cache_facts(store, config.model, objective.train_label)
     set_seed(config.seed)
     model = build_model(config.model, facts.columns)
+    if config.start:
+        begin_with(model, Path(config.start))
     set_statistics(model, store.stats)
+    train_set.readers = valid_set.readers = list_readers(model)
     optimizer = build_optimizer(model, config.optim)
     model.to(accelerator.device)
     if config.data.encode_frozen:

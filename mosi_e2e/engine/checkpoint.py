@@ -147,6 +147,27 @@ def load_model(folder: Path) -> tuple[nn.Module, RunConfig, CacheFacts]:
     return rebuild_model(config.model, facts.columns, folder / WEIGHTS), config, facts
 
 
+def begin_with(model: nn.Module, folder: Path) -> None:
+    """Give a new model the weights of a trained one of the same form.
+
+    Args:
+        model: just built.
+        folder: run or model folder.
+
+    Raises:
+        UserError: there is no model, or one of another form.
+    """
+    trained, _, _ = load_model(folder / "best" if (folder / "best").is_dir() else folder)
+    try:
+        model.load_state_dict(trained.state_dict())
+    except RuntimeError as error:
+        found = str(error).splitlines()[1].strip()[:160]
+        raise UserError(
+            f"start={folder}: its weights do not fit this model ({found}); use the same model settings, or "
+            "leave start empty"
+        ) from error
+
+
 def read_facts(path: Path, streams: list[str]) -> CacheFacts:
     """What a model knows of its cache, for a model of these streams.
 

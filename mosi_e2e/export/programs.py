@@ -58,6 +58,8 @@ def trace(network: nn.Module, config: RunConfig, facts: CacheFacts) -> Traced:
     nothing again among sizes that are formulas, is off: that saves a quarter of the time.
     """
     streams = list_streams(config.model)
+    if any(find_stream(name).kind == "words" for name in streams):
+        raise UserError("a model that reads words cannot be written as ONNX yet; export without --onnx")
     crop_size = read_crop_size(facts) if any(find_stream(name).kind == "crops" for name in streams) else 1
     objective = Objective(config.task, config.zero_label, config.loss, np.array(facts.train_label))
     network = network.cpu().float().eval()

@@ -5,7 +5,7 @@ and carries the train split's statistics in its buffers. torch is imported when 
 streams of a recipe, its settings are enough.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -78,3 +78,8 @@ def set_statistics(model: "nn.Module", stats: Mapping[str, Mapping[str, list[flo
                 f"the cache has no train statistics for '{name}' (no usable train clip); preprocess some"
             )
         encoder.set_statistics(torch.tensor(stats[key]["mean"]), torch.tensor(stats[key]["std"]))
+
+
+def list_readers(model: "nn.Module") -> dict[str, Callable]:
+    """Per stream of words, what turns a clip's words into values of its encoder."""
+    return {name: one.read_words() for name, one in model.encoders.items() if hasattr(one, "read_words")}

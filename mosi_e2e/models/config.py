@@ -83,6 +83,31 @@ class SpeechConfig:
 
 
 @dataclass(frozen=True)
+class TextConfig:
+    """Settings of the encoder of words.
+
+    Attributes:
+        model: hub name or local folder of a checkpoint; with `pretrained: false` a bare family: bert,
+            distilbert, electra, mpnet, roberta or xlm-roberta. Words are given in lower case.
+        pretrained: False builds the same class with random weights, and without a tokenizer.
+        kwargs: entries of the model's transformers config, such as `{hidden_size: 64, num_hidden_layers: 2}`.
+        freeze: `frozen`, `last_n` (the last `last_n` transformer layers train) or `full`.
+        tokenizer_bytes: length of the tokenizer that comes with stored weights; 0 in a recipe.
+    """
+
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    pretrained: bool = True
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    freeze: str = "full"
+    last_n: int = 2
+    tokenizer_bytes: int = 0
+
+    def __post_init__(self):
+        check_freeze_policy("model.NAME.words", self.freeze, self.last_n)
+        check_range("model.NAME.words", self, "tokenizer_bytes", low=0, high=100_000_000)
+
+
+@dataclass(frozen=True)
 class TokenConfig:
     """Settings of a token stream's encoder.
 
@@ -155,6 +180,7 @@ class CrossModalConfig:
     behaviour: TokenConfig = field(default_factory=TokenConfig)
     acoustics: TokenConfig = field(default_factory=lambda: TokenConfig(stride=4))
     functionals: TokenConfig = field(default_factory=TokenConfig)
+    words: TextConfig = field(default_factory=TextConfig)
     tokens: dict[str, TokenConfig] = field(default_factory=dict)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     head_dropout: float = 0.1
@@ -184,6 +210,7 @@ class LateFusionConfig:
     behaviour: TokenConfig = field(default_factory=lambda: TokenConfig(width=64, context=1))
     acoustics: TokenConfig = field(default_factory=lambda: TokenConfig(width=64, stride=5, context=2))
     functionals: TokenConfig = field(default_factory=lambda: TokenConfig(width=64))
+    words: TextConfig = field(default_factory=TextConfig)
     tokens: dict[str, TokenConfig] = field(default_factory=dict)
 
     def __post_init__(self):

@@ -61,7 +61,7 @@ class LateFusion(nn.Module):
         self.bound = config.bound
         self.submodels = list_submodels(streams, config.tokens)
         sections = {s: encoder_settings(config, s) for s in streams}
-        self.encoders = nn.ModuleDict({s: build_encoder(s, sections[s], n_columns[s]) for s in streams})
+        self.encoders = nn.ModuleDict({s: build_encoder(s, sections[s], n_columns.get(s)) for s in streams})
         self.summaries = nn.ModuleDict(
             {s: StreamSummary(self.encoders[s].width, config.width, config.dropout) for s in streams}
         )

@@ -19,10 +19,11 @@ from torch.overrides import TorchFunctionMode
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.models import build_model, list_streams
 from mosi_e2e.models.config import ModelConfig
-from mosi_e2e.models.encoders.speech import FAMILIES
+from mosi_e2e.models.encoders import speech, text
 from preprocessing.errors import UserError
 from preprocessing.plain_text import LFS_MARK, first_line
 
+FAMILIES = {"waveform": speech.FAMILIES, "words": text.FAMILIES}  # kind of stream → names of bare families
 # Building makes more than it keeps: layers that are replaced, buffers that are not stored.
 SPARE_PARTS, SPARE_VALUES, SPARE_FACTOR = 3_000, 2**24, 4
 LARGEST_ENTRY = 100_000  # number in an encoder's `kwargs`; real ones are at most some thousands
@@ -122,9 +123,8 @@ def check_stands_alone(config: ModelConfig) -> None:
         encoder = getattr(getattr(config, config.name), name)
         overlay = encoder.kwargs.get("pretrained_cfg_overlay", {})
         alone = not (encoder.pretrained or getattr(encoder, "weights", None))
-        alone = alone and (
-            encoder.model in FAMILIES if stream.kind == "waveform" else not set(encoder.model) & set("/\\:")
-        )
+        known = FAMILIES.get(stream.kind)
+        alone = alone and (encoder.model in known if known else not set(encoder.model) & set("/\\:"))
         if not alone or _find_odd(encoder.kwargs) or not isinstance(overlay, dict) or set(overlay) - OVERLAY:
             raise UserError(
                 f"a stored model rebuilds its encoders from its own config.yaml, but {name} names other "

@@ -74,6 +74,8 @@ def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig
             "with this version: accelerate launch -m mosi_e2e.train"
         )
     config = read_settings(facts.settings, facts.stages)
+    if any(find_stream(name).kind == "words" for name in streams):
+        raise UserError("the model reads words, and words are not recognised in a new video yet")
     for name in streams:
         if obstacle := find_stage(find_stream(name).stage).obstacle(config):
             raise UserError(f"the model reads {obstacle}")

@@ -18,7 +18,7 @@ from mosi_e2e.engine.launch import adapt_to_machine
 from mosi_e2e.engine.loop import predict_split
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.engine.runlog import hold_run, score_table, write_split
-from mosi_e2e.models import list_streams
+from mosi_e2e.models import list_readers, list_streams
 from mosi_e2e.predictions import describe_scale, read_predictions, read_train_labels
 from mosi_e2e.tables import format_scores
 from preprocessing.errors import UserError
@@ -73,6 +73,7 @@ def score_run(run: Path, split: str, cache: str | None = None, out: Path | None 
     if accelerator.is_main_process and (difference := describe_difference(facts.stages, store, streams)):
         print(f"note: {difference}")
     data = ClipDataset(store, split, streams, config.data, labelled=False)
+    data.readers = list_readers(model)
     sampler = SweepSampler(
         len(data), config.data.eval_batch, accelerator.process_index, accelerator.num_processes
     )

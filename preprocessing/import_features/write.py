@@ -1,6 +1,5 @@
 """Feature source → cache folder."""
 
-import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from preprocessing.cache.writer import NO_ROWS, CacheWriter, list_usable
+from preprocessing.checksums import hash_file
 from preprocessing.errors import UserError
 from preprocessing.import_features.rules import StreamRules
 from preprocessing.import_features.source import ImportOptions, Source
@@ -156,9 +156,3 @@ def summarise(rows: list[dict], usable: list[dict], refused: list[dict]) -> dict
         "minutes": round(sum(row["duration_s"] for row in usable) / 60, 2),
         "refused": refused,
     }
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

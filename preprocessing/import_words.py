@@ -1,0 +1,228 @@
+"""`python -m preprocessing.import_words`: a table of sentences → a cache of words, without any media.
+
+The cache has one stage, `words` (`preprocessing.words`), for a model that reads words alone. Times are spread
+over the clip, since a table has none.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from preprocessing.arguments import Parser
+from preprocessing.cache.writer import NO_ROWS, CacheWriter
+from preprocessing.checksums import hash_file
+from preprocessing.errors import UserError, command
+from preprocessing.facts import read_json
+from preprocessing.labels import ClipEntry, join_ids, parse_rows
+from preprocessing.lock import hold_cache
+from preprocessing.settings import digest
+from preprocessing.store import StageFiles
+from preprocessing.tables import (
+    RowProblem,
+    Table,
+    find_exact_columns,
+    is_number,
+    normalise_name,
+    read_header,
+    read_table,
+    refuse,
+)
+from preprocessing.words import spread_words
+
+STAGE, VERSION = "words", 1
+IDS = {"video": "video_id", "clip": "clip_id"}
+RENAME = "rename its columns"
+SPLIT_NAMES = ("split", "mode", "subset")
+EDGES = ("start", "end")  # columns of seconds in the source video
+EXAMPLE = """examples:
+  python -m preprocessing.import_words labels.csv --text text --out cache/mosi_given
+  python -m preprocessing.import_words labels.csv --text heard.csv:ibm --also text --out cache/mosi_ibm"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where texts stand: `column` of the label table itself, or of another `file` with the same ids."""
+
+    column: str
+    file: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Source":
+        """`COLUMN` or `FILE:COLUMN`."""
+        file, colon, column = text.rpartition(":")
+        return cls(column, Path(file)) if colon else cls(column)
+
+    def __str__(self) -> str:
+        return f"{self.file.name}:{self.column}" if self.file else self.column
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 0 only if every row of the table is in the cache."""
+    parser = Parser(
+        prog="python -m preprocessing.import_words",
+        description="Turn a table of sentences with labels into a cache of words, without any media.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("labels", type=Path, help="table with video_id, clip_id, label and split (or mode)")
+    parser.add_argument("--text", required=True, help="the texts: COLUMN of the table, or FILE:COLUMN")
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="further texts of the same clips, for train alone: each makes a further example",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="cache folder")
+    args = parser.parse_args(argv)
+    summary = import_words(args.labels, Source.parse(args.text), list(map(Source.parse, args.also)), args.out)
+    print(describe(summary, args.out))
+    return 0
+
+
+def import_words(labels: Path, text: Source, also: Sequence[Source], out: Path) -> dict:
+    """Write the cache `out`.
+
+    Args:
+        labels: the table; columns `start` and `end` in seconds give the clips' lengths, where it has them.
+        text: what is said in each clip.
+        also: further versions for the train split; their clip ids end in `.2`, `.3` and so on.
+        out: cache folder; it is new, empty, or an earlier import of words.
+
+    Returns:
+        The content of `summary.json`.
+
+    Raises:
+        UserError: a row that cannot be right, a clip that a file has no text of, `out` is another cache.
+    """
+    table = read_table(labels, "a table of sentences")
+    entries, sources = read_entries(table), [text, *also]
+    texts = [read_texts(source, table, entries) for source in sources]
+    versions = list_versions(entries, texts, read_durations(table, len(entries)))
+    paths = dict.fromkeys((labels, *(source.file for source in sources if source.file)))
+    prints = [{"file": path.name, "sha256": hash_file(path)} for path in paths]
+    named = [str(source) for source in sources]
+    recipe = digest(STAGE, VERSION, prints, named)
+    check_place(out)
+    with hold_cache(out):
+        files = StageFiles(out, STAGE, recipe)
+        rows = [write_clip(files, *version) for version in tqdm(versions, desc="writing", unit="clip")]
+        options = {"source": "table", "text": named[0], "also": named[1:]}
+        keys = {"words": {"unit": "UTF-8", "columns": []}}
+        entry = {"recipe": recipe, "version": VERSION, "options": options, "tools": {}, "keys": keys}
+        about = {"synthetic": False, "imported": {"name": out.name, "files": prints, "times": "spread"}}
+        summary = summarise(rows)
+        CacheWriter(out, {STAGE: files}, {}, {STAGE: entry}).finish(rows, about, {"failures": []}, summary)
+    return summary
+
+
+def read_entries(table: Table) -> list[ClipEntry]:
+    """The clips of the table, checked by the rules of all label files."""
+    have = {normalise_name(name) for name in read_header(table)}
+    split = next((name for name in SPLIT_NAMES if name in have), SPLIT_NAMES[0])
+    columns = find_exact_columns(table, IDS | {"label": "label", "split": split}, RENAME)
+    entries, _, problems = parse_rows(table, "mmsa", columns, table.path.parent)
+    refuse(problems)
+    return entries
+
+
+def read_texts(source: Source, labels: Table, entries: Sequence[ClipEntry]) -> list[str]:
+    """The text of each clip, from the label table or from a file of its own.
+
+    Raises:
+        UserError: no such column, or clips without a row.
+    """
+    table = read_table(source.file, "a table of texts") if source.file else labels
+    columns = find_exact_columns(table, IDS | {"text": normalise_name(source.column)}, RENAME)
+    texts: dict[str, str] = {}
+    problems = []
+    for number, cells in table.rows[1:]:
+        try:
+            picked = columns.pick(cells)
+            texts[join_ids(picked["video"], picked["clip"])[1]] = picked["text"]
+        except RowProblem as problem:
+            problems.append(table.report(number, problem))
+    refuse(problems)
+    lacking = [entry.clip_id for entry in entries if entry.clip_id not in texts]
+    if lacking:
+        raise UserError(
+            f"{table.path.name} has no row for {len(lacking)} of {len(entries)} clips (first: {lacking[0]}): "
+            "give each clip a row, with an empty text where nothing is said"
+        )
+    return [texts[entry.clip_id] for entry in entries]
+
+
+def read_durations(table: Table, count: int) -> list[float | None]:
+    """Seconds of each clip from the columns `start` and `end`; None where they say nothing."""
+    names = [normalise_name(name) for name in read_header(table)]
+    if not set(EDGES) <= set(names):
+        return [None] * count
+    places = [names.index(edge) for edge in EDGES]
+    durations: list[float | None] = []
+    for _, cells in table.rows[1:]:
+        start, end = (cells[place] for place in places)
+        known = is_number(start) and is_number(end) and float(end) > float(start)
+        durations.append(float(end) - float(start) if known else None)
+    return durations
+
+
+def list_versions(
+    entries: Sequence[ClipEntry], texts: Sequence[Sequence[str]], durations: Sequence[float | None]
+) -> list[tuple[ClipEntry, str, float | None]]:
+    """Every clip with its text, then every further text of a train clip as a clip of its own."""
+    first = list(zip(entries, texts[0], durations, strict=True))
+    more = [
+        (replace(entry, clip_id=f"{entry.clip_id}.{number}"), text, seconds)
+        for number, version in enumerate(texts[1:], start=2)
+        for entry, text, seconds in zip(entries, version, durations, strict=True)
+        if entry.split == "train"
+    ]
+    return first + more
+
+
+def write_clip(files: StageFiles, entry: ClipEntry, text: str, duration_s: float | None) -> dict:
+    """Store one clip's words and return its line of the index."""
+    arrays, seconds = spread_words(text, duration_s)
+    state = "ok" if len(arrays["words"]) else NO_ROWS
+    seconds = round(seconds if duration_s is None else duration_s, 3)
+    files.write(entry.clip_id, arrays, {"state": state, "duration_s": seconds})
+    known = {"clip_id": entry.clip_id, "video_id": entry.video_id, "split": entry.split, "label": entry.label}
+    return known | {"duration_s": seconds, STAGE: state}
+
+
+def check_place(out: Path) -> None:
+    """Refuse a folder that holds anything but an earlier import of words."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    meta = out / "meta.json"
+    stages = read_json(meta, out).get("stages", {}) if meta.is_file() else {}
+    if set(stages) != {STAGE}:
+        raise UserError(f"{out} holds something else; type another --out, or delete it first")
+
+
+def summarise(rows: Sequence[Mapping]) -> dict:
+    """The import in a few numbers."""
+    return {
+        "clips": len(rows),
+        "usable": len(rows),
+        "splits": dict(Counter(row["split"] for row in rows)),
+        "silent": sum(row[STAGE] != "ok" for row in rows),
+        "minutes": round(sum(row["duration_s"] for row in rows) / 60, 2),
+    }
+
+
+def describe(summary: Mapping, out: Path) -> str:
+    """The end of the command's output."""
+    splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
+    silent = f"; {summary['silent']} without words" if summary["silent"] else ""
+    return f"{out}: {summary['clips']} clips ({splits}){silent}\ntimes are spread over each clip"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

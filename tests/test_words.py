@@ -1,0 +1,226 @@
+"""Words: as arrays, from tables, through a text model, and in training."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny_encoders import backward, lacking_gradient
+from tiny_text import SENTENCES, write_sentences, write_text_checkpoint
+from transformers import BertModel
+
+from mosi_e2e.data.dataset import read_stream
+from mosi_e2e.data.streams import find_stream
+from mosi_e2e.evaluate import main as evaluate
+from mosi_e2e.export.__main__ import main as export
+from mosi_e2e.models.config import TextConfig
+from mosi_e2e.models.encoders import build_encoder
+from mosi_e2e.predict.__main__ import main as predict
+from mosi_e2e.train import main as train
+from preprocessing.errors import UserError
+from preprocessing.import_words import main as import_words
+from preprocessing.store import ClipStore
+from preprocessing.words import pack_words, spread_words, unpack_words
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("words")
+    torch.manual_seed(0)
+    write_text_checkpoint(folder / "bert")
+    table = write_sentences(folder / "labels.csv")
+    assert import_words([str(table), "--text", "text", "--out", str(folder / "cache")]) == 0
+    return folder
+
+
+@pytest.fixture
+def encoder(place):
+    torch.manual_seed(0)
+    return build_encoder("words", TextConfig(str(place / "bert"))).eval()
+
+
+def read(encoder, *texts):
+    """A padded batch of texts: values, time, is_pad."""
+    clips = [spread_words(text)[0] for text in texts]
+    rows = [encoder.read_words()({"values": one["words"], "time": one["words_time"]}) for one in clips]
+    length = max(1, *(len(one["values"]) for one in rows))
+    values, time = torch.zeros(len(rows), length, dtype=torch.long), torch.zeros(len(rows), length)
+    is_pad = torch.ones(len(rows), length, dtype=torch.bool)
+    for i, one in enumerate(rows):
+        n = len(one["values"])
+        values[i, :n], time[i, :n] = torch.from_numpy(one["values"]), torch.from_numpy(one["time"])
+        is_pad[i, :n] = False
+    return values, time, is_pad
+
+
+def test_words_are_what_was_packed():
+    words = ["ich", "höre", "日本", "x" * 300]
+    arrays = pack_words(words, np.arange(4), np.arange(4) + 0.5)
+    assert unpack_words(arrays["words"]) == [*words[:3], "x" * 255]
+    assert arrays["words_time"].tolist() == [0.25, 1.25, 2.25, 3.25] and (arrays["words_length"] == 0.5).all()
+    assert unpack_words(pack_words(["é" * 200], [0], [1])["words"]) == ["é" * 127]  # no half letters
+    assert unpack_words(pack_words([], [], [])["words"]) == []
+
+
+def test_without_times_words_are_spread_by_their_letters():
+    arrays, seconds = spread_words("a bcd", 6.0)
+    assert seconds == 6.0 and arrays["words_time"].tolist() == pytest.approx([1.0, 4.0])
+    assert spread_words("one two three four five")[1] == pytest.approx(2.0)
+    assert spread_words("  ", 3.0)[0]["words_time"].tolist() == []
+
+
+def test_a_table_becomes_a_cache(place):
+    store = ClipStore(place / "cache")
+    index = store.index.set_index("clip_id")
+    assert index.split.value_counts().to_dict() == {"train": 16, "valid": 8, "test": 8}
+    assert index.loc["v0_3", "duration_s"] == 5 and index.loc["v0_3", "label"] == -2.0
+    rows = read_stream(store, "v0_3", find_stream("words"))
+    assert " ".join(unpack_words(rows["values"])) == SENTENCES[-1] and rows["time"][-1] < 5
+
+
+def test_other_texts_and_further_ones_for_train(place, tmp_path, capsys):
+    heard = pd.read_csv(place / "labels.csv")[["video_id", "clip_id", "heard"]].fillna("")
+    heard.loc[3, "heard"] = ""
+    heard.to_csv(tmp_path / "heard.csv", index=False)
+    words = [str(place / "labels.csv"), "--text", f"{tmp_path / 'heard.csv'}:heard", "--also", "text"]
+    assert import_words([*words, "--out", str(tmp_path / "cache")]) == 0
+    assert "48 clips (train 32, valid 8, test 8); 1 without words" in capsys.readouterr().out
+    store = ClipStore(tmp_path / "cache")
+    assert unpack_words(store.read("v0_2", "words")["words"]) == ["THE", "FILM", "IS", "GOOD"]
+    assert unpack_words(store.read("v0_2.2", "words")["words"]) == ["THE", "FILM", "WAS", "GOOD"]
+    assert store.index.set_index("clip_id").words["v0_3"] == "no_rows"
+    heard.iloc[1:].to_csv(tmp_path / "heard.csv", index=False)
+    assert import_words([*words, "--out", str(tmp_path / "cache")]) == 2
+    assert "heard.csv has no row for 1 of 32 clips (first: v0_0)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop(columns="mode"), "needs the columns video_id, clip_id, label, split"),
+        (lambda table: table.assign(label=9), "label '9' is outside [-3, 3] (and 31 more such rows)"),
+        (lambda table: table.drop(columns="text"), "needs the columns video_id, clip_id, text"),
+        (lambda table: pd.concat([table, table[:1]]), "clip v0_0 is already in"),
+    ],
+)
+def test_a_wrong_table_is_one_line(place, tmp_path, capsys, change, message):
+    change(pd.read_csv(place / "labels.csv")).to_csv(tmp_path / "labels.csv", index=False)
+    words = [str(tmp_path / "labels.csv"), "--text", "text", "--out", str(tmp_path / "cache")]
+    assert import_words(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_another_folder_is_not_overwritten(place, tmp_path, capsys):
+    (tmp_path / "mine.txt").touch()
+    assert import_words([str(place / "labels.csv"), "--text", "text", "--out", str(tmp_path)]) == 2
+    assert "holds something else" in capsys.readouterr().err
+
+
+def test_sub_words_have_the_time_of_their_word(encoder):
+    read_words = encoder.read_words()
+    arrays = pack_words(["Ungood", "FILM"], [0, 2], [1, 3])
+    rows = read_words({"values": arrays["words"], "time": arrays["words_time"]})
+    coded = [read_words.tokenizer.id_to_token(number) for number in rows["values"]]
+    assert coded == ["[CLS]", "un", "##good", "film", "[SEP]"]
+    assert rows["time"].tolist() == [0.5, 0.5, 0.5, 2.5, 2.5]
+
+
+def test_text_equals_transformers_and_does_not_depend_on_padding(place, encoder):
+    batch = read(encoder, "the film was good", "it", "")
+    with torch.no_grad():
+        padded = encoder(*batch)
+        stock = BertModel.from_pretrained(place / "bert").eval()
+        single = stock(batch[0][:1]).last_hidden_state
+        alone = encoder(*(part[1:2, :3] for part in batch)).values
+    torch.testing.assert_close(padded.values[:1], single, atol=1e-5, rtol=0)
+    torch.testing.assert_close(padded.values[1:2, :3], alone, atol=1e-5, rtol=0)
+    assert padded.is_pad.sum(1).tolist() == [0, 3, 6] and not padded.values[padded.is_pad].any()
+
+
+def test_a_long_text_is_encoded_in_blocks(encoder):
+    values, time, is_pad = read(encoder, "good " * 40)
+    assert values.shape == (1, 42) and encoder.longest == 16
+    with torch.no_grad():
+        whole = encoder(values, time, is_pad).values
+        first = encoder(values[:, :16], time[:, :16], is_pad[:, :16]).values
+    torch.testing.assert_close(whole[:, :16], first, atol=1e-5, rtol=0)
+
+
+def test_gradients_reach_what_trains(place, encoder):
+    backward(encoder.train(), read(encoder, "the film was good"))
+    assert lacking_gradient(encoder) == []
+    last = build_encoder("words", TextConfig(str(place / "bert"), freeze="last_n", last_n=1))
+    assert {name.split(".")[3] for name, p in last.named_parameters() if p.requires_grad} == {"1"}
+    with pytest.raises(UserError, match="at most this model's 2 layers"):
+        build_encoder("words", TextConfig(str(place / "bert"), freeze="last_n", last_n=3))
+
+
+def test_a_stored_encoder_brings_its_tokenizer(encoder):
+    again = build_encoder("words", encoder.standalone_config())
+    again.load_state_dict(encoder.state_dict())
+    batch = read(again, "the film was ungood")
+    with torch.no_grad():
+        assert torch.equal(again.eval()(*batch).values, encoder(*batch).values)
+    bare = build_encoder("words", replace(encoder.standalone_config(), tokenizer_bytes=0))
+    with pytest.raises(UserError, match="checkpoint's tokenizer"):
+        bare.read_words()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (TextConfig("bert"), "pretrained=false"),
+        (TextConfig("/nowhere/at/all"), "could not be loaded"),
+        (TextConfig("bert", pretrained=False, kwargs={"hiden_size": 8}), "did you mean hidden_size"),
+    ],
+)
+def test_mistakes_are_explained(config, message):
+    with pytest.raises(UserError, match=message):
+        build_encoder("words", config)
+
+
+@pytest.mark.parametrize("model", ["late_fusion", "crossmodal"])
+def test_a_model_of_words_learns_is_scored_and_can_be_trained_further(
+    place, tmp_path, model, one_thread, capsys
+):
+    settings = [
+        f"data.cache={place / 'cache'}",
+        f"out={tmp_path}",
+        "name=words",
+        f"model.name={model}",
+        f"model.{model}.streams=[words]",
+        f"model.{model}.words.model={place / 'bert'}",
+        "optim.epochs=12",
+        "optim.lr=0.01",
+        "optim.encoder_lr=0.003",
+        "data.batch_size=8",
+        "data.workers=0",
+    ]
+    width = {"late_fusion": "width", "crossmodal": "fusion.width"}[model]
+    settings.append(f"model.{model}.{width}=16")
+    assert train(settings) == 0
+    assert evaluate([str(tmp_path / "words"), "--split", "test"]) == 0
+    scores = json.loads((tmp_path / "words" / "metrics_test.json").read_text())
+    assert scores["metrics"]["mae"] < 0.5 < scores["floors"]["train_mean"]["mae"]
+    again = [*settings, "name=further", f"start={tmp_path / 'words'}", "optim.lr=0", "optim.encoder_lr=0"]
+    assert train([*again, "optim.epochs=1"]) == 0
+    first, second = (
+        json.loads((tmp_path / name / "metrics_valid.json").read_text()) for name in ("words", "further")
+    )
+    assert second["metrics"] == first["metrics"]
+    assert train([*again, "name=wider", f"model.{model}.{width}=32"]) == 2
+    assert "its weights do not fit this model" in capsys.readouterr().err
+
+
+def test_what_words_cannot_do_yet_is_one_line(place, tmp_path, capsys, one_thread):
+    run = tmp_path / "words"
+    settings = [f"data.cache={place / 'cache'}", f"out={tmp_path}", "name=words", "data.workers=0"]
+    settings += ["model.name=late_fusion", "model.late_fusion.streams=[words]", "optim.epochs=1"]
+    assert train([*settings, f"model.late_fusion.words.model={place / 'bert'}"]) == 0
+    (tmp_path / "video.mp4").write_bytes(b"\0" * 100)
+    assert predict([str(run), str(tmp_path / "video.mp4"), "--out", str(tmp_path / "out")]) == 2
+    assert "words are not recognised in a new video yet" in capsys.readouterr().err
+    assert export([str(run), "--out", str(tmp_path / "model"), "--onnx"]) == 2
+    assert "cannot be written as ONNX yet" in capsys.readouterr().err

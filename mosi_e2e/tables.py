@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-SYNTHETIC_NOTE = "SYNTHETIC sample clips: these numbers say that the program works, nothing about people."
+SYNTHETIC_NOTE = "SYNTHETIC clips: these numbers say that the program works, nothing about people."
 
 SYNTHETIC_MODEL = "SYNTHETIC training clips: this score says that the program works, nothing about people."
 

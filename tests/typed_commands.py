@@ -49,6 +49,8 @@ SHORTER = {
     "mosi_e2e.predict": ["--draws", "10"],
     "benchmarks/sequences.py": ["--seeds", "1", *QUICK],
     "benchmarks/loader.py": ["--repeats", "1"],
+    "benchmarks/many_clips.py": ["--clips", "20"],
+    "benchmarks/steps.py": ["--steps", "200", "--every", "200", "--workers", "0"],
     "benchmarks/openface.py": ["--repeats", "1", "--seconds", "0.1"],
 }
 

@@ -15,7 +15,7 @@ from preprocessing.__main__ import main
 from preprocessing.clip_job import process_clip
 from preprocessing.decode import MediaError
 from preprocessing.executor import Failure, Outcome, collect
-from preprocessing.stages.builtin import Waveform
+from preprocessing.stages.heard import Waveform
 
 CLIPS = LABELS[:3]
 BAD = CLIPS[1][0]

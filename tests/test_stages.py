@@ -17,7 +17,7 @@ from preprocessing.decode import MediaError
 from preprocessing.errors import UserError
 from preprocessing.settings import load_config
 from preprocessing.stages import StageResult, find_stage, name_stages
-from preprocessing.stages.builtin import Waveform
+from preprocessing.stages.heard import Waveform
 from preprocessing.stages.recipes import describe_settings, describe_stages, make_recipes, read_settings
 from preprocessing.store import ClipStore
 

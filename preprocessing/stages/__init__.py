@@ -8,7 +8,8 @@ from preprocessing.errors import UserError
 from preprocessing.names import PLAIN
 from preprocessing.plugins import load_plugins
 from preprocessing.stages.base import PersonStage, SoundStage, Stage, StageResult
-from preprocessing.stages.builtin import Acoustics, Behaviour, Faces, Waveform
+from preprocessing.stages.heard import Acoustics, Waveform
+from preprocessing.stages.seen import Behaviour, Faces
 
 __all__ = ["PersonStage", "SoundStage", "Stage", "StageResult", "find_stage", "list_stages", "register_stage"]
 

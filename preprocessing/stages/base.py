@@ -1,4 +1,4 @@
-"""What a stage of the cache is. Those of the program: `builtin.py`."""
+"""What a stage of the cache is. Those of the program: `heard.py`, `seen.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,12 +1,6 @@
-"""The four stages of the program.
+"""The two stages of the picture: `faces`, crops of the tracked face, and `behaviour`, a token per frame.
 
-```
-picture ─ faces      crops of the tracked face
-        └ behaviour  one token per frame
-sound ─── waveform ─ acoustics
-```
-
-What they work with (decoders, MediaPipe, openSMILE) is imported when a clip is worked on.
+Decoders, MediaPipe and OpenFace are imported when a clip is worked on.
 """
 
 from collections.abc import Mapping
@@ -19,91 +13,20 @@ import numpy as np
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.openface_columns import describe_columns
-from preprocessing.stages.base import Licence, PersonStage, SoundStage, StageResult
-from preprocessing.store import SAMPLE_RATE, Arrays
+from preprocessing.stages.base import Licence, PersonStage, StageResult
+from preprocessing.stages.heard import Waveform
+from preprocessing.store import Arrays
 
 if TYPE_CHECKING:
     from preprocessing.stages.clip import Clip
     from preprocessing.stages.look import Person
-
 
 OPENFACE = Licence(
     "OpenFace (face behaviour)",
     "Academic or non-profit non-commercial research only, for OpenFace and what it computes",
     commercial=False,
 )
-OPENSMILE = Licence(
-    "openSMILE (acoustic features)",
-    "Private, research and educational use only; commercial use needs a licence of audEERING",
-    commercial=False,
-)
 MEDIAPIPE = Licence("MediaPipe and its face landmarker", "Apache-2.0", commercial=True)
-
-
-class Waveform(SoundStage):
-    """The sound as samples: mono, 16 kHz."""
-
-    name, version, tools, is_evidence = "waveform", 3, ("av",), True
-
-    def source(self, config: PreprocessConfig) -> str:
-        """As `Stage.source`."""
-        return "sound"
-
-    def cost(self, config: PreprocessConfig) -> float:
-        """Measured: docs/preprocessing_speed.md, rounded, of one machine."""
-        return 0.005
-
-    def options(self, config: PreprocessConfig) -> dict[str, object]:
-        """As `Stage.options`."""
-        return {"sample_rate": SAMPLE_RATE, "max_missing": config.decode.max_missing}
-
-    def keys(self, config: PreprocessConfig) -> dict[str, dict]:
-        """As `Stage.keys`."""
-        return {"waveform": {"unit": "int16, full scale 32768", "rate_hz": SAMPLE_RATE}}
-
-    def empty(self, config: PreprocessConfig) -> Arrays:
-        """As `Stage.empty`."""
-        return {"waveform": np.zeros(0, np.int16), "waveform_time": np.zeros(0)}
-
-    def measure(self, waveform: np.ndarray, config: PreprocessConfig) -> Arrays:
-        """The waveform itself; its time is that of the first sample."""
-        return {"waveform": waveform, "waveform_time": np.zeros(1)}
-
-
-class Acoustics(SoundStage):
-    """openSMILE's functionals of the clip and its low-level descriptors."""
-
-    name, after, tools = "acoustics", ("waveform",), ("opensmile",)
-    features = ("lld", "functionals")
-
-    def source(self, config: PreprocessConfig) -> str:
-        """As `Stage.source`: from the same decode of the sound as the waveform."""
-        return "sound"
-
-    def cost(self, config: PreprocessConfig) -> float:
-        """As of `Waveform`, which comes along."""
-        return 0.025
-
-    def licence(self, options: Mapping[str, object]) -> Licence:
-        """As `Stage.licence`."""
-        return OPENSMILE
-
-    def options(self, config: PreprocessConfig) -> dict[str, object]:
-        """As `Stage.options`."""
-        return {"acoustics": config.acoustics}
-
-    def keys(self, config: PreprocessConfig) -> dict[str, dict]:
-        """As `Stage.keys`."""
-        from preprocessing.acoustics import columns
-
-        named = columns(config.acoustics)
-        return {key: {"unit": "openSMILE's", "columns": names} for key, names in named.items()}
-
-    def measure(self, waveform: np.ndarray, config: PreprocessConfig) -> Arrays | None:
-        """As `SoundStage.measure`."""
-        from preprocessing.acoustics import extract_acoustics
-
-        return extract_acoustics(waveform, config.acoustics)
 
 
 class Faces(PersonStage):

@@ -3,14 +3,16 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from preprocessing.checksums import DAMAGE
 from preprocessing.errors import UserError
 from preprocessing.names import PLAIN
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("train", "valid", "test")
 INDEX_TEXT = ("clip_id", "video_id", "split")
@@ -112,12 +114,14 @@ def is_numbers(value: Any) -> bool:
     return all(abs(x) < np.finfo(np.float32).max for x in value)
 
 
-def read_index(path: Path) -> pd.DataFrame:
+def read_index(path: Path) -> "pd.DataFrame":
     """`index.csv`; ids stay text whatever they look like, a number that a clip lacks is NaN.
 
     Raises:
         UserError: it is damaged: no table, a column is missing, or a value is none that can be there.
     """
+    import pandas as pd  # takes half a second, and not every command reads an index
+
     try:
         table = pd.read_csv(
             path,
@@ -133,7 +137,7 @@ def read_index(path: Path) -> pd.DataFrame:
     return table
 
 
-def find_problem(table: pd.DataFrame) -> str:
+def find_problem(table: "pd.DataFrame") -> str:
     """What is wrong with an index; empty if nothing is."""
     lacking = [name for name in ("clip_id", "video_id", "split", "label", "duration_s") if name not in table]
     if lacking:

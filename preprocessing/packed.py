@@ -10,15 +10,17 @@ import pickle
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from preprocessing.checksums import SUMS, Damaged, check_arrays
 from preprocessing.errors import UserError
 from preprocessing.sharded import ShardStore, is_sharded
 from preprocessing.store import FORMAT_VERSION, Arrays, ClipStore
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PACK_FORMAT = "mosi_e2e pack 1"
 PARTS = {"format": str, "about": str, "meta": dict, "stats": dict, "index": dict, "clips": dict}
@@ -146,8 +148,10 @@ def check_pack(path: Path, pack: Any) -> None:
         raise UserError(f"{path} is damaged (its {[*wrong, *odd][0]} is not as it should be); pack again")
 
 
-def read_columns(path: Path, columns: dict[str, Any]) -> pd.DataFrame:
+def read_columns(path: Path, columns: dict[str, Any]) -> "pd.DataFrame":
     """The index as a table."""
+    import pandas as pd
+
     try:
         return pd.DataFrame(columns)
     except (ValueError, TypeError) as error:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
@@ -74,6 +73,8 @@ class ShardStore(ClipStore):
             path = root / shard["name"]
             if not path.is_file() or path.stat().st_size != shard["bytes"]:
                 raise UserError(f"{path} is missing or cut; copy it again, or type: {HOW} {root}")
+        import pandas as pd
+
         table = pd.read_csv(root / MEMBERS, dtype={"clip_id": str}, keep_default_na=False)
         places = zip(table.shard, table.offset.tolist(), table.bytes.tolist(), strict=True)
         self._places = dict(zip(zip(table.clip_id, table.stage, strict=True), places, strict=True))

@@ -18,6 +18,7 @@ reader from front to back can shuffle no more than it holds in memory.
 
 import hashlib
 import json
+import math
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from safetensors import SafetensorError
 from tqdm import tqdm
 
@@ -160,7 +160,9 @@ def list_members(store: ClipStore, row: Mapping[str, Any]) -> list[Member]:
         members.append(Member(clip_id, stage, f"{key}.{stage}.safetensors", path.stat().st_size, path))
     if not members:
         return []
-    facts = {name: None if pd.isna(value) else value for name, value in row.items()}
+    facts = {
+        name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()
+    }
     data = json.dumps(facts, sort_keys=True).encode()
     return [Member(clip_id, "", f"{key}.json", len(data), data=data), *members]
 

@@ -12,6 +12,7 @@ from mosi_e2e.export import __main__ as export
 from preprocessing import pack
 from preprocessing.errors import command
 from preprocessing.sample import __main__ as sample
+from preprocessing.sample import render
 from preprocessing.store import write_atomic
 
 
@@ -64,16 +65,14 @@ def test_a_place_that_has_no_folders_is_one_line_of_any_command(tmp_path, capsys
 
 
 def test_sample_continues_once_there_is_room(tmp_path, monkeypatch, capsys):
-    render = sample.render_clip
-
     def fill(clip, path):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     words = ["--out", str(tmp_path / "s"), "--clips", "3", "--videos", "3", "--workers", "1"]
-    monkeypatch.setattr(sample, "render_clip", fill)
-    assert sample.main(words) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(render, "render_clip", fill)
+        assert sample.main(words) == 2
     assert "make room" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "s").exists()
-    monkeypatch.setattr(sample, "render_clip", render)
     assert sample.main(words) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["s"]

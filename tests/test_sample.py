@@ -14,6 +14,7 @@ from mediapipe.tasks.python import BaseOptions, vision
 
 import preprocessing.sample.__main__ as command_line
 from preprocessing.labels import read_labels
+from preprocessing.sample import render
 from preprocessing.sample.layouts import media_path
 from preprocessing.sample.performance import CONTROL_HZ, perform, speak
 from preprocessing.sample.plan import SampleOptions, make_cues, make_labels, plan_set
@@ -35,7 +36,7 @@ def tiny(tmp_path_factory) -> Path:
 @pytest.fixture
 def unrendered(monkeypatch) -> None:
     """Clips of a few bytes in place of rendered ones."""
-    monkeypatch.setattr(command_line, "render_clip", lambda clip, path: path.write_text(clip.name))
+    monkeypatch.setattr(render, "render_clip", lambda clip, path: path.write_text(clip.name))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command, make_folder
 from preprocessing.sample import layouts
 from preprocessing.sample.plan import CUES, ClipPlan, SampleOptions, plan_set
-from preprocessing.sample.render import render_clip
 
 EXAMPLE = """example:
   python -m preprocessing.sample --out data/sample
@@ -111,6 +110,8 @@ def make_set(options: SampleOptions, out: Path, workers: int) -> None:
 
 def render_all(clips: list[ClipPlan], paths: list[Path], workers: int) -> None:
     """Renders clip after clip, with `workers` processes if that is more than one."""
+    from preprocessing.sample.render import render_clip
+
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(clips), desc="sample clips (synthetic)", unit="clip"))
         if workers == 1:

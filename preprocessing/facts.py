@@ -65,17 +65,24 @@ def read_meta(root: Path) -> dict[str, Any]:
     """
     path = root / "meta.json"
     meta = read_json(path, root)
-    if type(meta.get("format")) is not int:
-        raise damage(path, root, "it names no format")
-    stages = meta.get("stages")
-    if not isinstance(stages, dict) or not all(is_stage(*item) for item in stages.items()):
-        raise damage(path, root, "its stages are not as they should be")
+    if problem := find_meta_problem(meta):
+        raise damage(path, root, problem)
     return meta
 
 
-def is_stage(name: str, entry: Any) -> bool:
+def find_meta_problem(meta: Mapping[str, Any]) -> str:
+    """What is wrong with the content of `meta.json`; empty if nothing is."""
+    if type(meta.get("format")) is not int:
+        return "it names no format"
+    stages = meta.get("stages")
+    if not isinstance(stages, dict) or not all(is_stage(*item) for item in stages.items()):
+        return "its stages are not as they should be"
+    return ""
+
+
+def is_stage(name: Any, entry: Any) -> bool:
     """Whether `meta.json` describes a stage as it should."""
-    if not PLAIN.fullmatch(name) or not isinstance(entry, dict):
+    if not isinstance(name, str) or not PLAIN.fullmatch(name) or not isinstance(entry, dict):
         return False
     recipe, keys = entry.get("recipe"), entry.get("keys")
     is_plain = isinstance(recipe, str) and PLAIN.fullmatch(recipe) is not None
@@ -100,11 +107,18 @@ def read_stats(root: Path) -> dict[str, dict[str, list[float]]]:
     """
     path = root / "stats.json"
     stats = read_json(path, root) if path.is_file() else {}
+    if problem := find_stats_problem(stats):
+        raise damage(path, root, problem)
+    return stats
+
+
+def find_stats_problem(stats: Mapping[str, Any]) -> str:
+    """What is wrong with the content of `stats.json`; empty if nothing is."""
     for key, entry in stats.items():
         rows = [entry.get(name) for name in ("mean", "std")] if isinstance(entry, dict) else [None, None]
         if not all(is_numbers(row) for row in rows) or len(rows[0]) != len(rows[1]) or min(rows[1]) < 0:
-            raise damage(path, root, f"mean and std of '{key[:40]}' are not as they should be")
-    return stats
+            return f"mean and std of '{str(key)[:40]}' are not as they should be"
+    return ""
 
 
 def is_numbers(value: Any) -> bool:
@@ -142,6 +156,9 @@ def find_problem(table: "pd.DataFrame") -> str:
     lacking = [name for name in ("clip_id", "video_id", "split", "label", "duration_s") if name not in table]
     if lacking:
         return f"it has no column {', '.join(lacking)}"
+    for name in INDEX_TEXT[:3]:
+        if not all(isinstance(text, str) for text in table[name]):
+            return f"{name} must be texts"
     if table.clip_id.duplicated().any():
         return f"clip '{table.clip_id[table.clip_id.duplicated()].iloc[0][:60]}' is in it twice"
     odd = table.split[~table.split.isin(SPLITS)]

@@ -8,14 +8,16 @@ make an array of object pointers out of any bytes they are told to (`numpy.ndarr
 import math
 import pickle
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from preprocessing.checksums import SUMS, Damaged, check_arrays
+from preprocessing.checksums import SUMS, check_arrays
 from preprocessing.errors import UserError
+from preprocessing.facts import find_meta_problem, find_problem, find_stats_problem
 from preprocessing.sharded import ShardStore, is_sharded
 from preprocessing.store import FORMAT_VERSION, Arrays, ClipStore
 
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PACK_FORMAT = "mosi_e2e pack 1"
-PARTS = {"format": str, "about": str, "meta": dict, "stats": dict, "index": dict, "clips": dict}
+PARTS = {"about": str, "meta": dict, "stats": dict, "index": dict, "clips": dict, SUMS: dict}
+MOST_VALUES = 1_000_000  # in the facts of a pack: those of 25,000 clips have about 100,000
 PLAIN_DTYPE = re.compile(r"[<>=|]?[biufc][0-9]{1,2}", re.ASCII)  # truth values and numbers
 # What a damaged pickle may end with, beside its own error.
 DAMAGE = (
@@ -74,9 +77,8 @@ class PackedStore(ClipStore):
     def __init__(self, root: str | Path):
         self.root = Path(root)
         pack = load_pack(self.root)
-        self.meta = pack["meta"]
-        self.index = read_columns(self.root, pack["index"])
-        self._stats = pack["stats"]
+        self.meta, self._stats = pack["meta"], pack["stats"]
+        self.index = read_index(self.root, pack["index"], self.meta["stages"])
         self._clips = pack["clips"]
         self._sums = pack.get(SUMS)
 
@@ -91,13 +93,13 @@ class PackedStore(ClipStore):
             arrays = {key: np.array(arrays[key]) for key in (keys or arrays)}
             check_arrays(arrays, None if self._sums is None else self._sums[clip_id][stage])
             return arrays
-        except (Damaged, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{self.root} is damaged at {stage} of clip '{clip_id}' ({error}); pack again: {HOW}"
-            ) from error
         except KeyError as error:
             raise UserError(
                 f"{self.root} has no {error} of clip '{clip_id}', stage '{stage}'; pack the cache again"
+            ) from error
+        except DAMAGE as error:
+            raise UserError(
+                f"{self.root} is damaged at {stage} of clip '{clip_id}' ({error}); pack again: {HOW}"
             ) from error
 
     @property
@@ -115,6 +117,8 @@ def load_pack(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             pack = PackUnpickler(file).load()
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     except DAMAGE as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path} is no pack, or damaged ({text}); make it with: {HOW}") from error
@@ -127,35 +131,68 @@ HOW = "python -m preprocessing.pack CACHE --out mosi.pack.pkl"
 
 def check_pack(path: Path, pack: Any) -> None:
     """Refuse anything of another shape than `pack.py` writes."""
-    if not isinstance(pack, dict) or not str(pack.get("format", "")).startswith("mosi_e2e pack"):
+    kind = pack.get("format") if isinstance(pack, dict) else None
+    if not isinstance(kind, str) or not kind.startswith("mosi_e2e pack"):
         raise UserError(f"{path} is a pickle, but no pack; make one with: {HOW}")
-    wrong = [name for name, kind in PARTS.items() if not isinstance(pack.get(name), kind)]
-    if "meta" not in wrong and not isinstance(pack["meta"].get("stages"), dict):
-        wrong.append("meta")
-    meta = pack.get("meta")
-    found = pack["format"], meta.get("format") if isinstance(meta, dict) else FORMAT_VERSION
-    if found != (PACK_FORMAT, FORMAT_VERSION):
-        raise UserError(
-            f"{path} has the format '{found[0]}' of cache format {found[1]}, this program reads "
-            f"'{PACK_FORMAT}' of {FORMAT_VERSION}; pack a cache again with: {HOW}"
-        )
-    odd = [
-        f"clip '{clip_id}'"
-        for clip_id, stages in (pack["clips"] if not wrong else {}).items()
-        if not is_clip(stages)
-    ]
-    if wrong or odd:
-        raise UserError(f"{path} is damaged (its {[*wrong, *odd][0]} is not as it should be); pack again")
+    if kind != PACK_FORMAT:
+        raise wrong_format(path, kind, FORMAT_VERSION)
+    if problem := find_pack_problem(pack):
+        raise UserError(f"{path} is damaged ({problem}); pack again: {HOW}")
+    if pack["meta"]["format"] != FORMAT_VERSION:
+        raise wrong_format(path, kind, pack["meta"]["format"])
 
 
-def read_columns(path: Path, columns: dict[str, Any]) -> "pd.DataFrame":
-    """The index as a table."""
+def wrong_format(path: Path, kind: str, version: int) -> UserError:
+    """The one line about a pack that another version of this program wrote."""
+    return UserError(
+        f"{path} has the format {kind[:40]!r} of cache format {version}, this program reads "
+        f"'{PACK_FORMAT}' of {FORMAT_VERSION}; pack a cache again with: {HOW}"
+    )
+
+
+def find_pack_problem(pack: dict[str, Any]) -> str:
+    """What is wrong with the content of a pack, but for its index; empty if nothing is."""
+    for name, kind in PARTS.items():
+        if not isinstance(pack.get(name), kind) and (name != SUMS or name in pack):
+            return f"its {name} is not as it should be"
+    for name in ("meta", "stats"):
+        if not is_plain(pack[name]):
+            return f"its {name} holds something else than texts and numbers"
+    odd = [clip_id for clip_id, stages in pack["clips"].items() if not is_clip(stages)]
+    if odd:
+        return f"clip {odd[0]!r:.60} is not as it should be"
+    return find_meta_problem(pack["meta"]) or find_stats_problem(pack["stats"])
+
+
+def is_plain(value: Any) -> bool:
+    """Whether something is what JSON can hold; a list that is in itself, or many times in others, is not."""
+    todo = [value]
+    for _ in range(MOST_VALUES):
+        if not todo:
+            return True
+        one = todo.pop()
+        if isinstance(one, dict):
+            todo += [*one.keys(), *one.values()]
+        elif isinstance(one, list | tuple):
+            todo += one
+        elif type(one) not in (str, int, float, bool, NoneType):
+            return False
+    return False
+
+
+def read_index(path: Path, columns: dict[str, Any], stages: Iterable[str]) -> "pd.DataFrame":
+    """The index as a table, checked as that of a cache is."""
     import pandas as pd
 
     try:
-        return pd.DataFrame(columns)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged (its index is no table: {error}); pack again") from error
+        table = pd.DataFrame(columns)
+        lacking = [stage for stage in stages if stage not in table]
+        problem = find_problem(table) or (f"it has no column {lacking[0]}" if lacking else "")
+    except DAMAGE as error:
+        problem = f"it is no table: {' '.join(str(error).split())[:160]}"
+    if problem:
+        raise UserError(f"{path} is damaged (its index: {problem}); pack again: {HOW}")
+    return table
 
 
 def is_clip(stages: Any) -> bool:

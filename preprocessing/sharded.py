@@ -7,7 +7,7 @@ its own clips alone.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +21,8 @@ from preprocessing.store import Arrays, ClipStore
 
 SHARD_FORMAT = "mosi_e2e shards 1"
 SHARDS, MEMBERS = "shards.json", "members.csv"
+MEMBER_TYPES = {"clip_id": str, "stage": str, "shard": str, "offset": int, "bytes": int}
+Place = tuple[str, int, int]  # shard, offset and bytes
 MOST_OPEN = 64  # files at once in each process
 HOW = "python -m preprocessing.shards CACHE --out"
 
@@ -48,6 +50,60 @@ def is_sharded(path: str | Path) -> bool:
     return (Path(path) / SHARDS).is_file()
 
 
+def read_sizes(root: Path) -> dict[str, int]:
+    """Names and bytes of the shards, as `shards.json` has them.
+
+    Raises:
+        UserError: it is damaged or of another format.
+    """
+    try:
+        facts = json.loads((root / SHARDS).read_bytes())
+        found = facts["format"]
+        sizes = {shard["name"]: shard["bytes"] for shard in facts["shards"]}
+    except DAMAGE as error:
+        raise damaged(root / SHARDS, error) from error
+    if found != SHARD_FORMAT:
+        raise UserError(
+            f"{root} has the format {str(found)[:40]!r}, this program reads '{SHARD_FORMAT}'; "
+            f"type: {HOW} FOLDER"
+        )
+    for name, size in sizes.items():
+        if not is_name(name) or type(size) is not int:
+            raise damaged(root / SHARDS, f"{name!r} is not the name of a shard, or has no size")
+    return sizes
+
+
+def read_places(path: Path, sizes: Mapping[str, int]) -> dict[tuple[str, str], Place]:
+    """`members.csv`: shard, offset and bytes of each clip's stages.
+
+    Raises:
+        UserError: it is damaged, or a place is not in a shard.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=MEMBER_TYPES, keep_default_na=False, usecols=list(MEMBER_TYPES))
+    except (*DAMAGE, pd.errors.ParserError) as error:
+        raise damaged(path, error) from error
+    room = table.shard.map(sizes)  # NaN where there is no such shard
+    wrong = ~(table.offset.ge(0) & table.bytes.ge(0) & (table.bytes <= room - table.offset))
+    if wrong.any():
+        raise damaged(path, f"{table[wrong].iloc[0].to_dict()} is not in a shard")
+    places = zip(table.shard, table.offset.tolist(), table.bytes.tolist(), strict=True)
+    return dict(zip(zip(table.clip_id, table.stage, strict=True), places, strict=True))
+
+
+def is_name(name: object) -> bool:
+    """Whether something is the name of a file in the folder itself."""
+    return isinstance(name, str) and Path(name).name == name and name.isprintable()
+
+
+def damaged(path: Path, reason: object) -> UserError:
+    """The one line about a table of shards that is not as it was written."""
+    text = " ".join(str(reason).split())[:160] or type(reason).__name__
+    return UserError(f"{path} is damaged ({text}): get the folder again, or type: {HOW} FOLDER")
+
+
 class ShardStore(ClipStore):
     """A folder of shards with the interface of the cache that it was made from.
 
@@ -62,22 +118,13 @@ class ShardStore(ClipStore):
         root = Path(root)
         if not is_sharded(root) or not (root / "index.csv").is_file():
             raise UserError(f"{root} holds no finished shards; type: {HOW} {root}")
-        facts = json.loads((root / SHARDS).read_text())
-        if facts["format"] != SHARD_FORMAT:
-            raise UserError(
-                f"{root} has the format '{facts['format']}', this program reads '{SHARD_FORMAT}'; type: "
-                f"{HOW} FOLDER"
-            )
+        sizes = read_sizes(root)
         super().__init__(root)
-        for shard in facts["shards"]:
-            path = root / shard["name"]
-            if not path.is_file() or path.stat().st_size != shard["bytes"]:
+        for name, size in sizes.items():
+            path = root / name
+            if not path.is_file() or path.stat().st_size != size:
                 raise UserError(f"{path} is missing or cut; copy it again, or type: {HOW} {root}")
-        import pandas as pd
-
-        table = pd.read_csv(root / MEMBERS, dtype={"clip_id": str}, keep_default_na=False)
-        places = zip(table.shard, table.offset.tolist(), table.bytes.tolist(), strict=True)
-        self._places = dict(zip(zip(table.clip_id, table.stage, strict=True), places, strict=True))
+        self._places = read_places(root / MEMBERS, sizes)
         self._open: dict[str, BinaryIO] = {}
 
     def __reduce__(self):

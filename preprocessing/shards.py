@@ -217,9 +217,14 @@ def describe_plan(store: ClipStore, shards: Sequence[Shard]) -> dict:
 def check_target(out: Path, facts: dict) -> None:
     """Refuse a folder that holds anything but the beginning of these shards."""
     if is_sharded(out):
-        if json.loads((out / SHARDS).read_text()) != facts:
+        try:
+            is_same = json.loads((out / SHARDS).read_bytes()) == facts
+        except DAMAGE:
+            is_same = False
+        if not is_same:
             raise UserError(
-                f"{out} holds shards of another cache, size or label file; type another --out, or delete it"
+                f"{out} holds shards of another cache, size or label file, or damaged ones; type another "
+                "--out, or delete it"
             )
     elif any(not path.name.startswith(".") for path in out.iterdir()):
         raise UserError(f"{out} holds something else than shards; type another --out")

@@ -6,9 +6,8 @@ Many cases: `MOSI_FUZZ_CASES=100000 python -m pytest -n 0 tests/test_facts_fuzz.
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from fuzzing import damaged, fuzz
+from fuzzing import damaged, fuzz, replace_one, use_store
 from hypothesis import given
 from hypothesis import strategies as st
 from made_cache import make_cache
@@ -16,26 +15,6 @@ from made_cache import make_cache
 from preprocessing.errors import UserError
 from preprocessing.facts import read_index, read_meta, read_stats
 from preprocessing.store import ClipStore, StageFiles
-
-ODD = st.sampled_from(
-    [
-        None,
-        True,
-        0,
-        -1,
-        1e999,
-        "",
-        "..",
-        "a/b",
-        [],
-        {},
-        [[]],
-        {"recipe": "../.."},
-        "x" * 999,
-        float("nan"),
-        "é",
-    ]
-)
 
 
 @pytest.fixture(scope="module")
@@ -55,30 +34,13 @@ def _whole_again(cache, texts):
         (cache / name).write_bytes(text)
 
 
-def use(cache: Path) -> str:
-    """Open a cache and ask it for everything that training does; the message of a refusal."""
-    try:
-        store = ClipStore(cache)
-        for stage, entry in store.meta["stages"].items():
-            for key in entry["keys"]:
-                if "columns" in entry["keys"][key]:
-                    store.columns(stage, key)
-        for key in store.stats:
-            np.asarray(store.stats[key]["mean"], np.float32)
-        store.index[store.index.split == "train"].label.mean()
-        assert store.synthetic in (True, False)
-        return ""
-    except UserError as error:
-        return str(error)
-
-
 @fuzz
 @given(st.data(), st.sampled_from(["meta.json", "stats.json", "index.csv"]))
 def test_damaged_facts(cache, texts, data, name):
     for other, text in texts.items():
         (cache / other).write_bytes(text)
     (cache / name).write_bytes(data.draw(damaged(texts[name])))
-    said = use(cache)
+    said = use_store(cache)
     assert "\n" not in said and (not said or str(cache) in said)
 
 
@@ -87,16 +49,10 @@ def test_damaged_facts(cache, texts, data, name):
 def test_json_with_odd_values(cache, texts, data, name):
     """One value of the file, at any depth, is something else."""
     content = json.loads(texts[name])
-    place = content
-    while True:
-        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
-        if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.booleans()):
-            break
-        place = place[key]
-    place[key] = data.draw(ODD)
+    replace_one(data, content)
     (cache / name).write_text(json.dumps(content))
     try:
-        said = use(cache)
+        said = use_store(cache)
     finally:
         (cache / name).write_bytes(texts[name])
     assert "\n" not in said

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch  # noqa: F401  decord, which comes with the next lines, breaks a torch that is imported after it
 
+from mosi_e2e.data.streams import known_streams
 from preprocessing.config import BehaviourConfig, FacesConfig, PreprocessConfig
 from preprocessing.executor import Failure
 from preprocessing.finish import SYNTHETIC_MARK, finish
@@ -36,6 +37,7 @@ LACKING = {
     "xb_2": NO_FACE,
 }
 UNLABELLED = ("tf_4", "xc_3")
+STREAMS = {name: one for name, one in known_streams().items() if one.kind != "words"}  # which the cache has
 
 
 @dataclass(frozen=True)

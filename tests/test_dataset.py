@@ -5,17 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_cache import LACKING, UNLABELLED, make_cache
+from made_cache import LACKING, STREAMS, UNLABELLED, make_cache
 
 from mosi_e2e.config import AugmentConfig, DataConfig
 from mosi_e2e.data.dataset import ClipDataset, Pick, cut_window, read_stream
 from mosi_e2e.data.loaders import build_augmenter, build_loader
 from mosi_e2e.data.sampler import SweepSampler
-from mosi_e2e.data.streams import known_streams
 from preprocessing.errors import UserError
 from preprocessing.store import SAMPLE_RATE, ClipStore
 
-STREAMS = list(known_streams())
 FAILED_CLIPS = ("tb_2", "xa_2")
 
 
@@ -53,7 +51,7 @@ def test_an_example_is_what_the_cache_holds(store):
 
 
 def test_crops_are_red_green_blue(store):
-    example = read_stream(store, "ta_1", known_streams()["face"])["values"]
+    example = read_stream(store, "ta_1", STREAMS["face"])["values"]
     arrays = store.read("ta_1", "faces")
     import cv2
 
@@ -64,7 +62,7 @@ def test_crops_are_red_green_blue(store):
 @pytest.mark.parametrize("clip_id", LACKING)
 def test_a_lacking_stream_is_empty_and_the_others_are_there(store, clip_id):
     lost = set(LACKING[clip_id])
-    for name, source in known_streams().items():
+    for name, source in STREAMS.items():
         stream = read_stream(store, clip_id, source)
         assert (len(stream["values"]) == 0) == (source.stage in lost)
         assert name == "speech" or len(stream["values"]) == len(stream["time"])
@@ -163,7 +161,7 @@ def test_workers_give_what_the_main_process_gives(store):
 
 
 def test_a_window_keeps_streams_on_the_same_seconds(store):
-    streams = {name: read_stream(store, "ta_3", source) for name, source in known_streams().items()}
+    streams = {name: read_stream(store, "ta_3", source) for name, source in STREAMS.items()}
     duration, limit = float(store.index.set_index("clip_id").duration_s["ta_3"]), 0.6
     starts = []
     for n in range(10):

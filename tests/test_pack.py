@@ -14,11 +14,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from made_cache import LACKING, make_cache
+from made_cache import LACKING, STREAMS, make_cache
 
 from mosi_e2e.config import DataConfig
 from mosi_e2e.data.dataset import ClipDataset, Pick
-from mosi_e2e.data.streams import known_streams
 from preprocessing import archive, pack
 from preprocessing.crops import LADDER, CropPlan, encode_crop, split_crops, take_sample
 from preprocessing.lock import hold_file
@@ -106,14 +105,12 @@ def test_holds_all_of_the_cache(cache, tmp_path, capsys):
 def test_training_reads_the_same_examples(cache, tmp_path):
     config = DataConfig(allow_missing=["no_audio", "no_face", "too_short", "failed"])
     packed = make_pack(cache, tmp_path / "a.pkl")
-    sets = [
-        ClipDataset(store, "train", list(known_streams()), config) for store in (packed, ClipStore(cache))
-    ]
+    sets = [ClipDataset(store, "train", list(STREAMS), config) for store in (packed, ClipStore(cache))]
     assert len(sets[0]) == len(sets[1]) == 22  # one failed, one has no label
     for index in range(len(sets[0])):
         one, two = (data[Pick(index)] for data in sets)
         assert one["clip_id"] == two["clip_id"] and one["label"] == two["label"]
-        for name in known_streams():
+        for name in STREAMS:
             np.testing.assert_array_equal(one["streams"][name]["values"], two["streams"][name]["values"])
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from launched import TWO_PROCESSES, launch, one_thread_on_the_processor
-from made_cache import LACKING, make_cache
+from made_cache import LACKING, STREAMS, make_cache
 from marked_dataset import MarkedDataset
 from safetensors.numpy import load
 from tiny_models import write_recipe
@@ -20,7 +20,6 @@ import preprocessing.shards
 from mosi_e2e.config import DataConfig
 from mosi_e2e.data.loaders import build_loader
 from mosi_e2e.data.sampler import SweepSampler, UpdateSampler
-from mosi_e2e.data.streams import known_streams
 from preprocessing.errors import UserError
 from preprocessing.packed import open_store
 from preprocessing.sharded import MEMBERS, MOST_OPEN, SHARDS, ShardStore, member_key
@@ -249,7 +248,7 @@ def test_two_processes_with_two_workers_see_every_clip_once(shards, sweep):
         cache=str(shards), source="shards", allow_missing=["failed", *set_of_absences()], workers=2
     )
     split = "test" if sweep else "train"
-    data = MarkedDataset(open_store(shards, "shards"), split, list(known_streams()), config)
+    data = MarkedDataset(open_store(shards, "shards"), split, list(STREAMS), config)
     seen, parts = Counter(), {}
     for rank in (0, 1):
         size = len(data)

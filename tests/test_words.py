@@ -214,6 +214,15 @@ def test_a_model_of_words_learns_is_scored_and_can_be_trained_further(
     assert "its weights do not fit this model" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("model", ["late_fusion", "crossmodal"])
+def test_a_frozen_text_encoder_reads_the_words_in_every_epoch(place, tmp_path, model, one_thread):
+    settings = [f"data.cache={place / 'cache'}", f"out={tmp_path}", "name=words", "data.workers=0"]
+    settings += [f"model.name={model}", f"model.{model}.streams=[words]", "optim.epochs=1"]
+    encoder = [f"model.{model}.words.model={place / 'bert'}", f"model.{model}.words.freeze=frozen"]
+    assert train([*settings, *encoder]) == 0
+    assert not list((place / "cache" / "clips").glob("words_encoded-*"))
+
+
 def test_what_words_cannot_do_yet_is_one_line(place, tmp_path, capsys, one_thread):
     run = tmp_path / "words"
     settings = [f"data.cache={place / 'cache'}", f"out={tmp_path}", "name=words", "data.workers=0"]

@@ -24,6 +24,7 @@ from preprocessing.store import ClipStore, StageFiles
 
 HALF_MAX = float(np.finfo(np.float16).max)  # larger values are kept in float32
 Rows = dict[str, np.ndarray]  # values [T, ...] and time [T] of one clip's stream
+CACHED_KINDS = ("crops", "waveform", "tokens")  # words are few, and become numbers in the dataset
 VERSION = 1  # raise it when an encoder's code changes its output
 
 
@@ -49,7 +50,8 @@ def encode_frozen_streams(
     store = sets[0].store
     done = []
     for name, encoder in model.encoders.items():
-        if not getattr(encoder, "frozen", False) or changes_stream(name, augment):
+        is_fixed = getattr(encoder, "frozen", False) and find_stream(name).kind in CACHED_KINDS
+        if not (model.takes_encoded and is_fixed) or changes_stream(name, augment):
             continue
         clip_ids = [clip_id for one in sets for clip_id in one.clips.clip_id]
         root, recipe = encoded_root(store), encoder_recipe(name, encoder, store)

@@ -1,6 +1,7 @@
 """The cross-modal transformer: encoders per stream → fusion in time → one score."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -19,6 +20,8 @@ class CrossModalTransformer(nn.Module):
         config: what to build.
         n_columns: values per row of each token stream.
     """
+
+    takes_encoded: ClassVar[bool] = True  # a stream may come as its encoder's output (`data.encoded`)
 
     def __init__(self, config: CrossModalConfig, n_columns: Mapping[str, int]):
         super().__init__()

@@ -2,6 +2,7 @@
 hidden vectors meet in a shallow network."""
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -54,6 +55,8 @@ class LateFusion(nn.Module):
         config: what to build.
         n_columns: values per row of each stream.
     """
+
+    takes_encoded: ClassVar[bool] = False  # its encoders are small, or read words
 
     def __init__(self, config: LateFusionConfig, n_columns: Mapping[str, int]):
         super().__init__()

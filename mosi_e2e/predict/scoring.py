@@ -17,7 +17,6 @@ from torch.ao.quantization import quantize_dynamic
 from mosi_e2e.data.batch import Batch, collate, drop_stream
 from mosi_e2e.data.encoded import Rows, encode_rows
 from mosi_e2e.data.streams import encoded_name, find_stream
-from mosi_e2e.models.crossmodal import CrossModalTransformer
 from mosi_e2e.predict.muting import SILENCE_S, encode_silence, find_loudest, leave_out_seconds, stack_muted
 from mosi_e2e.predict.reading import Reading
 from mosi_e2e.predict.result import REACH
@@ -35,7 +34,7 @@ class Scorer:
 
     def __init__(self, model: nn.Module, task: str, streams: Sequence[str]):
         self.model, self.task, self.streams = model, task, sorted(streams)
-        self.encodes = isinstance(model, CrossModalTransformer)
+        self.encodes = model.takes_encoded
         self.dropouts = [
             module
             for name, module in model.named_modules()

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from mosi_e2e.demo import limits as says
 from mosi_e2e.demo.__main__ import main
 from mosi_e2e.demo.limits import Limits
 from mosi_e2e.demo.scoring import Progress, Scorer
-from mosi_e2e.demo.uploads import KEEP_S, PREFIX, Upload, Uploads, open_folder, remove_left_over
+from mosi_e2e.demo.uploads import PREFIX, Upload, Uploads, open_folder, remove_left_over
 from mosi_e2e.demo.view import describe_result, format_time, word_score
 from mosi_e2e.demo.worker import Answer
 from mosi_e2e.export.__main__ import main as export
@@ -212,6 +213,8 @@ def test_a_claimed_upload_leaves_nothing_whatever_happens(tmp_path):
     removed.path.unlink()  # by whoever cleans the temporary folder
     with pytest.raises(UserError, match="choose the file again"), uploads.claim("a", removed):
         pass
+    with uploads.claim("a", upload(uploads)) as video:
+        shutil.rmtree(video.parent)  # by the same
     assert list_files(tmp_path) == []
 
 
@@ -227,15 +230,35 @@ def test_an_upload_goes_when_another_takes_its_place_or_the_visitor_leaves(tmp_p
     assert list_files(tmp_path) == []
 
 
+def test_a_suffix_is_short_and_plain(tmp_path):
+    uploads = Uploads(tmp_path / "not" / "there", LIMITS)
+    assert upload(uploads, name="a.Müp4567890x").path.suffix == ".mp456789"
+    Uploads(tmp_path / "not" / "there", LIMITS)  # the same folder again
+
+
+def test_the_room_is_used_to_its_last_byte(tmp_path):
+    uploads = Uploads(tmp_path, Limits(max_mb=1, max_waiting=0))
+    for sender in ("192.0.2.7", "192.0.2.8"):
+        with uploads.receive(sender, 1_000_000):
+            pass
+    with pytest.raises(UserError, match=re.escape(says.SAY_DISK_FULL)), uploads.receive("192.0.2.9", 1):
+        pass
+
+
 def test_what_is_old_is_swept_and_what_is_new_stays(tmp_path, monkeypatch):
     uploads = Uploads(tmp_path, LIMITS)
-    upload(uploads, b"old").since -= KEEP_S + 1
+    upload(uploads, b"old").since -= 15 * 60 + 1
     (uploads.requests / "orphan").mkdir()
+    (uploads.requests / "file").touch()  # not made by a page
     new, busy = upload(uploads, b"new"), upload(uploads, b"busy")
+    new.since -= 15 * 60 - 30
+    uploads.hold("b", new)
     with uploads.claim("a", busy) as video:
         uploads.sweep()
         assert video.exists()
-    assert list_files(tmp_path) == [new.path.name]
+    assert list_files(tmp_path) == sorted([new.path.name, "file"])
+    uploads.hold("b", None)
+    assert list_files(tmp_path) == ["file"]
 
 
 def test_the_folder_goes_at_the_end_and_after_a_kill(tmp_path, monkeypatch):
@@ -250,11 +273,14 @@ def test_the_folder_goes_at_the_end_and_after_a_kill(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt), open_folder() as root:
         fail(root)
     assert not root.exists()
+    with open_folder() as root:
+        root.rmdir()  # by whoever cleans the temporary folder
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     (tmp_path / f"{PREFIX}{gone.pid}-abc").mkdir()
+    (tmp_path / f"{PREFIX}{gone.pid}-file").touch()  # not made by a page
     remove_left_over(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [f"{PREFIX}{gone.pid}-file"]
 
 
 def show(name: str = "clip.mp4", **changes) -> dict:

@@ -16,11 +16,11 @@ pytest.importorskip("gradio", reason="needs the extra demo (Gradio)")
 
 from mosi_e2e.demo import limits as says
 from mosi_e2e.demo.app import Page
-from mosi_e2e.demo.guard import FRAMING_BYTES
+from mosi_e2e.demo.guard import FRAMING_BYTES, Guard
 from mosi_e2e.demo.intake import Intake
 from mosi_e2e.demo.limits import Limits
 from mosi_e2e.demo.server import build_server
-from mosi_e2e.demo.uploads import NAME_LENGTH, Uploads
+from mosi_e2e.demo.uploads import Uploads
 from mosi_e2e.demo.worker import Answer
 
 LIMITS = Limits(max_mb=1, max_waiting=0)  # room for two uploads of the greatest size
@@ -174,7 +174,7 @@ def test_a_name_is_shown_and_bounded_but_never_part_of_a_path(door, kind):
     long = kind.join(["..", "..", "x" * 300 + ".M%P/4" + "4" * 300])
     (name,) = upload(door.client, name=long).json()
     assert [path.name for path in door.files()] == [name] and len(name) < 48
-    assert len(door.uploads.find(name).name) == NAME_LENGTH
+    assert len(door.uploads.find(name).name) == 100
 
 
 def test_nothing_answers_but_what_the_page_asks_for(door, tmp_path):
@@ -249,6 +249,23 @@ def test_what_is_too_long_or_of_no_said_length_is_refused_unread(door):
     long = {"fn_index": CHOOSE, "data": ["x" * FRAMING_BYTES], "session_hash": "a"}
     assert post("/gradio_api/run/predict", json=long).status_code == 413
     assert door.files() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "most", "said"),
+    [
+        ("/gradio_api/run/predict", 20_000, says.SAY_WORDY),
+        ("/gradio_api/upload", 1_020_000, says.say_too_large(LIMITS)),
+    ],
+)
+def test_a_message_may_have_as_many_bytes_as_it_may_and_not_one_more(path, most, said):
+    def judge(length: int):
+        headers = [(b"content-length", str(length).encode())]
+        return Guard(None, LIMITS).judge({"type": "http", "method": "POST", "path": path, "headers": headers})
+
+    assert judge(most) is None
+    refusal = judge(most + 1)
+    assert refusal.status_code == 413 and refusal.body.decode() == said
 
 
 PART = b'--b\r\nContent-Disposition: form-data; name="files"; filename="x.mp4"\r\n\r\nx\r\n'

@@ -15,7 +15,7 @@ from preprocessing.errors import UserError
 from preprocessing.facts import read_index
 from preprocessing.names import NAME_BYTES, bound_name, file_name
 from preprocessing.stages import name_stages
-from preprocessing.store import FORMAT_VERSION, ClipStore, StageFiles, write_atomic, write_table
+from preprocessing.store import FORMAT_VERSION, SAMPLE_RATE, ClipStore, StageFiles, write_atomic, write_table
 
 STAGES = name_stages()
 
@@ -148,6 +148,28 @@ def test_equal_content_gives_equal_bytes_in_any_process_and_order(tmp_path):
     assert next((tmp_path / "one").rglob("*.safetensors")).read_bytes() != files[0]
 
 
+def test_equal_failures_give_equal_bytes(tmp_path):
+    records = {"stage": "faces", "error": "x"}, {"error": "x", "stage": "faces"}
+    for name, record in zip(("one", "two"), records, strict=True):
+        StageFiles(tmp_path / name, "faces", "0").write_failure("x", record)
+    assert len({path.read_bytes() for path in tmp_path.rglob("*.failed.json")}) == 1
+
+
+def test_a_clip_is_forgotten_whether_it_failed_or_not(tmp_path):
+    files = StageFiles(tmp_path, "faces", "0")
+    files.write("x", ARRAYS, STATUS)
+    files.remove("x")
+    files.write_failure("x", {"stage": "faces", "error": "x"})
+    files.remove("x")
+    files.remove("x")
+    assert files.check("x") is None and files.failure("x") is None
+
+
+def test_what_older_caches_rest_on_stays():
+    """Another number makes every cache of before unreadable, or its sound too fast."""
+    assert (FORMAT_VERSION, SAMPLE_RATE) == (1, 16_000)
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "file"
     write_atomic(path, b"old")
@@ -187,6 +209,21 @@ def test_a_damaged_file_is_told_and_counts_as_not_there(tmp_path, damage):
         store.read("x_1", "faces")
     with pytest.raises(UserError, match="x_9"):
         store.read("x_9", "faces")
+
+
+def test_what_is_lost_says_what_makes_it_again(tmp_path):
+    with pytest.raises(UserError, match="type the same training command again"):
+        StageFiles(tmp_path, "speech_encoded", "0").read("x")
+
+
+def test_tables_that_do_not_fit_each_other_are_damage(tmp_path):
+    store = ClipStore(write_cache(tmp_path))
+    with pytest.raises(UserError, match=r"meta\.json is damaged \(it names no columns of a_jpeg\)"):
+        store.columns("faces", "a_jpeg")
+    lines = (tmp_path / "index.csv").read_text().replace(",faces", "")
+    (tmp_path / "index.csv").write_text("\n".join(line.removesuffix(",ok") for line in lines.splitlines()))
+    with pytest.raises(UserError, match=r"index\.csv is damaged \(it has no column faces\)"):
+        ClipStore(tmp_path)
 
 
 def test_an_unfinished_cache_is_refused(tmp_path):

@@ -68,5 +68,5 @@ def check_shapes(path: Path, found: Mapping, wanted: Mapping, some: bool) -> Non
         shapes = [f"{list(one[odd])}" if odd in one else "nothing" for one in (found, wanted)]
         raise UserError(
             f"{path} belongs to another model (first difference: {odd} is {shapes[0]} there and {shapes[1]} "
-            "here); resume the run that it was stored for"
+            "here); resume the run that it was stored for, or train again with another name=NAME"
         )

@@ -31,7 +31,9 @@ def write_run(
     store = ClipStore(cache)
     network = tiny_model(model, store, seed)
     with torch.no_grad():  # a new head is so near 0 that nothing could be told apart
-        network.head[-1].weight.mul_(3)
+        heads = [network.head] if model.name == "late_fusion" else network.stream_heads.values()
+        for head in heads:
+            head[-1].weight.mul_(3)
     save_model(
         folder / "best", network, RunConfig(task=task, model=model), cache_facts(store, model, [0.5, -1.0])
     )

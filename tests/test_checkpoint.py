@@ -23,6 +23,7 @@ from mosi_e2e.engine.checkpoint import (
 )
 from mosi_e2e.engine.resume import find_resume, replace_folder
 from mosi_e2e.models.config import FaceConfig, ModelConfig, SpeechConfig
+from mosi_e2e.tensors import write_tensors
 from preprocessing.errors import UserError
 from preprocessing.store import ClipStore
 
@@ -40,6 +41,18 @@ def store(tmp_path_factory):
 def save(folder, config, model, store):
     run = RunConfig(model=config, seed=7)
     save_model(folder, model, run, cache_facts(store, config, [0.5, -1.0]))
+
+
+def test_a_crossmodal_of_an_earlier_version_says_how_to_train_it_again(tmp_path, store):
+    model = tiny_model(MODELS["crossmodal"], store)
+    save(tmp_path / "old" / "best", MODELS["crossmodal"], model, store)
+    weights = {name: value for name, value in model.state_dict().items() if not name.startswith("summaries")}
+    write_tensors(tmp_path / "old" / "best" / "model.safetensors", weights)
+    with pytest.raises(UserError, match=r"an earlier version.*configs/crossmodal\.yaml name=NAME"):
+        load_model(tmp_path / "old" / "best")
+    (tmp_path / "old" / "config.yaml").touch()
+    with pytest.raises(UserError, match=rf"--config {tmp_path}/old/config\.yaml name=NAME"):
+        load_model(tmp_path / "old" / "best")
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -51,7 +51,14 @@ def tiny_model(config: ModelConfig, store: ClipStore, seed: int = 0) -> torch.nn
     torch.manual_seed(seed)
     model = build_model(config, read_columns(store, list_streams(config)))
     set_statistics(model, store.stats)
-    return model.eval()
+    return wake(model).eval()
+
+
+def wake(model: torch.nn.Module) -> torch.nn.Module:
+    """Let a new model's correction say something, which starts at zero."""
+    if hasattr(model, "correction"):
+        torch.nn.init.normal_(model.correction[-1].weight, std=5.0)
+    return model
 
 
 def load_batch(config: ModelConfig, store: ClipStore, clip_ids: list[str]) -> Batch:

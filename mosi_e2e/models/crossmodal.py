@@ -1,20 +1,37 @@
-"""The cross-modal transformer: encoders per stream → fusion in time → one score."""
+"""The cross-modal transformer: each stream's own score, and what attention between the streams adds to it.
+
+    score = mean of the streams' own scores + correction
+
+A stream's own score reads its tokens before they meet the others', as the baseline does. The correction comes
+from the fusion in time and starts at zero: an untrained fusion changes nothing.
+"""
 
 from collections.abc import Mapping
 from typing import ClassVar
 
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mosi_e2e.data.streams import encoded_name
 from mosi_e2e.models.config import CrossModalConfig, encoder_settings
 from mosi_e2e.models.encoders import build_encoder
-from mosi_e2e.models.fusion import Fusion
-from mosi_e2e.models.layers import ScoreHead, Tokens
+from mosi_e2e.models.fusion import Fusion, complete_tokens
+from mosi_e2e.models.layers import StreamSummary, Tokens, build_head
 from mosi_e2e.models.prediction import Prediction, bound_score
+
+STEP = 0.1
+"""Scale of the correction, so that it grows more slowly than the streams' own scores, which need fewer clips.
+
+As that of a residual branch in LayerScale (Touvron et al., ICCV 2021, section 2).
+"""
 
 
 class CrossModalTransformer(nn.Module):
     """Scores clips from streams of tokens that meet by their times.
+
+    A clip with one stream has nothing to correct: its score is that stream's own. A model of one stream is
+    built without the fusion.
 
     Args:
         config: what to build.
@@ -31,17 +48,18 @@ class CrossModalTransformer(nn.Module):
                 for name in sorted(config.streams)
             }
         )
-        widths = {name: encoder.width for name, encoder in self.encoders.items()}
+        self.widths = {name: encoder.width for name, encoder in self.encoders.items()}
         self.bound = config.bound
-        self.fusion = Fusion(config.streams, widths, config.fusion)
-        width = config.fusion.width
-        self.head = nn.Sequential(
-            nn.Linear(self.fusion.out_width, width),
-            nn.GELU(),
-            nn.Dropout(config.head_dropout),
-            ScoreHead(width),
+        width, dropout = config.fusion.width, config.head_dropout
+        self.summaries = nn.ModuleDict(
+            {name: StreamSummary(wide, width, dropout) for name, wide in self.widths.items()}
         )
-        self.stream_heads = nn.ModuleDict({name: ScoreHead(width) for name in self.encoders})
+        self.stream_heads = nn.ModuleDict({name: build_head(width, width, dropout) for name in self.widths})
+        if len(self.widths) > 1:
+            self.fusion = Fusion(config.streams, self.widths, config.fusion)
+            self.correction = build_head(self.fusion.out_width, width, dropout)
+            nn.init.zeros_(self.correction[-1].weight)
+            nn.init.zeros_(self.correction[-1].bias)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
         """Score a batch (see `mosi_e2e.data.batch`), of all streams or some; labels are not looked at."""
@@ -49,10 +67,24 @@ class CrossModalTransformer(nn.Module):
         tokens = {}
         for name, (is_encoded, *stream) in given.items():
             tokens[name] = Tokens(*stream) if is_encoded else self.encoders[name](*stream)
-        fused = self.fusion(tokens)
-        raw = {name: head(fused.by_stream[name]) for name, head in self.stream_heads.items()}
-        by_stream = {name: bound_score(score, self.bound) for name, score in raw.items()}
-        return Prediction(bound_score(self.head(fused.pooled), self.bound), by_stream)
+        tokens = complete_tokens(tokens, self.widths)
+        own = {
+            name: head(self.summaries[name](tokens[name].values, tokens[name].is_pad))
+            for name, head in self.stream_heads.items()
+        }
+        is_there = torch.stack([~tokens[name].is_pad.all(dim=1) for name in own])  # [s b]
+        score = average_votes(torch.stack(list(own.values())), is_there)
+        if len(own) > 1:
+            correction = STEP * self.correction(self.fusion(tokens).pooled)
+            score = score + torch.where(is_there.sum(dim=0) > 1, correction, 0.0)
+        by_stream = {name: bound_score(raw, self.bound) for name, raw in own.items()}
+        return Prediction(bound_score(score, self.bound), by_stream)
+
+
+def average_votes(votes: Float[Tensor, "s b"], is_there: Bool[Tensor, "s b"]) -> Float[Tensor, " b"]:
+    """Mean over the streams that a clip has; over all, where it has none."""
+    counts = (is_there | ~is_there.any(dim=0)).to(votes.dtype)
+    return (votes * counts).sum(dim=0) / counts.sum(dim=0)
 
 
 def find_stream(name: str, batch: Mapping[str, Tensor]) -> tuple[bool, Tensor, Tensor, Tensor] | None:

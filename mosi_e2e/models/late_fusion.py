@@ -5,38 +5,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mosi_e2e.data.streams import find_stream, known_streams
 from mosi_e2e.models.config import LateFusionConfig, encoder_settings
 from mosi_e2e.models.encoders import build_encoder
-from mosi_e2e.models.layers import AttentivePool, ScoreHead
+from mosi_e2e.models.layers import ScoreHead, StreamSummary, build_head
 from mosi_e2e.models.prediction import Prediction, bound_score
-
-
-class StreamSummary(nn.Module):
-    """One stream → one vector: attentive mean, mean and standard deviation of its tokens.
-
-    A clip without the stream gets a learned vector instead.
-    """
-
-    def __init__(self, in_width: int, width: int, dropout: float):
-        super().__init__()
-        self.pool = AttentivePool(in_width)
-        self.project = nn.Sequential(
-            nn.LayerNorm(3 * in_width), nn.Linear(3 * in_width, width), nn.GELU(), nn.Dropout(dropout)
-        )
-        self.absent = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Float[Tensor, "b t d"], is_pad: Bool[Tensor, "b t"]) -> Float[Tensor, "b w"]:
-        """Summarise the real tokens of each clip."""
-        there = (~is_pad).unsqueeze(-1).to(x.dtype)  # [b t 1]
-        count = there.sum(dim=1).clamp(min=1)
-        mean = (x * there).sum(dim=1) / count  # [b d]
-        variance = ((x - mean[:, None]).square() * there).sum(dim=1) / count
-        summary = torch.cat([self.pool(x, is_pad), mean, (variance + 1e-6).sqrt()], dim=-1)  # [b 3d]
-        return torch.where(is_pad.all(dim=1, keepdim=True), self.absent, self.project(summary))
 
 
 def list_submodels(streams: Collection[str], own: Iterable[str]) -> dict[str, list[str]]:
@@ -75,12 +50,7 @@ class LateFusion(nn.Module):
             }
         )
         joint = config.width * len(self.submodels)
-        self.head = nn.Sequential(
-            nn.Linear(joint, config.width),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            ScoreHead(config.width),
-        )
+        self.head = build_head(joint, config.width, config.dropout)
         self.stream_heads = nn.ModuleDict({name: ScoreHead(config.width) for name in self.submodels})
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:

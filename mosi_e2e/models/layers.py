@@ -149,6 +149,11 @@ class ScoreHead(nn.Linear):
         return (x.float() * self.weight[0]).sum(dim=-1) + self.bias
 
 
+def build_head(in_width: int, width: int, dropout: float) -> nn.Sequential:
+    """A shallow network from one vector of a clip to one number."""
+    return nn.Sequential(nn.Linear(in_width, width), nn.GELU(), nn.Dropout(dropout), ScoreHead(width))
+
+
 class AttentivePool(nn.Module):
     """Weighted mean over a sequence's real tokens, the weights a softmax of a learned score.
 
@@ -168,3 +173,27 @@ class AttentivePool(nn.Module):
         score = self.score(x).squeeze(-1).float().masked_fill(hidden, float("-inf"))  # [b t]
         weight = score.softmax(dim=1)[..., None]  # [b t 1]
         return (weight * x).sum(dim=1)  # not a matrix product: autocast would make it a half-precision one
+
+
+class StreamSummary(nn.Module):
+    """One stream → one vector: attentive mean, mean and standard deviation of its tokens.
+
+    A clip without the stream gets a learned vector instead.
+    """
+
+    def __init__(self, in_width: int, width: int, dropout: float):
+        super().__init__()
+        self.pool = AttentivePool(in_width)
+        self.project = nn.Sequential(
+            nn.LayerNorm(3 * in_width), nn.Linear(3 * in_width, width), nn.GELU(), nn.Dropout(dropout)
+        )
+        self.absent = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Float[Tensor, "b t d"], is_pad: Bool[Tensor, "b t"]) -> Float[Tensor, "b w"]:
+        """Summarise the real tokens of each clip."""
+        there = (~is_pad).unsqueeze(-1).to(x.dtype)  # [b t 1]
+        count = there.sum(dim=1).clamp(min=1)
+        mean = (x * there).sum(dim=1) / count  # [b d]
+        variance = ((x - mean[:, None]).square() * there).sum(dim=1) / count
+        summary = torch.cat([self.pool(x, is_pad), mean, (variance + 1e-6).sqrt()], dim=-1)  # [b 3d]
+        return torch.where(is_pad.all(dim=1, keepdim=True), self.absent, self.project(summary))

@@ -5,7 +5,8 @@ without memory (PyTorch's meta device), and a count ends that where more is buil
 holds; then names, shapes and types must be those of the file; only then the real one is built.
 """
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,6 +74,7 @@ def rebuild_model(config: ModelConfig, columns: Mapping[str, list[str]], path: P
         UserError: the file is damaged, or it does not hold the weights of this model, all finite.
     """
     stored = read_header(path)
+    check_age(config, stored, path)
     check_stands_alone(config)
     with limit_size(stored), SkipRandomFilling():
         with torch.device("meta"):
@@ -110,6 +112,23 @@ def read_header(path: Path) -> dict[str, Stored]:
             return {name: Stored(tuple(one.get_shape()), one.get_dtype()) for name, one in parts.items()}
     except (OSError, SafetensorError) as error:
         raise _say_damaged(path, error) from error
+
+
+def check_age(config: ModelConfig, stored: Iterable[str], path: Path) -> None:
+    """Refuse weights of the `crossmodal` whose streams had no score of their own.
+
+    Raises:
+        UserError: says how to train it again.
+    """
+    parts = {name.split(".")[0] for name in stored}
+    if config.name != "crossmodal" or "summaries" in parts or not {"fusion", "stream_heads"} <= parts:
+        return
+    run = path.parent.parent / "config.yaml"
+    recipe = str(run) if run.is_file() else "configs/crossmodal.yaml"
+    raise UserError(
+        f"{path} was written by an earlier version, whose crossmodal had no score of each stream alone; "
+        f"train it again: accelerate launch -m mosi_e2e.train --config {shlex.quote(recipe)} name=NAME"
+    )
 
 
 def check_stands_alone(config: ModelConfig) -> None:

@@ -215,17 +215,15 @@ def tabulate_streams(person: PersonResult) -> Table:
         [
             name_stream(name),
             signed(person.contribution.get(name)),
-            signed(person.by_stream.get(name)),
             signed(person.alone.get(name)),
         ]
-        for name in dict.fromkeys((*person.contribution, *person.by_stream))
+        for name in person.contribution
     ]
     caption = (
         "Streams. Contribution: Shapley value, they add up to the score less the score of nothing. "
-        "Own head: what the model's head for the stream says after the streams have met. "
         "Alone: the score when all other streams are taken away."
     )
-    return Table(caption, ("stream", "contribution", "own head", "alone"), rows)
+    return Table(caption, ("stream", "contribution", "alone"), rows)
 
 
 def tabulate_windows(person: PersonResult) -> Table:

@@ -63,7 +63,7 @@ class Window:
         start_s, end_s: on the video's clock.
         score: in [-3, 3].
         low, high: its interval, as wide as the whole score's; None where there is none.
-        by_stream: what the model's head of each stream says.
+        by_stream: the stream's own score, from itself alone; of `late_fusion` its submodels'.
         contribution: Shapley value of each stream; together they are `score` less the model's score of
             nothing at all.
         streams_missing: what the model reads and this stretch lacks.

@@ -18,10 +18,6 @@ NOTES = (
     "this mean, by bootstrap over videos.",
     "✓: the whole interval lies beyond every floor. –: undefined, as the correlation of a constant is.",
 )
-OWN_HEAD = (
-    "Own head: what the model's head for the stream says after the streams have met. It is not the score of "
-    "that stream alone."
-)
 
 
 @dataclass(frozen=True)
@@ -89,8 +85,7 @@ def tabulate_scores(board: Board) -> ScoreTable:
         cells = [Cell(show(values.get(key))) for key in board.keys]
         rows.append(ScoreRow("floor", name.replace("_", " "), "", cells))
     columns = [f"{TITLES[key]}\u00a0{'↓' if key in LOWER_IS_BETTER else '↑'}" for key in board.keys]
-    has_heads = any(row.kind == "part" and row.name.startswith("own head") for row in rows)
-    return ScoreTable(describe_board(board), columns, rows, (*NOTES, OWN_HEAD) if has_heads else NOTES)
+    return ScoreTable(describe_board(board), columns, rows, NOTES)
 
 
 def describe_board(board: Board) -> str:
@@ -119,15 +114,7 @@ def list_rows(system: System, board: Board) -> Iterator[ScoreRow]:
             for table in (run.tables[board.split] for run in system.runs)
         ]
         found = summarise_seeds(scored)
-        yield ScoreRow(
-            "part", name_part(system, stream), "", [Cell(show(found[key]["mean"])) for key in board.keys]
-        )
-
-
-def name_part(system: System, stream: str) -> str:
-    """What a stream's own score is: in other models than late fusion its head has seen the other streams."""
-    is_alone = all(run.model == "late_fusion" for run in system.runs)
-    return f"{stream} alone" if is_alone else f"own head of {stream}"
+        yield ScoreRow("part", f"{stream} alone", "", [Cell(show(found[key]["mean"])) for key in board.keys])
 
 
 def find_streams(system: System, board: Board) -> list[str]:

@@ -3,15 +3,28 @@
 import errno
 import functools
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+
+NO_TEXT = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines
 
 
 class UserError(Exception):
     """Something the user can mend.
 
-    The message is one line: the rule, what was found, and what to type next.
+    The message is one line: the rule, what was found, and what to type next. Names of others may be in it,
+    so ends of lines and what steers a terminal are shown as escapes.
+
+    >>> print(UserError("there is no clip 'a\\n\\x1b[2J'"))
+    there is no clip 'a\\n\\x1b[2J'
     """
+
+    def __str__(self) -> str:
+        return "".join(
+            repr(letter)[1:-1] if unicodedata.category(letter) in NO_TEXT else letter
+            for letter in super().__str__()
+        )
 
 
 # What no other file would fare better with: no space, no quota, a limit on file sizes, a read-only disk.
@@ -64,7 +77,7 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             said = explain_disk(error)
             if not said:
                 raise
-            print(f"error: {said}", file=sys.stderr)
+            print(f"error: {UserError(said)}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("interrupted: run the same command again to go on", file=sys.stderr)

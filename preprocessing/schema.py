@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from preprocessing.errors import NO_TEXT
 from preprocessing.plain_text import Scalar
 
 WHOLE = re.compile(r"[-+]?\d+(_\d+)*")
@@ -20,7 +21,6 @@ NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[-+]?\d+)?", re.IGNOR
 NOT_FINITE = re.compile(r"[-+]?\.?(inf|infinity|nan)", re.IGNORECASE)
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 NOTHING = ("", "~", "null")
-NO_TEXT = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines
 LONGEST = 4096  # letters of a text, as of a path
 LARGEST = 2**63 - 1  # whole numbers beyond it fit into no array
 

@@ -23,6 +23,7 @@ SHARD_FORMAT = "mosi_e2e shards 1"
 SHARDS, MEMBERS = "shards.json", "members.csv"
 MEMBER_TYPES = {"clip_id": str, "stage": str, "shard": str, "offset": int, "bytes": int}
 Place = tuple[str, int, int]  # shard, offset and bytes
+LONGEST_NAME = 255  # bytes, of a file
 MOST_OPEN = 64  # files at once in each process
 HOW = "python -m preprocessing.shards CACHE --out"
 
@@ -95,7 +96,8 @@ def read_places(path: Path, sizes: Mapping[str, int]) -> dict[tuple[str, str], P
 
 def is_name(name: object) -> bool:
     """Whether something is the name of a file in the folder itself."""
-    return isinstance(name, str) and Path(name).name == name and name.isprintable()
+    is_text = isinstance(name, str) and name.isprintable()
+    return is_text and Path(name).name == name and len(name.encode()) <= LONGEST_NAME
 
 
 def damaged(path: Path, reason: object) -> UserError:

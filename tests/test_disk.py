@@ -1,5 +1,6 @@
 """Full and read-only disks: one line from any command, and the same command works once there is room."""
 
+import doctest
 import errno
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from made_cache import make_cache
 
 from mosi_e2e import evaluate
 from mosi_e2e.export import __main__ as export
-from preprocessing import pack
+from preprocessing import errors, pack
 from preprocessing.errors import command
 from preprocessing.sample import __main__ as sample
 from preprocessing.sample import render
@@ -25,6 +26,18 @@ def test_a_disk_that_takes_no_more_is_one_line_of_any_command(capsys, number):
     assert main() == 2
     said = capsys.readouterr().err
     assert said.startswith("error: out/file cannot be") and said.count("\n") == 1
+
+
+def test_what_others_named_neither_ends_the_line_nor_steers_the_terminal(capsys):
+    assert doctest.testmod(errors).failed == 0
+
+    @command
+    def main():
+        raise OSError(errno.ENOSPC, "No space left on device", "a\n\x1b[2J\u2028.csv")
+
+    assert main() == 2
+    said = capsys.readouterr().err
+    assert said.startswith(r"error: a\n\x1b[2J\u2028.csv cannot be written") and said.count("\n") == 1
 
 
 def test_any_other_error_keeps_its_traceback():

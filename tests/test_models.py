@@ -179,15 +179,6 @@ def test_a_streams_own_score_is_that_of_the_stream_alone(store):
     assert (whole.score - votes).abs().max() > 1e-3  # and together they say more
 
 
-@torch.no_grad()
-def test_an_untrained_fusion_changes_no_score(store):
-    config = MODELS["crossmodal"]
-    model, batch = tiny_model(config, store), load_batch(config, store, CLIPS[:1])
-    torch.nn.init.zeros_(model.correction[-1].weight)
-    found = model(batch)
-    torch.testing.assert_close(found.score, torch.stack(list(found.by_stream.values())).mean(dim=0))
-
-
 def test_a_model_of_one_stream_has_no_fusion(store):
     config = ModelConfig("crossmodal", crossmodal=replace(TINY_CROSS, streams=["behaviour"]))
     model = tiny_model(config, store)

@@ -55,9 +55,9 @@ def tiny_model(config: ModelConfig, store: ClipStore, seed: int = 0) -> torch.nn
 
 
 def wake(model: torch.nn.Module) -> torch.nn.Module:
-    """Let a new model's correction say something, which starts at zero."""
+    """Let a new model's correction say something, which starts small."""
     if hasattr(model, "correction"):
-        torch.nn.init.normal_(model.correction[-1].weight, std=5.0)
+        torch.nn.init.normal_(model.correction.weight, std=1.0)
     return model
 
 

@@ -169,7 +169,7 @@ class CrossModalConfig:
     Attributes:
         streams: names out of `mosi_e2e.data.streams` or of `tokens`, in any order.
         tokens: encoders of streams that the cache brings along, by name.
-        head_dropout: of the streams' summaries, and before the last layer of the correction.
+        head_dropout: of the streams' summaries and heads.
         bound: largest score in either direction (3 on MOSI), approached smoothly; 0 leaves scores free.
             Regression only.
     """

@@ -55,6 +55,7 @@ WRONG = {
     "model.late_fusion.bound": [-3],
     "model.crossmodal.head_dropout": [-0.1, 1],
     "model.crossmodal.bound": [-3],
+    "model.crossmodal.correction": [-0.1],
     "model.crossmodal.face.image_size": [0, -1],
     "model.crossmodal.face.last_n": [0, -1],
     "model.crossmodal.speech.last_n": [0, -1],

@@ -169,6 +169,8 @@ class CrossModalConfig:
     Attributes:
         streams: names out of `mosi_e2e.data.streams` or of `tokens`, in any order.
         tokens: encoders of streams that the cache brings along, by name.
+        correction: scale of what the fusion adds to the mean of the streams' own scores. A small one lets the
+            fusion learn more slowly than they do (as LayerScale; Touvron et al., ICCV 2021, section 2).
         head_dropout: of the streams' summaries and heads.
         bound: largest score in either direction (3 on MOSI), approached smoothly; 0 leaves scores free.
             Regression only.
@@ -183,12 +185,13 @@ class CrossModalConfig:
     words: TextConfig = field(default_factory=TextConfig)
     tokens: dict[str, TokenConfig] = field(default_factory=dict)
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    correction: float = 0.1
     head_dropout: float = 0.1
     bound: float = 0.0
 
     def __post_init__(self):
         check_range("model.crossmodal", self, "head_dropout", low=0, below=1)
-        check_range("model.crossmodal", self, "bound", low=0)
+        check_range("model.crossmodal", self, "correction", "bound", low=0)
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,6 @@ from mosi_e2e.models.fusion import Fusion, complete_tokens
 from mosi_e2e.models.layers import ScoreHead, StreamSummary, Tokens, build_head
 from mosi_e2e.models.prediction import Prediction, bound_score
 
-STEP = 0.3
-"""Scale of the correction, so that it grows more slowly than the streams' own scores, which need fewer clips.
-
-As that of a residual branch in LayerScale (Touvron et al., ICCV 2021, section 2).
-"""
-
 
 class CrossModalTransformer(nn.Module):
     """Scores clips from streams of tokens that meet by their times.
@@ -59,6 +53,7 @@ class CrossModalTransformer(nn.Module):
         if len(self.widths) > 1:
             self.fusion = Fusion(config.streams, self.widths, config.fusion)
             self.correction = ScoreHead(self.fusion.out_width)
+            self.scale = config.correction
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
         """Score a batch (see `mosi_e2e.data.batch`), of all streams or some; labels are not looked at."""
@@ -74,7 +69,7 @@ class CrossModalTransformer(nn.Module):
         is_there = torch.stack([~tokens[name].is_pad.all(dim=1) for name in own])  # [s b]
         score = average_votes(torch.stack(list(own.values())), is_there)
         if len(own) > 1:
-            correction = STEP * self.correction(self.fusion(tokens).pooled)
+            correction = self.scale * self.correction(self.fusion(tokens).pooled)
             score = score + torch.where(is_there.sum(dim=0) > 1, correction, 0.0)
         by_stream = {name: bound_score(raw, self.bound) for name, raw in own.items()}
         return Prediction(bound_score(score, self.bound), by_stream)

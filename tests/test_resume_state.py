@@ -189,6 +189,12 @@ def test_a_state_with_odd_values_is_read_or_refused(trainer, whole, tmp_path, da
         lambda state: state["progress"].update(history="none"),
         lambda state: state.pop("schedule"),
         lambda state: state["schedule"].update(updates="many"),
+        lambda state: state["progress"]["history"][0].update(train_loss="x"),
+        lambda state: state["progress"]["history"].reverse(),
+        lambda state: state["schedule"].update(updates=10**30),
+        lambda state: state["stopping"].update(best=[]),
+        lambda state: state["stopping"].update(waited=-1),
+        lambda state: state["groups"][0].update(lr=-1.0),
         lambda state: state["groups"].reverse(),
         lambda state: state["groups"][0].update(params=[]),
         lambda state: state["generators"][0].update(torch="00"),
@@ -211,6 +217,21 @@ def test_wrong_shapes_and_values_that_are_not_finite(trainer, last, name):
     tensors[key][0, 0] = float("nan")
     exchange(last, name, tensors)
     assert f"NaN or infinite (first: {key})" in refuse(trainer, last)
+
+
+def test_a_count_of_updates_that_no_run_has_done_is_refused(trainer, last):
+    tensors = load_file(last / "optimizer.safetensors")
+    key = next(key for key in tensors if key.endswith("/step"))
+    exchange(last, "optimizer.safetensors", tensors | {key: torch.tensor(-1e30)})
+    assert "is damaged (ValueError: a count of updates is -" in refuse(trainer, last)
+
+
+def test_what_the_settings_say_of_the_optimizer_is_not_taken_from_the_state(trainer, last):
+    rewrite(last, lambda state: state["groups"][0].update(betas="x", weight_decay=7))
+    before = trainer.optimizer.param_groups[0]["weight_decay"]
+    load_resume(trainer, last)
+    group = trainer.optimizer.param_groups[0]
+    assert group["weight_decay"] == before != 7 and group["betas"] == (0.9, 0.999)
 
 
 def test_the_state_of_another_model(place, trainer):

@@ -42,4 +42,8 @@ class EarlyStopping:
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
 
     def load_state_dict(self, state: dict) -> None:
-        self.best, self.best_epoch, self.waited = state["best"], state["best_epoch"], state["waited"]
+        best = state["best"]
+        self.best, self.best_epoch = None if best is None else float(best), int(state["best_epoch"])
+        self.waited = int(state["waited"])
+        if self.waited < 0 or not math.isfinite(self.best or 0):
+            raise ValueError(f"the best value is {self.best}, {self.waited} epochs ago")

@@ -53,8 +53,11 @@ class Progress:
     def load_state_dict(self, state: dict) -> None:
         self.epoch, self.update = int(state["epoch"]), int(state["update"])
         self.loss_sum, self.history = float(state["loss_sum"]), [dict(row) for row in state["history"]]
-        if len(self.history) != self.epoch or min(self.epoch, self.update) < 0:
+        numbers = [value for row in self.history for value in row.values() if value is not None]
+        if [row["epoch"] for row in self.history] != list(range(self.epoch)) or self.update < 0:
             raise ValueError(f"epoch {self.epoch} follows after {len(self.history)}")
+        if not all(map(math.isfinite, [self.loss_sum, *numbers])):
+            raise ValueError("the history has values that are not finite")
 
 
 class Stopped(Exception):

@@ -12,7 +12,8 @@ from mosi_e2e.data.streams import find_stream
 from mosi_e2e.models.encoders import layer_groups
 from preprocessing.settings import check_choice
 
-OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")  # its memory
+OF_PLATEAU = {"best": float, "num_bad_epochs": int, "cooldown_counter": int, "last_epoch": int}  # its memory
+MOST_UPDATES = 2**53  # of what float64 counts exactly
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
@@ -84,7 +85,8 @@ class Schedule:
         return {"updates": self._by_update.last_epoch, "warmup": self._warmup, "by_epoch": by_epoch}
 
     def load_state_dict(self, state: dict) -> None:
-        self._warmup, done = int(state["warmup"]), int(state["updates"])
+        self._warmup = max(1, check_bound("the warm-up", int(state["warmup"])))
+        done = check_bound("the count of updates", int(state["updates"]))
         counts = {"last_epoch": done, "_step_count": done + 1}
         rise = self._rise() if isinstance(self._by_update, LinearLR) else {}
         self._by_update.load_state_dict(self._by_update.state_dict() | counts | rise)
@@ -93,8 +95,19 @@ class Schedule:
             for group, (peak, share) in zip(self._by_update.optimizer.param_groups, rates, strict=True):
                 group["lr"] = peak * share(done)
         if self._by_epoch is not None:
-            before = {name: state["by_epoch"][name] for name in OF_PLATEAU}
+            before = {name: kind(state["by_epoch"][name]) for name, kind in OF_PLATEAU.items()}
             self._by_epoch.load_state_dict(self._by_epoch.state_dict() | before)
+
+
+def check_bound(what: str, value: float) -> float:
+    """Refuse a number that no run can have.
+
+    Raises:
+        ValueError: it is negative or not finite, or beyond what is counted exactly.
+    """
+    if not 0 <= value <= MOST_UPDATES:
+        raise ValueError(f"{what} is {value}")
+    return value
 
 
 def cosine_rate(done: int, warmup: int, updates: int, final: float) -> float:

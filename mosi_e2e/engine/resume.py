@@ -31,6 +31,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from mosi_e2e.engine.loop import Trainer
+from mosi_e2e.engine.optim import check_bound
 from mosi_e2e.tensors import read_tensors, write_tensors
 from preprocessing.errors import UserError
 from preprocessing.store import write_atomic
@@ -234,22 +235,21 @@ def restore_optimizer(trainer: Trainer, moments: Tensors, groups: list[dict]) ->
     by_name: dict[str, Tensors] = {}
     for key, value in moments.items():
         name, moment = key.rsplit("/", 1)
+        if moment == "step":
+            check_bound("a count of updates", value.item())
         by_name.setdefault(name, {})[moment] = value
     optimizer = trainer.optimizer.optimizer
     if trainer.accelerator.distributed_type == DistributedType.FSDP:
         whole = {"state": by_name, "param_groups": groups}
         set_optimizer_state_dict(trainer.model, optimizer, whole, options=WHOLE)
         return
-    names = list_parameters(trainer)
+    names, own = list_parameters(trainer), optimizer.state_dict()["param_groups"]
     if names != [name for group in groups for name in group["params"]]:
         raise ValueError("the optimizer's parameters are others")
-    numbers = {name: number for number, name in enumerate(names)}
-    optimizer.load_state_dict(
-        {
-            "state": {numbers[name]: values for name, values in by_name.items()},
-            "param_groups": [g | {"params": [numbers[name] for name in g["params"]]} for g in groups],
-        }
-    )
+    state = {names.index(name): values for name, values in by_name.items()}
+    pairs = zip(own, groups, strict=True)  # all but the rates is as the settings say
+    rates = [mine | {"lr": check_bound("a rate", float(stored["lr"]))} for mine, stored in pairs]
+    optimizer.load_state_dict({"state": state, "param_groups": rates})
 
 
 def list_parameters(trainer: Trainer) -> list[str]:

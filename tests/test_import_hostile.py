@@ -21,6 +21,7 @@ from made_features import make_rows, make_tables, write_archive, write_pickle, w
 from preprocessing.errors import UserError
 from preprocessing.import_features import bounds
 from preprocessing.import_features.__main__ import main
+from preprocessing.import_features.heap import find_object
 from preprocessing.import_features.sequences import SequenceFile, SequenceSource
 from preprocessing.import_features.source import ImportOptions
 from preprocessing.import_features.tables import TableSource
@@ -217,6 +218,35 @@ def test_damaged_sequences(tmp_path, data, name):
     (tmp_path / name).write_bytes(data.draw(damaged(WHOLE[name])))
     said = read_all(lambda: SequenceSource([("s", tmp_path / "a.csd")], tmp_path / "l.csd", ImportOptions()))
     assert "\n" not in said and len(said) < 2000
+
+
+@pytest.mark.timeout(60)
+def test_a_heap_of_texts_in_which_hdf5_would_go_in_circles(tmp_path):
+    """Its free room says that it has 0 bytes; the names before it can still be read, those behind cannot."""
+    whole, text = WHOLE["a.csd"], b'["a", "b", "c"]'
+    end = whole.index(text) + 16
+    assert len(text) == 15 and whole[end : end + 8] == bytes(8)
+    path = tmp_path / "a.csd"
+    path.write_bytes(whole[: end + 8] + bytes(8) + whole[end + 16 :])
+    assert SequenceFile(path).column_names("x") == ["a", "b", "c"]
+    path.write_bytes(whole.replace(b"GCOL\x01", b"GCOL\x02"))
+    assert SequenceFile(path).column_names("x") == ["x_0", "x_1", "x_2"]
+    with pytest.raises(ValueError, match="not in the heap"):
+        find_object(bytes(1000), 7)
+
+
+@pytest.mark.parametrize("form", [{}, {"chunks": (1,)}, {"dtype": "S20"}, {"chunks": (1,), "compression": 1}])
+def test_names_of_columns_however_they_are_stored(tmp_path, form):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "a.csd"
+    path.write_bytes(WHOLE["a.csd"])
+    with h5py.File(path, "a") as file:
+        metadata = next(iter(file.values()))["metadata"]
+        del metadata["dimension names"]
+        given = {"dtype": h5py.special_dtype(vlen=str)} | form
+        metadata.create_dataset("dimension names", (1,), **given)[0] = '["ä", "b", "c"]'.encode()
+    names = SequenceFile(path).column_names("x")
+    assert names == (["x_0", "x_1", "x_2"] if "compression" in form else ["ä", "b", "c"])
 
 
 ARRAYS = st.sampled_from(

@@ -22,6 +22,7 @@ import numpy as np
 from preprocessing.checksums import DAMAGE
 from preprocessing.errors import UserError
 from preprocessing.import_features.bounds import check_ratio, find_child, find_dataset, one_line
+from preprocessing.import_features.heap import read_text
 from preprocessing.import_features.source import (
     ImportOptions,
     RawClip,
@@ -84,7 +85,9 @@ class SequenceFile:
     def column_names(self, stream: str) -> list[str]:
         """As the file's metadata have them, else numbered."""
         try:
-            names = json.loads(find_dataset(self._metadata, "dimension names", self.path)[0])
+            names = json.loads(
+                read_text(self.path, find_dataset(self._metadata, "dimension names", self.path))
+            )
         except (*DAMAGE, RuntimeError):
             names = None
         if isinstance(names, list) and len(names) == self.width and len(set(map(str, names))) == self.width:

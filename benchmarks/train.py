@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -165,10 +166,14 @@ def main() -> int:
     )
     parser.add_argument("--config", required=True)
     parser.add_argument("--updates", type=int, default=40)
+    parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_intermixed_args()
     adapt_to_machine()
-    print(json.dumps(measure(load_config(RunConfig, args.config, args.overrides), args.updates), indent=1))
+    text = json.dumps(measure(load_config(RunConfig, args.config, args.overrides), args.updates), indent=1)
+    print(text)
+    if args.json:
+        args.json.write_text(text + "\n")
     return 0
 
 

@@ -1,6 +1,6 @@
 """The figures that `benchmarks/gpu.sh` left, as one Markdown table.
 
-    python benchmarks/gpu_table.py runs/gpu
+python benchmarks/gpu_table.py runs/gpu
 """
 
 import argparse

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.models.config import TokenConfig
+from mosi_e2e.models.config import TextConfig, TokenConfig
 from preprocessing.errors import UserError
 from preprocessing.settings import load_config
 
@@ -79,10 +79,10 @@ RIGHT = [
 
 
 def list_numbers(config, prefix: str = "") -> Iterator[tuple[str, type]]:
-    """Dotted key and type of every numeric setting, those of token streams aside."""
+    """Dotted key and type of every numeric setting, those of token streams and words aside."""
     for field in fields(config):
         value = getattr(config, field.name)
-        if isinstance(value, TokenConfig):
+        if isinstance(value, TokenConfig | TextConfig):
             continue
         if is_dataclass(value):
             yield from list_numbers(value, f"{prefix}{field.name}.")
@@ -129,6 +129,14 @@ def test_token_streams_have_ranges(stream, name):
     value = WRONG_TOKENS[name]
     message = refuse(f"model.{stream}.{name}", value)
     assert message.startswith(f"model.NAME.STREAM.{name} is at least {value + 1}, but is {value}; type ")
+
+
+@pytest.mark.parametrize("model", ["late_fusion", "crossmodal"])
+def test_words_have_ranges(model):
+    words = f"model.{model}.words"
+    with pytest.raises(UserError, match=r"model\.NAME\.words\.last_n is at least 1; found 0"):
+        load_config(RunConfig, None, [f"{words}.freeze=last_n", f"{words}.last_n=0"])
+    assert refuse(f"{words}.tokenizer_bytes", -1).startswith("model.NAME.words.tokenizer_bytes is ")
 
 
 @pytest.mark.parametrize("text", RIGHT)

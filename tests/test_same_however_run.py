@@ -65,7 +65,8 @@ def test_two_processes_change_nothing_and_each_test_clip_is_scored_once(place, w
 
 @pytest.mark.slow  # starts two processes
 def test_two_processes_share_the_encoding_of_a_frozen_stream(place):
-    words = (*WORDS, "model.crossmodal.speech.freeze=frozen", "augment.enabled=false")
+    # With seed 0 the first gradient of a bias is 0 but for rounding, of which Adam makes a step of full size.
+    words = (*WORDS, "model.crossmodal.speech.freeze=frozen", "augment.enabled=false", "seed=1")
     launch(
         "mosi_e2e.train", "--config", place / "cross.yaml", "name=shared", *words, options=TWO_PROCESSES
     )  # fmt: skip

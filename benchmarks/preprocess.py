@@ -205,17 +205,20 @@ def repeat_clip(source: Path, target: Path, times: int) -> Path:
         streams: dict[int, object] = {}
         for number in range(times):
             with av.open(str(source)) as file:
-                for stream in file.streams if not streams else ():
-                    streams[stream.index] = out.add_stream_from_template(stream)
-                for packet in file.demux():
-                    length = round(LOOP_S / packet.time_base)
-                    if packet.dts is None or not 0 <= packet.dts < length:  # the encoder's first and last
-                        continue
-                    shift = number * length
-                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                streams = streams or {one.index: out.add_stream_from_template(one) for one in file.streams}
+                for packet in shift_packets(file, number):
                     packet.stream = streams[packet.stream.index]
                     out.mux(packet)
     return target
+
+
+def shift_packets(file, number: int) -> Iterator[av.Packet]:
+    """The packets of one loop, `number` loops later; without the encoder's first and last."""
+    for packet in file.demux():
+        length = round(LOOP_S / packet.time_base)
+        if packet.dts is not None and 0 <= packet.dts < length:
+            packet.pts, packet.dts = packet.pts + number * length, packet.dts + number * length
+            yield packet
 
 
 def measure_worker(path: Path, out: str, settings: list[str], answer) -> None:

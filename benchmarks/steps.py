@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import psutil
@@ -77,33 +77,34 @@ def watch_training(root: Path, workers: int, steps: int, every: int) -> Iterator
     Yields:
         `updates` done; median of `processes` and `mb`; the most open `files`; `seconds` since the start.
     """
-    log, run = root / "log.txt", root / "runs" / "run"
-    settings = [f"data.cache={root / 'set' / 'cache'}", f"out={root / 'runs'}", f"data.workers={workers}"]
-    words = [
-        sys.executable,
-        "-m",
-        "mosi_e2e.train",
-        *SETTINGS,
-        *settings,
-        f"optim.epochs={steps // PER_EPOCH}",
-    ]
     started, seen, done = time.monotonic(), [], 0
-    with log.open("wb") as output:
+    with start_training(root, workers, steps) as process:
+        while (status := process.poll()) is None or done < steps:
+            reached = count_updates(root / "runs" / "run" / "history.csv") // every * every
+            if reached > done and seen:
+                done = reached
+                yield summarise(seen) | {"updates": done, "seconds": time.monotonic() - started}
+                seen = []
+            elif status is not None:
+                printed = (root / "log.txt").read_text()[-500:]
+                raise UserError(f"the training ended after {done} updates: {printed}")
+            else:
+                seen.extend(look_at(process.pid))
+                time.sleep(POLL_S)
+
+
+@contextmanager
+def start_training(root: Path, workers: int, steps: int) -> Iterator[subprocess.Popen]:
+    """A training of its own process, which ends with the block; what it prints goes into `log.txt`."""
+    settings = [f"data.cache={root / 'set' / 'cache'}", f"out={root / 'runs'}", f"data.workers={workers}"]
+    words = [sys.executable, "-m", "mosi_e2e.train", *SETTINGS, *settings]
+    words.append(f"optim.epochs={steps // PER_EPOCH}")
+    with (root / "log.txt").open("wb") as output:
         process = subprocess.Popen(
             words, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=output, stderr=output
         )
         try:
-            while (status := process.poll()) is None or done < steps:
-                reached = count_updates(run / "history.csv") // every * every
-                if reached > done and seen:
-                    done = reached
-                    yield summarise(seen) | {"updates": done, "seconds": time.monotonic() - started}
-                    seen = []
-                elif status is not None:
-                    raise UserError(f"the training ended after {done} updates: {log.read_text()[-500:]}")
-                else:
-                    seen.extend(look_at(process.pid))
-                    time.sleep(POLL_S)
+            yield process
         finally:
             process.kill()
             process.wait()

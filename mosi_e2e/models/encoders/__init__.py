@@ -32,7 +32,7 @@ def encoder_class(stream: str) -> type[nn.Module]:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(
-            f"the encoder of stream '{stream}' is module:Class, but {error}; mend its `encoder`"
+            f"the encoder of stream '{stream}' is module:Class, but {error}; fix its `encoder`"
         ) from error
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -68,10 +67,11 @@ class SpeechEncoder(PretrainedEncoder):
     @classmethod
     def choose(cls, config: SpeechConfig) -> type["SpeechEncoder"]:
         """The class for a checkpoint's family."""
-        from mosi_e2e.models.encoders.speech_checkpoint import read_settings
+        from mosi_e2e.models.encoders.checkpoints import read_settings
+        from mosi_e2e.models.encoders.speech_checkpoint import SPEECH
         from mosi_e2e.models.encoders.whisper import WhisperSpeechEncoder
 
-        family = read_settings(config.model, config.pretrained, config.kwargs).model_type
+        family = read_settings(SPEECH, config.model, config.pretrained, config.kwargs).model_type
         return WhisperSpeechEncoder if family == "whisper" else cls
 
     def _prepare(self, config: SpeechConfig) -> int:
@@ -97,16 +97,10 @@ class SpeechEncoder(PretrainedEncoder):
 
     def standalone_config(self) -> SpeechConfig:
         """A config that rebuilds this network without hub or folder, for weights saved elsewhere."""
-        from mosi_e2e.models.encoders.speech_checkpoint import list_settings
+        from mosi_e2e.models.encoders.checkpoints import stand_alone
+        from mosi_e2e.models.encoders.speech_checkpoint import SPEECH
 
-        settings = self.backbone.config
-        return replace(
-            self.config,
-            model=settings.model_type,
-            pretrained=False,
-            kwargs=list_settings(settings),
-            normalise=self.normalise,
-        )
+        return stand_alone(SPEECH, self.config, self.backbone.config, normalise=self.normalise)
 
     def forward(
         self, values: Float[Tensor, "b s"], time: Float[Tensor, "b 1"], is_pad: Bool[Tensor, "b s"]

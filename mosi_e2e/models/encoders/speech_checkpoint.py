@@ -1,17 +1,15 @@
 """Loading of wav2vec 2.0, HuBERT, WavLM, data2vec-audio and Whisper models, pretrained or random."""
 
-import difflib
 import logging
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoFeatureExtractor, PreTrainedModel
 
-from mosi_e2e.hub_access import check_reachable, is_cached
-from mosi_e2e.models.encoders.pretrained import LIBRARY_ERRORS, check_pointers
+from mosi_e2e.hub_access import is_cached
+from mosi_e2e.models.encoders.checkpoints import Kind, load_network
+from mosi_e2e.models.encoders.pretrained import LIBRARY_ERRORS
 from mosi_e2e.models.encoders.speech import FAMILIES, SAMPLE_RATE
-from mosi_e2e.models.encoders.whisper import drop_decoder
 from preprocessing.errors import UserError
 from preprocessing.plain_text import first_line
 
@@ -38,49 +36,24 @@ SWITCHED_OFF = {
     "attention_dropout": 0.0,
     "add_adapter": False,
 }
+SPEECH = Kind(
+    section="speech",
+    folder="model.crossmodal.speech.model=FOLDER",
+    families=FAMILIES,
+    switched_off=SWITCHED_OFF,
+    example="facebook/wav2vec2-base-960h",
+)
 
 
 def load_speech_model(model: str, pretrained: bool, kwargs: dict[str, Any]) -> PreTrainedModel:
-    """The transformers model, in float32 and without a task head.
+    """As `load_network`; of a Whisper model the encoder alone.
 
     Attention goes through `scaled_dot_product_attention` wherever transformers offers it: in all
     families but WavLM. Its gated position bias is as large as the attention weights, and WavLM through
     that function was no faster (measured on a CPU, 8 clips of 5 s).
-
-    Args:
-        model: hub name or local folder of a checkpoint; with `pretrained=False` also one of `FAMILIES`.
-        pretrained: False gives random weights.
-        kwargs: entries of the transformers config to set.
-
-    Raises:
-        UserError: no such checkpoint, one of another family, or one that lacks a part of the model.
     """
-    settings = read_settings(model, pretrained, kwargs)
-    if not pretrained:
-        return drop_decoder(AutoModel.from_config(settings))
-    try:
-        # transformers would keep a checkpoint's half precision, which is too coarse to train in.
-        network, report = AutoModel.from_pretrained(
-            model, config=settings, dtype=torch.float32, output_loading_info=True
-        )
-    except LIBRARY_ERRORS as error:
-        raise UserError(_explain(model, error)) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise UserError(
-            f"a checkpoint must hold the whole model; {model!r} lacks {len(missing)} tensors, "
-            f"{missing[0]} first; name a complete one, or set speech.pretrained=false"
-        )
-    return drop_decoder(network)
-
-
-def read_settings(model: str, pretrained: bool, kwargs: dict[str, Any]) -> PreTrainedConfig:
-    """The transformers config of a checkpoint or of a family, with `kwargs` set; as `load_speech_model`."""
-    if Path(model).is_dir():
-        check_pointers(Path(model))
-    elif model not in FAMILIES and model.count("/") <= 1 and not Path(model).is_absolute():
-        check_reachable("model.crossmodal.speech.model=FOLDER", model, ("config.json",))
-    return _resolve_settings(model, pretrained, kwargs)
+    network = load_network(SPEECH, model, pretrained, kwargs)
+    return network.encoder if network.config.model_type == "whisper" else network
 
 
 def read_normalisation(model: str) -> bool:
@@ -110,44 +83,3 @@ def read_normalisation(model: str) -> bool:
             "name another checkpoint as speech.model"
         )
     return normalises
-
-
-def list_settings(settings: PreTrainedConfig) -> dict[str, Any]:
-    """The `kwargs` that give these settings to a bare family: those that differ from its defaults."""
-    known = type(settings)().to_dict().keys() - SWITCHED_OFF.keys() - {"model_type"}
-    return {name: value for name, value in settings.to_diff_dict().items() if name in known}
-
-
-def _resolve_settings(model: str, pretrained: bool, kwargs: dict[str, Any]) -> PreTrainedConfig:
-    if model in FAMILIES and pretrained:
-        raise UserError(
-            f"a family has no weights: speech.model={model!r} needs speech.pretrained=false, "
-            "or name a checkpoint, such as facebook/wav2vec2-base-960h"
-        )
-    try:
-        settings = AutoConfig.for_model(model) if model in FAMILIES else AutoConfig.from_pretrained(model)
-    except LIBRARY_ERRORS as error:
-        raise UserError(_explain(model, error)) from error
-    if settings.model_type not in FAMILIES:
-        raise UserError(f"speech.model is one of {', '.join(FAMILIES)}; {model!r} is a {settings.model_type}")
-    known = type(settings)().to_dict().keys()
-    for name in kwargs:
-        if name in SWITCHED_OFF:
-            raise UserError(f"speech.kwargs may not set {name}, which stays off; remove it")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            advice = f"; did you mean {near[0]}?" if near else "; remove it"
-            raise UserError(
-                f"speech.kwargs sets entries of {type(settings).__name__}; found {name!r}{advice}"
-            )
-    # A new config rather than new attributes: its constructor checks that the entries fit each other.
-    return type(settings).from_dict({**settings.to_dict(), **kwargs, **SWITCHED_OFF})
-
-
-def _explain(model: str, error: Exception) -> str:
-    """One line of what transformers found wrong, and what to type instead."""
-    found = " ".join(str(error).split())[:300]
-    return (
-        f"speech.model={model!r} could not be loaded: {found}; give a hub name (connected, once), "
-        f"a local folder, or with speech.pretrained=false one of {', '.join(FAMILIES)}"
-    )

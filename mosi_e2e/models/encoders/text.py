@@ -1,7 +1,6 @@
 """Words through a pretrained text model: one token per sub-word, at the time of its word."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -99,16 +98,11 @@ class TextEncoder(PretrainedEncoder):
 
     def standalone_config(self) -> TextConfig:
         """A config that rebuilds this network without hub or folder, for weights saved elsewhere."""
-        from mosi_e2e.models.encoders.text_checkpoint import list_settings
+        from mosi_e2e.models.encoders.checkpoints import stand_alone
+        from mosi_e2e.models.encoders.text_checkpoint import TEXT
 
-        settings = self.backbone.config
-        return replace(
-            self.config,
-            model=settings.model_type,
-            pretrained=False,
-            kwargs=list_settings(settings),
-            tokenizer_bytes=len(self.tokenizer),
-        )
+        tokenizer_bytes = len(self.tokenizer)
+        return stand_alone(TEXT, self.config, self.backbone.config, tokenizer_bytes=tokenizer_bytes)
 
     def forward(
         self, values: Int[Tensor, "b t"], time: Float[Tensor, "b t"], is_pad: Bool[Tensor, "b t"]

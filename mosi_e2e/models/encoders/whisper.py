@@ -1,7 +1,5 @@
 """Speech through the encoder of a Whisper model: one token per 20 ms, in the clip's own length."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -101,8 +99,3 @@ class WhisperSpeechEncoder(SpeechEncoder):
 
     def _mask_padding(self) -> None:
         """Nothing to do: no layer of Whisper's looks beyond what it is given."""
-
-
-def drop_decoder(network: Any) -> nn.Module:
-    """The encoder alone of a Whisper model; any other network as it is."""
-    return network.encoder if network.config.model_type == "whisper" else network

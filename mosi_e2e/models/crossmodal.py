@@ -57,7 +57,7 @@ class CrossModalTransformer(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
         """Score a batch (see `mosi_e2e.data.batch`), of all streams or some; labels are not looked at."""
-        given = {name: found for name in self.encoders if (found := find_stream(name, batch))}
+        given = {name: found for name in self.encoders if (found := find_input(name, batch))}
         tokens = {}
         for name, (is_encoded, *stream) in given.items():
             tokens[name] = Tokens(*stream) if is_encoded else self.encoders[name](*stream)
@@ -81,7 +81,7 @@ def average_votes(votes: Float[Tensor, "s b"], is_there: Bool[Tensor, "s b"]) ->
     return (votes * counts).sum(dim=0) / counts.sum(dim=0)
 
 
-def find_stream(name: str, batch: Mapping[str, Tensor]) -> tuple[bool, Tensor, Tensor, Tensor] | None:
+def find_input(name: str, batch: Mapping[str, Tensor]) -> tuple[bool, Tensor, Tensor, Tensor] | None:
     """A stream's values, times and padding, and whether a frozen encoder has been over them; None: not there.
 
     Apart from the encoders, so that a compiled model does not carry the whole batch along, whose clip ids

@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m mosi_e2e.ablate",
         description="Train named variants with several seeds and compare them on the same clips.",
         epilog="example: python -m mosi_e2e.ablate --config configs/ablations.yaml parallel=4   |   a second "
-        "call skips what is finished, goes on with what was interrupted and retries what failed",
+        "call skips what is finished, continues what was interrupted and retries what failed",
     )
     parser.add_argument("--config", required=True, help="YAML file; see configs/ablations.yaml")
     parser.add_argument("--table", action="store_true", help="only make the table of what is finished")

@@ -107,7 +107,7 @@ class LossConfig:
     Attributes:
         regression: l1 | mse | huber.
         huber_delta: where Huber's loss turns from square to linear.
-        balance: binary only: weigh both classes alike, whatever their shares in train.
+        balance: binary only: give both classes the same weight, whatever their shares in train.
         auxiliary: weight of each stream's own loss beside the fused one's.
         ccc: regression only: weight of 1 - CCC over the update's clips, which rewards the right spread of
             scores and not only small errors. It needs every update in one pass (`data.micro_batch=0`).

@@ -1,13 +1,13 @@
 """Bootstrap intervals that cover what they claim although a test split has few videos.
 
-For 31 videos whose clips are alike, plain percentiles of the resampled metric are too narrow: resampling
-has the variance with divisor n, not n - 1, and normal, not Student tails, and the estimated error is
-smallest where the metric came out too good. So the *studentised* bootstrap is used (Hall, The
+For 31 videos whose clips resemble each other, plain percentiles of the resampled metric are too narrow:
+resampling has the variance with divisor n, not n - 1, and normal, not Student tails, and the estimated
+error is smallest where the metric came out too good. So the *studentised* bootstrap is used (Hall, The
 Annals of Statistics 16, 1988): each resample is measured in units of its own standard error, which comes
-from leaving out its videos one at a time, and the interval is `metric +- q * error` with the quantile q
-of the absolute studentised differences. It is computed on a scale on which the error depends little on
-the metric (the logarithm of an error, Fisher's z of a correlation, the angle of a share), which also
-keeps the limits inside the metric's range.
+from leaving out its videos one at a time, and the interval is `metric +- q * error` with the quantile q of
+the absolute studentised differences. It is computed on a scale on which the error depends little on the
+metric (the logarithm of an error, Fisher's z of a correlation, the angle of a share), which also keeps the
+limits inside the metric's range.
 """
 
 from collections.abc import Callable, Sequence

@@ -23,10 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--config configs/crossmodal.yaml seed=1 name=crossmodal_1",
     )
     parser.add_argument("--config", help="YAML recipe; without it the defaults")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument("--score", choices=SPLITS, help="score this split, too, once training is over")
     parser.add_argument(
-        "--repeat", type=Path, metavar="RUN", help="repeat a run and say whether it comes out alike"
+        "--repeat", type=Path, metavar="RUN", help="repeat a run and report whether the results match"
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the recipe")
     args = parser.parse_intermixed_args(argv)

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="python -m preprocessing",
         description="Decode every clip once; cache face crops, sound, behaviour tokens and openSMILE. "
-        "A run that was cut off goes on with the same command.",
+        "A run that was cut off continues with the same command.",
         epilog="example: python -m preprocessing --config configs/preprocess.yaml "
         "labels=data/mosi out=cache/mosi --dry-run",
     )

@@ -52,7 +52,7 @@ class TrackConfig:
         choose: whom of several people: `speaking` (the largest face, unless another one clearly speaks
             instead) or `largest`.
         min_confidence: MediaPipe's threshold for a detected face.
-        model: path of `face_landmarker.task`; empty = found by itself.
+        model: path of `face_landmarker.task`; empty = found automatically.
     """
 
     rate: float = 7.5

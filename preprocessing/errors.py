@@ -1,4 +1,4 @@
-"""The one error type for what a user can mend, and the wrapper that prints it."""
+"""The one error type for what a user can fix, and the wrapper that prints it."""
 
 import errno
 import functools
@@ -11,7 +11,7 @@ NO_TEXT = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, 
 
 
 class UserError(Exception):
-    """Something the user can mend.
+    """Something the user can fix.
 
     The message is one line: the rule, what was found, and what to type next. Names of others may be in it,
     so ends of lines and what steers a terminal are shown as escapes.

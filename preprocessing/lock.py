@@ -1,4 +1,4 @@
-"""One writer per folder: a second run is told who is at work, and what a killed one left is cleared away.
+"""One writer per folder: a second run learns who is at work, and what a killed one left is cleared away.
 
 The lock is the kernel's (`flock`, which NFS passes on to its server): it ends with the process that holds it,
 however that ends, so nobody ever has to delete a lock file.

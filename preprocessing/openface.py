@@ -97,7 +97,7 @@ def read_openface_csv(path: str | Path, config: OpenFaceConfig) -> OpenFaceTable
 
     Raises:
         OpenFaceError: the file is not a whole OpenFace CSV of one face: unreadable, a column is missing,
-            no row, a row is cut off, a value is no number, frame numbers do not increase.
+            no row, a row is cut off, a value is not a number, frame numbers do not increase.
     """
     path = Path(path)
     columns = tuple(describe_columns(config.groups))
@@ -118,7 +118,7 @@ def read_openface_csv(path: str | Path, config: OpenFaceConfig) -> OpenFaceTable
         raise OpenFaceError(f"{path.name} cannot be read as text ({error}): write it again") from error
     except ValueError as error:
         raise OpenFaceError(
-            f"{path.name} holds a value that is no number ({error}): run OpenFace again"
+            f"{path.name} holds a value that is not a number ({error}): run OpenFace again"
         ) from error
     return _build_table(numbers, columns, path)
 

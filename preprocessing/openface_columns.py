@@ -57,7 +57,7 @@ def describe_columns(groups: list[str]) -> dict[str, str]:
     unknown = [name for name in groups if name not in GROUPS]
     if unknown or not groups:
         got = ", ".join(unknown) or "none"
-        raise UserError(f"OpenFace `groups` must be among {', '.join(GROUPS)}; got {got}: mend the option")
+        raise UserError(f"OpenFace `groups` must be among {', '.join(GROUPS)}; got {got}: fix the option")
     return {column: unit for name in groups for column, unit in GROUPS[name].units.items()}
 
 

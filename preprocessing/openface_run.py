@@ -195,7 +195,7 @@ def _check_result(produced: Path, status: int, config: OpenFaceConfig, n_frames:
         raise OpenFaceError(f"it was killed by signal {-status}, its result is not final: run it again")
     if status > 0:
         no_model = "if it found no landmark model, set `mloc` to model/main_clnf_general.txt"
-        advice = no_model if status == 1 else "mend what it printed"
+        advice = no_model if status == 1 else "fix what it printed"
         raise OpenFaceError(f"it ended with exit status {status}, its result is not final: {advice}")
     if not produced.is_file():
         raise OpenFaceError("it wrote no CSV, though with exit status 0: the clip has no video it can open")

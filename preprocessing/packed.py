@@ -1,6 +1,6 @@
 """A cache in one file (see `pack.py`), read without trusting the file.
 
-A pickle is a program: whoever writes one decides what the reader's machine runs. Here it can ask for
+A pickle is a program: its author decides what the reader's machine runs. Here it can ask for
 nothing but arrays of plain numbers, which are built by the functions below and not by numpy's own: those
 make an array of object pointers out of any bytes they are told to (`numpy.ndarray(1, "O", data)`).
 """
@@ -157,7 +157,7 @@ def find_pack_problem(pack: dict[str, Any]) -> str:
             return f"its {name} is not as it should be"
     for name in ("meta", "stats"):
         if not is_plain(pack[name]):
-            return f"its {name} holds something else than texts and numbers"
+            return f"its {name} holds more than texts and numbers"
     odd = [clip_id for clip_id, stages in pack["clips"].items() if not is_clip(stages)]
     if odd:
         return f"clip {odd[0]!r:.60} is not as it should be"
@@ -243,7 +243,7 @@ class PlainDtype:
     def __setstate__(self, state):
         version, order, *rest = state
         if (version, *rest) != (3, None, None, None, -1, -1, 0) or order not in "<>=|":
-            raise pickle.UnpicklingError("an array of something else than plain numbers")
+            raise pickle.UnpicklingError("an array of something other than plain numbers")
         self.dtype = plain_dtype(order + self.dtype.str[1:])
 
 
@@ -253,7 +253,7 @@ class PendingArray(np.ndarray):
     def __setstate__(self, state):
         version, shape, dtype, fortran, data = state
         if not isinstance(dtype, PlainDtype) or type(data) is not bytes:
-            raise pickle.UnpicklingError("an array of something else than plain numbers")
+            raise pickle.UnpicklingError("an array of something other than plain numbers")
         super().__setstate__((version, shape, dtype.dtype, fortran, data))
 
 

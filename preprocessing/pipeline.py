@@ -145,5 +145,5 @@ def explain_stop(root: Path) -> Iterator[None]:
             free = shutil.disk_usage(root if root.exists() else root.absolute().anchor).free
             reason += f"; {root} has {free / 1e6:.1f} MB left"
         raise UserError(
-            f"{reason}. What was done is kept: mend this and type the same command again"
+            f"{reason}. What was done is kept: fix this and type the same command again"
         ) from error

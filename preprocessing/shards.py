@@ -227,7 +227,7 @@ def check_target(out: Path, facts: dict) -> None:
                 "--out, or delete it"
             )
     elif any(not path.name.startswith(".") for path in out.iterdir()):
-        raise UserError(f"{out} holds something else than shards; type another --out")
+        raise UserError(f"{out} contains files other than shards; type another --out")
 
 
 def is_written(out: Path, shard: Shard) -> bool:

@@ -1,7 +1,8 @@
 """Augmentation of one training clip.
 
-Everything is drawn from a generator that belongs to (seed, epoch, clip): the same clip is augmented alike
-however many processes and workers load it, and after a resume. Validation and test clips never come here.
+Everything is drawn from a generator that belongs to (seed, epoch, clip): the same clip gets the same
+augmentation however many processes and workers load it, and after a resume. Validation and test clips never
+come here.
 """
 
 import os

@@ -175,7 +175,7 @@ def decode_crops(jpeg: np.ndarray, offset: np.ndarray, valid: np.ndarray) -> np.
 
 
 def cut_window(streams: Streams, duration_s: float, limit_s: float, key: tuple[int, ...]) -> Streams:
-    """A random window of `limit_s` seconds of a longer clip, all streams alike; times stay the clip's."""
+    """A random window of `limit_s` seconds of a longer clip, one for all streams; times stay the clip's."""
     if not limit_s or duration_s <= limit_s:
         return streams
     start = np.random.default_rng([*key, 1]).uniform(0, duration_s - limit_s)

@@ -2,7 +2,7 @@
 
 An optimizer update is defined by its clips alone: `batch_size` of them, in an order that depends on seed
 and epoch. How they are spread over processes and micro-batches changes nothing but who computes what, so
-one process or eight, one pass or accumulation, a resumed run or an uninterrupted one train alike.
+one process or eight, one pass or accumulation, a resumed run or an uninterrupted one train the same model.
 """
 
 from collections.abc import Iterator

@@ -105,7 +105,7 @@ class Scorer:
                 self.open()  # the process that takes its place has no model yet
 
     def _explain(self, error: BaseException) -> UserError:
-        """What the visitor is told; what only the operator can mend goes to the log, too."""
+        """What the visitor reads; what only the operator can fix goes to the log, too."""
         if isinstance(error, UserError):
             return error
         if isinstance(error, Late):

@@ -19,7 +19,7 @@ class Outcome:
 
 
 def try_imports(names: Sequence[str], limit_s: float = LIMIT_S) -> dict[str, Outcome]:
-    """Import every name in a child process; one that kills it or hangs costs itself alone.
+    """Import every name in a child process; one that kills it or hangs affects only itself.
 
     Args:
         names: in this order; what was imported before stays imported.

@@ -80,7 +80,7 @@ def check_accelerate() -> Check:
         )
     if default.is_file():
         return Check("accelerate config", "ok", str(default))
-    return Check("accelerate config", "ok", "none: accelerate launch decides by itself")
+    return Check("accelerate config", "ok", "none: accelerate launch decides automatically")
 
 
 def check_hub() -> Check:

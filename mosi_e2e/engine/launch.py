@@ -40,8 +40,8 @@ def adapt_to_machine() -> None:
 def stop_with_launcher() -> None:
     """Let the end of a plain `accelerate launch` reach this process as SIGTERM, so that it stores its state.
 
-    That launcher passes no signal on: whoever ended it would leave a training behind that nobody sees. Linux
-    only; launchers of several processes (torchrun) end them by themselves.
+    That launcher passes no signal on: ending it would leave a training behind that nobody sees. Linux
+    only; launchers of several processes (torchrun) end them automatically.
     """
     if sys.platform != "linux" or "TORCHELASTIC_RUN_ID" in os.environ or read_launcher() is None:
         return

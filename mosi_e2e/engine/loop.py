@@ -229,7 +229,7 @@ def predict_split(
         the mean loss over the labelled clips.
 
     Raises:
-        UserError: a score is no number.
+        UserError: a score is NaN or infinite.
     """
     model.eval()
     rows, streams = [], []
@@ -262,7 +262,7 @@ def check_finite(found: torch.Tensor) -> None:
     broken = int((~found.isfinite()).any(dim=1).sum())
     if broken:
         raise UserError(
-            f"{broken} of {len(found)} clips got a score that is no number: training diverged; "
+            f"{broken} of {len(found)} clips got a non-finite score (NaN or infinity): training diverged; "
             "type a smaller optim.lr or optim.encoder_lr"
         )
 

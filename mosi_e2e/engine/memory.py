@@ -7,7 +7,7 @@ SHORTER_S = 15.0  # to be tried where nothing is cut
 
 
 def explain_memory(config: RunConfig, processes: int, folder: str) -> str:
-    """The settings that still can be lowered, and what each costs; the run goes on with them.
+    """The settings that still can be lowered, and what each costs; the run continues with them.
 
     Args:
         config: of the run.

@@ -16,7 +16,7 @@ ASK_EVERY = 8  # updates between two questions to the other processes
 
 
 class LossWatch:
-    """Reads losses without making a GPU wait, and stops at one that is no number.
+    """Reads losses without making a GPU wait, and stops at one that is NaN or infinite.
 
     A loss is copied to the host in the background and looked at once it is there, a step or so later.
 
@@ -32,7 +32,7 @@ class LossWatch:
         """Take note of a step's loss [] and its clips, and look at those that have arrived.
 
         Raises:
-            UserError: a loss is no number; names the clips of its batch.
+            UserError: a loss is NaN or infinite; names the clips of its batch.
         """
         event = None
         if loss.is_cuda:

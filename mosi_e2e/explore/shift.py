@@ -1,8 +1,8 @@
 """Whether the labels of two splits come from one distribution.
 
-Clips of one video are alike (in CMU-MOSI a quarter to a third of the label variance lies between videos), so
-a test that takes them for independent sees shifts that are none. Here whole videos are dealt anew to the two
-splits: what is rare among those deals is a shift.
+Clips of one video resemble each other (in CMU-MOSI a quarter to a third of the label variance lies between
+videos), so a test that takes them for independent sees shifts that do not exist. Here whole videos are
+dealt anew to the two splits: what is rare among those deals is a shift.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Dropout that is drawn for each clip by itself.
+"""Dropout that is drawn for each clip alone.
 
 PyTorch draws one mask for the batch, so that what a clip loses depends on its neighbours: two processes, or
 micro-batches, train another model than one process with the whole batch. Here every mask comes out of the

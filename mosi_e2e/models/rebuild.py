@@ -132,7 +132,7 @@ def check_age(config: ModelConfig, stored: Iterable[str], path: Path) -> None:
 
 
 def check_stands_alone(config: ModelConfig) -> None:
-    """Refuse a stored config that would fetch or read something else than its own weights.
+    """Refuse a stored config that would fetch or read anything but its own weights.
 
     Raises:
         UserError: an encoder names a checkpoint, or arguments that no stored model has.

@@ -1,4 +1,4 @@
-"""What whoever reads a score should know: warnings, which stand first wherever it is shown, and remarks."""
+"""What the reader of a score should know: warnings, which stand first wherever it is shown, and remarks."""
 
 from collections.abc import Mapping, Sequence
 

@@ -141,7 +141,7 @@ class VideoResult:
         duration_s: of what could be decoded.
         people: one result per person, the first one's included.
         score_absent: the model's score of a clip with nothing in it, where the contributions start from.
-        remarks: what whoever reads the score should know.
+        remarks: what the reader of the score should know.
         model: name, task, whether it was trained on synthetic clips, its error against a trivial baseline's.
         waveform: [S] int16, 16 kHz, for the page; not in the JSON.
         warnings: what stands first wherever the result is shown: scores that say nothing about people.

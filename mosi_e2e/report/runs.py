@@ -1,4 +1,4 @@
-"""Run folders, found and read. What cannot be read is kept as a remark: a report drops nothing in silence."""
+"""Run folders, found and read. What cannot be read is kept as a remark: a report drops nothing silently."""
 
 import json
 import os
@@ -238,7 +238,7 @@ def read_predictions(path: Path, config: Mapping[str, Any], faults: list[str]) -
         why = (
             "no clip has a label"
             if known.empty
-            else "a score is no number in range, or a clip is twice in it"
+            else "a score is not a number in range, or a clip is twice in it"
         )
         faults.append(f"{path.name} is not shown: {why}")
         return None

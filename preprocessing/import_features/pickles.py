@@ -73,7 +73,7 @@ class FeatureDtype(PlainDtype):
             return
         version, order, *rest = state
         if version != 3 or order not in "<>=|" or any(part is not None for part in rest[:3]):
-            raise pickle.UnpicklingError("an array of something else than numbers and texts")
+            raise pickle.UnpicklingError("an array of something other than numbers and texts")
         if self.dtype is not None:
             self.dtype = self.dtype.newbyteorder(order)
 

@@ -116,6 +116,7 @@ def import_words(labels: Path, text: Source, also: Sequence[Source], out: Path) 
         options = {"source": "table", "text": named[0], "also": named[1:]}
         keys = {"words": {"unit": "UTF-8", "columns": []}}
         entry = {"recipe": recipe, "version": VERSION, "options": options, "tools": {}, "keys": keys}
+        entry["rules"] = {}  # imported: not made of a video
         about = {"synthetic": False, "imported": {"name": out.name, "files": prints, "times": "spread"}}
         summary = summarise(rows)
         CacheWriter(out, {STAGE: files}, {}, {STAGE: entry}).finish(rows, about, {"failures": []}, summary)

@@ -231,5 +231,7 @@ def test_what_words_cannot_do_yet_is_one_line(place, tmp_path, capsys, one_threa
     (tmp_path / "video.mp4").write_bytes(b"\0" * 100)
     assert predict([str(run), str(tmp_path / "video.mp4"), "--out", str(tmp_path / "out")]) == 2
     assert "words are not recognised in a new video yet" in capsys.readouterr().err
+    assert export([str(run), "--out", str(tmp_path / "plain")]) == 0
+    assert not (tmp_path / "plain" / "preprocessing.yaml").exists()  # no settings make its words of a video
     assert export([str(run), "--out", str(tmp_path / "model"), "--onnx"]) == 2
     assert "cannot be written as ONNX yet" in capsys.readouterr().err

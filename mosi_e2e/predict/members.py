@@ -57,6 +57,8 @@ def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig
     Raises:
         UserError: nothing in this program makes such a stream out of a video.
     """
+    if any(find_stream(name).kind == "words" for name in streams):
+        raise UserError("the model reads words, and words are not recognised in a new video yet")
     lacking = {find_stream(name).stage for name in streams} - facts.stages.keys()
     imported = [
         name
@@ -74,8 +76,6 @@ def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig
             "with this version: accelerate launch -m mosi_e2e.train"
         )
     config = read_settings(facts.settings, facts.stages)
-    if any(find_stream(name).kind == "words" for name in streams):
-        raise UserError("the model reads words, and words are not recognised in a new video yet")
     for name in streams:
         if obstacle := find_stage(find_stream(name).stage).obstacle(config):
             raise UserError(f"the model reads {obstacle}")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from tiny_encoders import backward, lacking_gradient
-from tiny_text import SENTENCES, write_sentences, write_text_checkpoint
+from tiny_text import SENTENCES, SMALL, write_sentences, write_text_checkpoint
 from transformers import BertModel
 
 from mosi_e2e.data.dataset import read_stream
@@ -17,12 +17,15 @@ from mosi_e2e.evaluate import main as evaluate
 from mosi_e2e.export.__main__ import main as export
 from mosi_e2e.models.config import TextConfig
 from mosi_e2e.models.encoders import build_encoder
+from mosi_e2e.models.encoders.text import FAMILIES
 from mosi_e2e.predict.__main__ import main as predict
 from mosi_e2e.train import main as train
 from preprocessing.errors import UserError
 from preprocessing.import_words import main as import_words
 from preprocessing.store import ClipStore
 from preprocessing.words import pack_words, spread_words, unpack_words
+
+DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "max_position_embeddings": 16}
 
 
 @pytest.fixture(scope="module")
@@ -235,3 +238,21 @@ def test_what_words_cannot_do_yet_is_one_line(place, tmp_path, capsys, one_threa
     assert not (tmp_path / "plain" / "preprocessing.yaml").exists()  # no settings make its words of a video
     assert export([str(run), "--out", str(tmp_path / "model"), "--onnx"]) == 2
     assert "cannot be written as ONNX yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_reads_its_own_tokens_only(family):
+    torch.manual_seed(0)
+    small = DISTILBERT if family == "distilbert" else SMALL
+    encoder = build_encoder("words", TextConfig(family, pretrained=False, kwargs={**small, "vocab_size": 40}))
+    n_tokens = encoder.longest + 3  # a block, and a part of the next
+    values = torch.randint(5, 40, (2, n_tokens))
+    is_pad = torch.arange(n_tokens) >= torch.tensor([[n_tokens], [4]])
+    batch = values.masked_fill(is_pad, 0), torch.arange(n_tokens).expand(2, -1) / 2.5, is_pad
+    with torch.no_grad():
+        padded = encoder.eval()(*batch)
+        alone = encoder(*(part[1:, :4] for part in batch))
+    torch.testing.assert_close(padded.values[1:, :4], alone.values, atol=1e-5, rtol=0)
+    assert not padded.values[is_pad].any() and padded.values.isfinite().all()
+    backward(encoder.train(), batch)
+    assert lacking_gradient(encoder) == []

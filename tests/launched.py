@@ -1,11 +1,12 @@
 """The program's commands, in this process or in ones of their own, on the processor and in one thread."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,14 @@ def start(*words: object) -> subprocess.Popen:
         text=True,
         start_new_session=True,
     )
+
+
+def end_all(processes: Iterable[subprocess.Popen]) -> None:
+    """Kill what `start` started, with all that belongs to it, wherever it still runs."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def run(*words: object, timeout_s: float = 240) -> str:

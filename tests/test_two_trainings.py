@@ -1,15 +1,13 @@
 """Two trainings into one folder, really at once: one goes on, the other ends in one line."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 
 import pandas as pd
 import pytest
-from launched import start
+from launched import end_all, start
 from made_cache import make_cache
 from tiny_models import write_recipe
 
@@ -39,10 +37,7 @@ def race(tmp_path):
         return loser.communicate()[0], going[0]
 
     yield run
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    end_all(started)
 
 
 def read_epochs(run):

@@ -10,12 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 
 import psutil
 import pytest
 import torch
-from launched import ACCELERATE, ROOT, TWO_PROCESSES, free_port, start
+from launched import ACCELERATE, ROOT, TWO_PROCESSES, end_all, free_port, start
 from made_cache import make_cache
 from tiny_models import write_recipe
 
@@ -56,10 +55,7 @@ def training(place, request):
         return process, psutil.Process(process.pid).children(recursive=True)
 
     yield begin
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    end_all(started)
 
 
 def list_workers(family):

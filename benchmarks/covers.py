@@ -23,7 +23,6 @@ from preprocessing.faces import load_landmarker
 from preprocessing.frames import pick_frames
 from preprocessing.media import Media
 
-DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips" / "real"
 LOWER_FACE = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
 LOWER_FACE += (377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356, 6)
 EYES = RIGHT_EYE + LEFT_EYE
@@ -122,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Measure how well covered mouths and eyes are noticed.",
         epilog="example: python benchmarks/covers.py --clips talking --frames 8",
     )
-    parser.add_argument("--clips", type=Path, nargs="+", default=[DEFAULT], help="clips of one face each")
+    parser.add_argument("--clips", type=Path, nargs="+", required=True, help="clips of one face each")
     parser.add_argument("--frames", type=int, default=8, help="of each clip; default: 8")
     args = parser.parse_args(argv)
     paths = [p for folder in args.clips for p in walk_files(folder) if p.suffix.lower() in MEDIA_EXTENSIONS]

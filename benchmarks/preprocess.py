@@ -46,7 +46,6 @@ from preprocessing.stages.recipes import make_recipes
 STAGES = name_stages()
 
 
-DEFAULT_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips" / "real"
 WIDTH, HEIGHT, FPS = 1280, 720, 25
 LOOP_S = 10.24  # whole frames of sound and picture; encoded once, then repeated without encoding
 MIB = 1 << 20
@@ -266,7 +265,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Measure preprocessing: speed on real clips, or memory of a worker on long ones.",
         epilog="example: python benchmarks/preprocess.py --clips my_clips --repeats 4",
     )
-    parser.add_argument("--clips", type=Path, default=DEFAULT_CLIPS, help="folder of real clips")
+    parser.add_argument("--clips", type=Path, help="folder of real clips")
     parser.add_argument("--repeats", type=int, default=2, help="how often half of a run goes through them")
     parser.add_argument("--memory", type=float, nargs="+", metavar="MINUTES", help="lengths to measure")
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -275,8 +274,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.memory:
         found = measure_memory(args.memory, args.overrides)
     else:
-        if not args.clips.is_dir():
-            raise UserError(f"{args.clips} is no folder; type --clips FOLDER with clips of talking people")
+        if args.clips is None or not args.clips.is_dir():
+            found = "no clips are named" if args.clips is None else f"{args.clips} is no folder"
+            raise UserError(f"{found}; type --clips FOLDER with clips of talking people")
         try:
             found = measure_speed(list_clips(args.clips), args.repeats, args.overrides)
         except MediaError as error:

@@ -25,8 +25,6 @@ from preprocessing.frames import pick_frames
 from preprocessing.media import Media
 from preprocessing.tracks import measure_loudness, measure_speaking, speaks_clearly
 
-DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips" / "real"
-
 
 @dataclass(frozen=True)
 class Person:
@@ -85,9 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Measure how well mouth and sound together tell who speaks.",
         epilog="example: python benchmarks/speaker.py --speakers talking --listeners silent",
     )
-    parser.add_argument(
-        "--speakers", type=Path, nargs="+", default=[DEFAULT], help="clips of speaking people"
-    )
+    parser.add_argument("--speakers", type=Path, nargs="+", required=True, help="clips of speaking people")
     parser.add_argument("--listeners", type=Path, nargs="*", default=[], help="clips of silent people")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each clip")
     parser.add_argument("--rate", type=float, default=TrackConfig.rate, help="frames a second looked at")

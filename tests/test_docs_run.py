@@ -85,7 +85,7 @@ def test_the_page_about_exporting_is_right(workplace):
 
 def test_the_page_about_preprocessing_is_right(workplace, capsys):
     write_set(make_folder(workplace / "data" / "mosi"))
-    run_page("preprocessing.md")
+    run_page("preprocessing.md", before={"covers.py": lambda: Path("FOLDER").symlink_to("data/mosi")})
     assert len(read_index(workplace / "cache" / "mosi" / "index.csv")) == len(LABELS)
     assert "nothing to do" in capsys.readouterr().out
     assert (workplace / "runs" / "late_fusion" / "best").is_dir()

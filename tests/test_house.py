@@ -205,3 +205,9 @@ def find_cycle(module: str, way: tuple[str, ...], done: set[str]) -> tuple[str, 
 def test_no_module_imports_itself_through_others():
     done: set[str] = set()
     assert [cycle for module in sorted(SOURCES) if (cycle := find_cycle(module, (), done))] == []
+
+
+def test_only_tests_look_for_files_outside_of_the_project():
+    folders = (*PACKAGES, "benchmarks", "scripts")
+    files = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert files and [path.name for path in files if 'parents[2] / "shared"' in path.read_text()] == []

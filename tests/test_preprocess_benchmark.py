@@ -19,6 +19,8 @@ def test_a_folder_that_is_not_there_is_told(tmp_path):
     ended = measure("--clips", str(tmp_path / "nowhere"))
     assert ended.returncode == 2
     assert "nowhere is no folder; type --clips FOLDER" in ended.stderr
+    ended = measure()
+    assert ended.returncode == 2 and "no clips are named; type --clips FOLDER" in ended.stderr
     ended = measure("--clips", str(tmp_path))
     assert ended.returncode == 2
     assert "holds no clips; type --clips FOLDER" in ended.stderr

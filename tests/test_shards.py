@@ -179,7 +179,7 @@ def test_what_does_not_fit_is_refused(cache, shards, tmp_path, capsys):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("")
     assert main([str(cache), "--out", str(tmp_path / "other")]) == 2
-    assert "something else" in capsys.readouterr().err
+    assert "files other than shards" in capsys.readouterr().err
     assert main([str(cache), "--out", str(tmp_path / "x"), "--shard-mb", "-1"]) == 2
     assert [path.name for path in (tmp_path / "other").iterdir() if path.name[0] != "."] == ["thesis.tex"]
 

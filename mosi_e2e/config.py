@@ -6,7 +6,7 @@ Reading settings, listing them and `--help` need no torch. The models' options: 
 from dataclasses import dataclass, field
 
 from mosi_e2e.models.config import ModelConfig
-from preprocessing.settings import check_range
+from preprocessing.settings import check_choice, check_range
 
 SPLITS = ("train", "valid", "test")
 FAILED = ("failed", "refused")  # states of clips that are not in the cache
@@ -16,6 +16,7 @@ ZERO_RULES = ("drop", "positive")
 REGRESSION_LOSSES = ("l1", "mse", "huber")
 SCHEDULES = ("cosine", "plateau", "constant")
 TRACKERS = ("tensorboard", "wandb")
+MATMUL = ("highest", "high", "medium")
 SPEED_STEPS = 20  # tempo changes by multiples of 1/20: few resamplers, each made once
 
 
@@ -190,6 +191,8 @@ class RunConfig:
         zero_label: binary only: clips labelled 0 are left out (`drop`) or `positive`.
         compile: run the model through `torch.compile`: the first steps, and the
             first validation, take minutes; later ones are faster.
+        matmul: how exactly float32 matrices are multiplied (`torch.set_float32_matmul_precision`): highest |
+            high (TF32 on GPUs that have it) | medium (bfloat16 inside, on GPUs and on processors with AMX).
         save_every: store the state to resume from after so many updates within an epoch, too; 0 stores it
             after each epoch and at SIGTERM alone.
         trackers: where curves go live: tensorboard, wandb (Weights & Biases, if installed).
@@ -202,6 +205,7 @@ class RunConfig:
     task: str = "regression"
     zero_label: str = "drop"
     compile: bool = False
+    matmul: str = "highest"
     save_every: int = 0
     trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
     data: DataConfig = field(default_factory=DataConfig)
@@ -213,4 +217,5 @@ class RunConfig:
 
     def __post_init__(self):
         check_range("", self, "seed", low=0, high=2**32 - 1)  # NumPy's global generator takes no more
+        check_choice("matmul", self.matmul, MATMUL)
         check_range("", self, "save_every", low=0)

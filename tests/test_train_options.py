@@ -296,3 +296,12 @@ def test_in_half_precision_the_best_epoch_is_the_one_that_is_reported(place, mon
     assert reported == pytest.approx(best, abs=1e-6)
     scores = pd.read_csv(run / "predictions_valid.csv").score.to_numpy()
     assert (scores != torch.tensor(scores).bfloat16().double().numpy()).any()  # heads are not rounded
+
+
+def test_matrices_are_multiplied_as_asked_while_a_run_trains(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "run", lambda *args: seen.append(torch.get_float32_matmul_precision()))
+    for number, more in enumerate(([], ["matmul=medium"])):
+        assert main([f"out={tmp_path}", f"name=r{number}", *more]) == 0
+    assert seen == ["highest", "medium"] and torch.get_float32_matmul_precision() == "highest"
+    assert main([f"out={tmp_path}", "matmul=low"]) == 2

@@ -1,10 +1,13 @@
 """One training run, from its settings to its folder."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.tracking import WandBTracker
 from accelerate.utils import DistributedType, ProjectConfiguration, get_int_from_env, is_wandb_available
@@ -56,10 +59,21 @@ def train(config: RunConfig, resume: bool = False, score: str | None = None) -> 
     adapt_to_machine()
     stop_with_launcher()
     folder = place_run(config)
-    with explain_end(config, folder), hold_run(folder):
+    with explain_end(config, folder), hold_run(folder), multiply_matrices(config.matmul):
         open_run(folder, config, resume)
         run(config, folder, resume, score)
     return folder
+
+
+@contextmanager
+def multiply_matrices(precision: str) -> Iterator[None]:
+    """The precision of matrix products within the block; what was set before comes back."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> None:

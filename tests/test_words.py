@@ -160,6 +160,35 @@ def test_gradients_reach_what_trains(place, encoder):
         build_encoder("words", TextConfig(str(place / "bert"), freeze="last_n", last_n=3))
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_adapters_start_as_nothing_and_are_all_that_learns(family):
+    small = DISTILBERT if family == "distilbert" else SMALL
+    bare = TextConfig(family, pretrained=False, kwargs={**small, "vocab_size": 40}, freeze="last_n", last_n=1)
+    torch.manual_seed(0)
+    plain = build_encoder("words", bare).eval()
+    torch.manual_seed(0)
+    adapted = build_encoder("words", replace(bare, adapter_rank=2)).eval()
+    batch = (
+        torch.randint(5, 40, (2, 6)),
+        torch.arange(6).expand(2, -1) / 2.5,
+        torch.zeros(2, 6, dtype=torch.bool),
+    )
+    with torch.no_grad():
+        assert torch.equal(adapted(*batch).values, plain(*batch).values)
+    learning = {name for name, p in adapted.named_parameters() if p.requires_grad}
+    assert learning and all("lora_" in name and ".layer.1." in name for name in learning)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter)
+    backward(adapted.train(), batch)
+    assert lacking_gradient(adapted) == []
+    again = build_encoder("words", adapted.standalone_config()).eval()
+    again.load_state_dict(adapted.state_dict())
+    with torch.no_grad():
+        assert torch.equal(again(*batch).values, adapted.eval()(*batch).values)
+        assert not torch.equal(again(*batch).values, plain(*batch).values)
+
+
 def test_a_stored_encoder_brings_its_tokenizer(encoder):
     again = build_encoder("words", encoder.standalone_config())
     again.load_state_dict(encoder.state_dict())
@@ -184,9 +213,9 @@ def test_mistakes_are_explained(config, message):
         build_encoder("words", config)
 
 
-@pytest.mark.parametrize("model", ["late_fusion", "crossmodal"])
+@pytest.mark.parametrize(("model", "rank"), [("late_fusion", 0), ("late_fusion", 4), ("crossmodal", 0)])
 def test_a_model_of_words_learns_is_scored_and_can_be_trained_further(
-    place, tmp_path, model, one_thread, capsys
+    place, tmp_path, model, rank, one_thread, capsys
 ):
     settings = [
         f"data.cache={place / 'cache'}",
@@ -195,9 +224,10 @@ def test_a_model_of_words_learns_is_scored_and_can_be_trained_further(
         f"model.name={model}",
         f"model.{model}.streams=[words]",
         f"model.{model}.words.model={place / 'bert'}",
+        f"model.{model}.words.adapter_rank={rank}",
         "optim.epochs=12",
         "optim.lr=0.01",
-        "optim.encoder_lr=0.003",
+        f"optim.encoder_lr={0.03 if rank else 0.003}",
         "data.batch_size=8",
         "data.workers=0",
     ]
@@ -206,7 +236,7 @@ def test_a_model_of_words_learns_is_scored_and_can_be_trained_further(
     assert train(settings) == 0
     assert evaluate([str(tmp_path / "words"), "--split", "test"]) == 0
     scores = json.loads((tmp_path / "words" / "metrics_test.json").read_text())
-    assert scores["metrics"]["mae"] < 0.5 < scores["floors"]["train_mean"]["mae"]
+    assert scores["metrics"]["mae"] < (0.9 if rank else 0.5) < scores["floors"]["train_mean"]["mae"]
     again = [*settings, "name=further", f"start={tmp_path / 'words'}", "optim.lr=0", "optim.encoder_lr=0"]
     assert train([*again, "optim.epochs=1"]) == 0
     first, second = (

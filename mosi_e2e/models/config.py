@@ -92,6 +92,9 @@ class TextConfig:
         pretrained: False builds the same class with random weights, and without a tokenizer.
         kwargs: entries of the model's transformers config, such as `{hidden_size: 64, num_hidden_layers: 2}`.
         freeze: `frozen`, `last_n` (the last `last_n` transformer layers train) or `full`.
+        adapter_rank: above 0, the layers that train keep their own weights and learn low-rank adapters of
+            this rank beside them (LoRA): a hundredth of the weights, less memory. They want a larger
+            `optim.encoder_lr`.
         tokenizer_bytes: length of the tokenizer that comes with stored weights; 0 in a recipe.
     """
 
@@ -100,11 +103,13 @@ class TextConfig:
     kwargs: dict[str, Any] = field(default_factory=dict)
     freeze: str = "full"
     last_n: int = 2
+    adapter_rank: int = 0
     tokenizer_bytes: int = 0
 
     def __post_init__(self):
         check_freeze_policy("model.NAME.words", self.freeze, self.last_n)
         check_range("model.NAME.words", self, "tokenizer_bytes", low=0, high=100_000_000)
+        check_range("model.NAME.words", self, "adapter_rank", low=0, high=1024)
 
 
 @dataclass(frozen=True)

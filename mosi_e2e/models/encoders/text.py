@@ -76,6 +76,12 @@ class TextEncoder(PretrainedEncoder):
         self.longest = settings.max_position_embeddings - first  # tokens of one block
         self._freeze()
 
+    @property
+    def stack(self) -> nn.ModuleList:
+        """The transformer layers."""
+        network = self.backbone
+        return (network.transformer if hasattr(network, "transformer") else network.encoder).layer
+
     def read_words(self) -> WordTokenizer:
         """What turns the words of a clip into `values` of this encoder.
 
@@ -89,9 +95,8 @@ class TextEncoder(PretrainedEncoder):
     def parameter_layers(self) -> list[list[nn.Parameter]]:
         """All parameters: embeddings, then each transformer layer."""
         network = self.backbone
-        stack = network.transformer if hasattr(network, "transformer") else network.encoder
         entry = list(network.embeddings.parameters())
-        layers = [list(layer.parameters()) for layer in stack.layer]
+        layers = [list(layer.parameters()) for layer in self.stack]
         known = {id(p) for layer in (entry, *layers) for p in layer}
         entry += [p for p in network.parameters() if id(p) not in known]  # relative positions of mpnet
         return [entry, *layers]
@@ -126,4 +131,11 @@ class TextEncoder(PretrainedEncoder):
                 f"words.last_n is at most this model's {len(layers) - 1} layers; found {self.config.last_n}"
             )
         n_trainable = {"frozen": 0, "last_n": self.config.last_n, "full": len(layers)}[self.config.freeze]
-        self.freeze_layers(layers, n_trainable)
+        if n_trainable and self.config.adapter_rank:
+            from mosi_e2e.models.encoders.adapters import add_adapters  # here, since peft takes a second
+
+            trained = list(self.stack)[-n_trainable:]
+            add_adapters(self.backbone, trained, self.config.adapter_rank)
+            self.train(self.training)
+        else:
+            self.freeze_layers(layers, n_trainable)

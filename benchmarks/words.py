@@ -1,0 +1,158 @@
+"""What words tell of the sentiment: a text encoder on MOSEI's sentences, then on MOSI's, given and heard.
+
+    python benchmarks/words.py --labels mosi_labels.csv --heard heard.csv --mosei mosei.csv \\
+        --out runs/words_minilm model.late_fusion.words.model=FOLDER
+
+The tables are the user's own (`docs/words.md` says which columns). There are three kinds of run, each with
+several seeds: `mosei` learns from MOSEI alone; `both`, which begins with its weights, from what was said in
+MOSI's train clips and from what each recogniser heard there; `given`, in the same way, from what was said.
+Epochs are chosen on valid, and each run scores its test sets once. What is there is not repeated, and a
+killed run goes on. `docs/results.md` holds what came out.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mosi_e2e.config import RunConfig
+from mosi_e2e.metrics import score_regression
+from mosi_e2e.runs.evaluation import score_run
+from mosi_e2e.runs.training import train
+from mosi_e2e.statistics import bootstrap_interval
+from preprocessing.errors import UserError, command
+from preprocessing.import_words import Source, import_words
+from preprocessing.settings import load_config
+from preprocessing.store import write_atomic
+
+RECIPE = "configs/words.yaml"
+KEYS = ("mae", "corr", "acc2_non0", "f1_non0", "acc7")
+TITLES = ("MAE", "Corr", "Acc-2 non0", "F1 non0", "Acc-7")
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train what is missing, print and write the table."""
+    parser = argparse.ArgumentParser(
+        prog="python benchmarks/words.py",
+        description="Train text encoders on MOSEI and on MOSI, and score given and heard words.",
+    )
+    parser.add_argument(
+        "--labels", type=Path, required=True, help="MOSI: ids, label, split and the column text"
+    )
+    parser.add_argument(
+        "--heard", type=Path, required=True, help="MOSI: ids, and a column heard_NAME by recogniser"
+    )
+    parser.add_argument("--mosei", type=Path, help="MOSEI: ids, label, split and the column text")
+    parser.add_argument("--out", type=Path, required=True, help="folder for caches, runs and the table")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each kind; default: 5")
+    parser.add_argument(
+        "--pretrainings",
+        type=int,
+        help="runs on MOSEI; later seeds begin with these in turns; default: --seeds",
+    )
+    parser.add_argument("--mosei-epochs", type=int, default=2, help="default: 2")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings for all runs")
+    args = parser.parse_intermixed_args(argv)
+    if args.seeds < 1 or (args.pretrainings is not None and args.pretrainings < 1):
+        raise UserError("--seeds and --pretrainings must be at least 1")
+    caches = make_caches(args.labels, args.heard, args.mosei, args.out / "cache")
+    rows = collect_rows(caches, args)
+    write_atomic(args.out / "results.json", (json.dumps(rows, indent=1) + "\n").encode())
+    print(f"\n{format_rows(rows)}written: {args.out / 'results.json'}")
+    return 0
+
+
+def make_caches(labels: Path, heard: Path, mosei: Path | None, folder: Path) -> dict[str, Path]:
+    """A cache of each set of words: `given`, each recogniser's, `both` (heard for train alone), `mosei`."""
+    names = [name for name in pd.read_csv(heard, nrows=0).columns if name.startswith("heard_")]
+    if not names:
+        raise UserError(f"{heard} has no column heard_NAME; name a recogniser's column like that")
+    given, heards = Source("text"), {name.removeprefix("heard_"): Source(name, heard) for name in names}
+    wanted = {"given": (labels, given, []), "both": (labels, given, list(heards.values()))}
+    wanted |= {name: (labels, source, []) for name, source in heards.items()}
+    wanted |= {"mosei": (mosei, given, [])} if mosei else {}
+    for name, (table, text, also) in wanted.items():
+        if not (folder / name / "index.csv").is_file():
+            import_words(table, text, also, folder / name)
+    return {name: folder / name for name in wanted}
+
+
+def collect_rows(caches: dict[str, Path], args: argparse.Namespace) -> list[dict]:
+    """Every kind of run on every test set that it is meant for."""
+    heard = [name for name in caches if name not in ("given", "both", "mosei")]
+    before = [""] * args.seeds
+    rows = []
+    if "mosei" in caches:
+        count = min(args.pretrainings or args.seeds, args.seeds)
+        settings = [f"optim.epochs={args.mosei_epochs}"]
+        runs = [train_run("mosei", seed, caches["mosei"], args, settings) for seed in range(count)]
+        before = [f"start={runs[seed % count]}" for seed in range(args.seeds)]
+        rows += [score_runs(runs, name, caches[name]) for name in ("mosei", "given", *heard)]
+    for kind in ("both", "given"):
+        runs = [
+            train_run(kind, seed, caches[kind], args, [begin] if begin else [])
+            for seed, begin in enumerate(before)
+        ]
+        rows += [score_runs(runs, name, caches[name]) for name in ("given", *heard)]
+    return rows
+
+
+def train_run(kind: str, seed: int, cache: Path, args: argparse.Namespace, more: list[str]) -> Path:
+    """Train one seed of a kind of run, or find that done."""
+    run = args.out / f"{kind}_{seed}"
+    if not (run / "metrics_valid.json").is_file():
+        settings = [f"data.cache={cache}", f"out={args.out}", f"name={run.name}", f"seed={seed}"]
+        config = load_config(RunConfig, RECIPE, [*settings, *args.overrides, *more])
+        train(config, resume=(run / "config.yaml").is_file())
+    return run
+
+
+def score_runs(runs: Sequence[Path], words: str, cache: Path) -> dict:
+    """Scores of several seeds on one test set: mean, deviation, and 95 % by video of the seeds' mean."""
+    tables = [read_scores(run, words, cache) for run in runs]
+    first = tables[0]
+    scores = pd.DataFrame([score_regression(table.label, table.score) for table in tables]).astype(float)
+    limits = bootstrap_interval(first.label, np.stack([table.score for table in tables]), first.video_id)
+    return {
+        "trained on": runs[0].name.rpartition("_")[0],
+        "words": words,
+        "seeds": len(runs),
+        "clips": len(first),
+        "videos": int(first.video_id.nunique()),
+        "mean": {key: round(scores[key].mean(), 4) for key in KEYS},
+        "deviation": {key: round(scores[key].std(), 4) if len(runs) > 1 else None for key in KEYS},
+        "interval": {key: limits[key] and [round(limit, 4) for limit in limits[key]] for key in KEYS},
+    }
+
+
+def read_scores(run: Path, words: str, cache: Path) -> pd.DataFrame:
+    """The test predictions of a run from one set of words, made once."""
+    place = run / "scores" / words
+    if not (place / "predictions_test.csv").is_file():
+        score_run(run, "test", str(cache), place)
+    return pd.read_csv(place / "predictions_test.csv", dtype={"clip_id": str, "video_id": str})
+
+
+def format_rows(rows: Sequence[dict]) -> str:
+    """The table in Markdown."""
+    lines = [f"| trained on | words | {' | '.join(TITLES)} |", "|---" * (2 + len(KEYS)) + "|"]
+    for row in rows:
+        cells = [format_cell(row, key) for key in KEYS]
+        lines.append(f"| {row['trained on']} | {row['words']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def format_cell(row: dict, key: str) -> str:
+    """Mean ± deviation [interval]."""
+    spread = "" if row["deviation"][key] is None else f" ± {row['deviation'][key]:.3f}"
+    limits = row["interval"][key]
+    return f"{row['mean'][key]:.3f}{spread}" + (f" [{limits[0]:.2f}, {limits[1]:.2f}]" if limits else "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""The benchmark of words: which runs it makes, what it scores, and that it goes on where it was."""
+
+import json
+
+import pandas as pd
+import pytest
+from tiny_text import write_sentences, write_text_checkpoint
+from typed_commands import load_module
+
+
+@pytest.fixture(scope="module")
+def words():
+    return load_module("benchmarks/words.py")
+
+
+def test_every_kind_of_run_is_scored_on_its_words(words, tmp_path, one_thread, capsys):
+    labels = write_sentences(tmp_path / "labels.csv")
+    pd.read_csv(labels).rename(columns={"heard": "heard_ibm"}).to_csv(tmp_path / "heard.csv", index=False)
+    tables = ["--labels", str(labels), "--heard", str(tmp_path / "heard.csv"), "--mosei", str(labels)]
+    model = f"model.late_fusion.words.model={write_text_checkpoint(tmp_path / 'bert')}"
+    options = ["--seeds", "2", "--pretrainings", "1", "--mosei-epochs", "1", "optim.epochs=1", model]
+    typed = [*tables, "--out", str(tmp_path / "runs"), *options]
+    assert words.main(typed) == 0
+    rows = json.loads((tmp_path / "runs" / "results.json").read_text())
+    pairs = [(row["trained on"], row["words"], row["seeds"]) for row in rows]
+    assert pairs == [
+        *(("mosei", name, 1) for name in ("mosei", "given", "ibm")),
+        *((kind, name, 2) for kind in ("both", "given") for name in ("given", "ibm")),
+    ]
+    assert all(row["clips"] == 8 and row["videos"] == 2 for row in rows)
+    assert len(pd.read_csv(tmp_path / "runs" / "cache" / "both" / "index.csv")) == 32 + 16
+    assert (
+        f"start: {tmp_path / 'runs' / 'mosei_0'}"
+        in (tmp_path / "runs" / "both_1" / "config.yaml").read_text()
+    )
+    before = (tmp_path / "runs" / "both_1" / "history.csv").stat().st_mtime_ns
+    capsys.readouterr()
+    assert words.main(typed) == 0
+    assert "epoch" not in capsys.readouterr().out
+    assert (tmp_path / "runs" / "both_1" / "history.csv").stat().st_mtime_ns == before
+
+
+def test_a_table_without_a_recogniser_is_refused(words, tmp_path, capsys):
+    labels = write_sentences(tmp_path / "labels.csv")
+    assert words.main(["--labels", str(labels), "--heard", str(labels), "--out", str(tmp_path / "runs")]) == 2
+    assert "has no column heard_NAME" in capsys.readouterr().err

@@ -32,7 +32,7 @@ from preprocessing.tables import (
     read_table,
     refuse,
 )
-from preprocessing.words import spread_words
+from preprocessing.words import CONTEXT_END, put_before, spread_words
 
 STAGE, VERSION = "words", 1
 IDS = {"video": "video_id", "clip": "clip_id"}
@@ -79,14 +79,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="TEXT",
         help="further texts of the same clips, for train alone: each makes a further example",
     )
+    parser.add_argument(
+        "--context",
+        type=int,
+        default=0,
+        metavar="N",
+        help="put the N sentences before it, of the same video, in front of each; such results are their own",
+    )
     parser.add_argument("--out", type=Path, required=True, help="cache folder")
     args = parser.parse_args(argv)
-    summary = import_words(args.labels, Source.parse(args.text), list(map(Source.parse, args.also)), args.out)
+    if args.context < 0:
+        raise UserError(f"--context is 0 or more sentences; found {args.context}")
+    also = list(map(Source.parse, args.also))
+    summary = import_words(args.labels, Source.parse(args.text), also, args.out, args.context)
     print(describe(summary, args.out))
     return 0
 
 
-def import_words(labels: Path, text: Source, also: Sequence[Source], out: Path) -> dict:
+def import_words(labels: Path, text: Source, also: Sequence[Source], out: Path, context: int = 0) -> dict:
     """Write the cache `out`.
 
     Args:
@@ -94,6 +104,7 @@ def import_words(labels: Path, text: Source, also: Sequence[Source], out: Path) 
         text: what is said in each clip.
         also: further versions for the train split; their clip ids end in `.2`, `.3` and so on.
         out: cache folder; it is new, empty, or an earlier import of words.
+        context: how many sentences before it, of the same video and source, stand in front of each.
 
     Returns:
         The content of `summary.json`.
@@ -103,17 +114,19 @@ def import_words(labels: Path, text: Source, also: Sequence[Source], out: Path) 
     """
     table = read_table(labels, "a table of sentences")
     entries, sources = read_entries(table), [text, *also]
-    texts = [read_texts(source, table, entries) for source in sources]
-    versions = list_versions(entries, texts, read_durations(table, len(entries)))
+    edges = read_edges(table, len(entries))
+    earlier = list_earlier(entries, [start for start, _ in edges], context)
+    texts = [add_context(read_texts(source, table, entries), earlier) for source in sources]
+    versions = list_versions(entries, texts, [end - start if end else None for start, end in edges])
     paths = dict.fromkeys((labels, *(source.file for source in sources if source.file)))
     prints = [{"file": path.name, "sha256": hash_file(path)} for path in paths]
     named = [str(source) for source in sources]
-    recipe = digest(STAGE, VERSION, prints, named)
+    recipe = digest(STAGE, VERSION, prints, named, *([context] if context else []))
     check_place(out)
     with hold_cache(out):
         files = StageFiles(out, STAGE, recipe)
         rows = [write_clip(files, *version) for version in tqdm(versions, desc="writing", unit="clip")]
-        options = {"source": "table", "text": named[0], "also": named[1:]}
+        options = {"source": "table", "text": named[0], "also": named[1:], "context": context}
         keys = {"words": {"unit": "UTF-8", "columns": []}}
         entry = {"recipe": recipe, "version": VERSION, "options": options, "tools": {}, "keys": keys}
         entry["rules"] = {}  # imported: not made of a video
@@ -159,24 +172,52 @@ def read_texts(source: Source, labels: Table, entries: Sequence[ClipEntry]) -> l
     return [texts[entry.clip_id] for entry in entries]
 
 
-def read_durations(table: Table, count: int) -> list[float | None]:
-    """Seconds of each clip from the columns `start` and `end`; None where they say nothing."""
+def read_edges(table: Table, count: int) -> list[tuple[float, float]]:
+    """Where each clip begins and ends in its video, in seconds; 0 and 0 where the table does not say."""
     names = [normalise_name(name) for name in read_header(table)]
     if not set(EDGES) <= set(names):
-        return [None] * count
+        return [(0.0, 0.0)] * count
     places = [names.index(edge) for edge in EDGES]
-    durations: list[float | None] = []
+    edges = []
     for _, cells in table.rows[1:]:
         start, end = (cells[place] for place in places)
         known = is_number(start) and is_number(end) and float(end) > float(start)
-        durations.append(float(end) - float(start) if known else None)
-    return durations
+        edges.append((float(start), float(end)) if known else (0.0, 0.0))
+    return edges
+
+
+def list_earlier(entries: Sequence[ClipEntry], starts: Sequence[float], count: int) -> list[list[int]]:
+    """For each clip the rows of the `count` clips before it in its video, in their order.
+
+    Order is that of `starts`, and of the ids where those are equal, numbers as numbers.
+    """
+    videos: dict[str, list[int]] = {}
+    for row in sorted(range(len(entries)), key=lambda row: (starts[row], order_id(entries[row].clip_id))):
+        videos.setdefault(entries[row].video_id, []).append(row)
+    earlier: list[list[int]] = [[] for _ in entries]
+    for rows in videos.values():
+        for place, row in enumerate(rows):
+            earlier[row] = rows[max(0, place - count) : place]
+    return earlier
+
+
+def order_id(clip_id: str) -> tuple[int, str]:
+    """Orders ids that end in a number by that number."""
+    number = clip_id.rpartition("_")[2]
+    return (int(number) if number.isdecimal() else 0, clip_id)
+
+
+def add_context(texts: Sequence[str], earlier: Sequence[Sequence[int]]) -> list[tuple[str, str]]:
+    """Each clip's text behind what was said before it."""
+    return [(" ".join(texts[row] for row in rows), text) for rows, text in zip(earlier, texts, strict=True)]
 
 
 def list_versions(
-    entries: Sequence[ClipEntry], texts: Sequence[Sequence[str]], durations: Sequence[float | None]
-) -> list[tuple[ClipEntry, str, float | None]]:
-    """Every clip with its text, then every further text of a train clip as a clip of its own."""
+    entries: Sequence[ClipEntry],
+    texts: Sequence[Sequence[tuple[str, str]]],
+    durations: Sequence[float | None],
+) -> list[tuple[ClipEntry, tuple[str, str], float | None]]:
+    """Every clip with its texts, then every further text of a train clip as a clip of its own."""
     first = list(zip(entries, texts[0], durations, strict=True))
     more = [
         (replace(entry, clip_id=f"{entry.clip_id}.{number}"), text, seconds)
@@ -187,10 +228,13 @@ def list_versions(
     return first + more
 
 
-def write_clip(files: StageFiles, entry: ClipEntry, text: str, duration_s: float | None) -> dict:
-    """Store one clip's words and return its line of the index."""
+def write_clip(files: StageFiles, entry: ClipEntry, texts: tuple[str, str], duration_s: float | None) -> dict:
+    """Store one clip's words, behind those before it, and return its line of the index."""
+    before, text = texts
     arrays, seconds = spread_words(text, duration_s)
     state = "ok" if len(arrays["words"]) else NO_ROWS
+    if before and state == "ok":
+        arrays = put_before([*before.split(), CONTEXT_END], arrays)
     seconds = round(seconds if duration_s is None else duration_s, 3)
     files.write(entry.clip_id, arrays, {"state": state, "duration_s": seconds})
     known = {"clip_id": entry.clip_id, "video_id": entry.video_id, "split": entry.split, "label": entry.label}

@@ -13,6 +13,7 @@ import numpy as np
 from preprocessing.store import Arrays
 
 LONGEST_WORD = 255  # bytes; what is longer is cut there
+CONTEXT_END = "|"  # stands between the sentences before a clip and its own words
 WORDS_PER_SECOND = 2.5  # of a clip whose length is not known: conversational English, roughly
 
 
@@ -69,3 +70,13 @@ def spread_words(text: str, duration_s: float | None = None) -> tuple[Arrays, fl
     edges = np.cumsum([0, *(len(word) + 1 for word in words)])
     edges = edges * (seconds / max(edges[-1], 1))
     return pack_words(words, edges[:-1], edges[1:]), seconds
+
+
+def put_before(words: Sequence[str], arrays: Arrays) -> Arrays:
+    """Words that were said before the clip, in front of its own: at its beginning, with no length."""
+    zeros = np.zeros(len(words))
+    earlier = pack_words(words, zeros, zeros)
+    width = max(one["words"].shape[1] for one in (earlier, arrays))
+    joined = {name: np.concatenate([earlier[name], arrays[name]]) for name in arrays if name != "words"}
+    both = (np.pad(one["words"], ((0, 0), (0, width - one["words"].shape[1]))) for one in (earlier, arrays))
+    return {"words": np.concatenate(list(both)), **joined}

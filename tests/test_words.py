@@ -99,6 +99,22 @@ def test_other_texts_and_further_ones_for_train(place, tmp_path, capsys):
     assert "heard.csv has no row for 1 of 32 clips (first: v0_0)" in capsys.readouterr().err
 
 
+def test_sentences_before_a_clip_stand_in_front_of_it(place, tmp_path, capsys):
+    table = pd.read_csv(place / "labels.csv")
+    table["start"] = -table["clip_id"]  # the last clip of each video comes first
+    table["end"] = table.start + 2
+    table["text"] = table.video_id + "c" + table.clip_id.astype(str)
+    table[::-1].to_csv(tmp_path / "labels.csv", index=False)
+    words = [str(tmp_path / "labels.csv"), "--text", "text", "--out", str(tmp_path / "cache")]
+    assert import_words([*words, "--context", "2"]) == 0
+    store = ClipStore(tmp_path / "cache")
+    assert unpack_words(store.read("v0_0", "words")["words"]) == ["v0c2", "v0c1", "|", "v0c0"]
+    assert unpack_words(store.read("v1_3", "words")["words"]) == ["v1c3"]
+    assert store.read("v0_0", "words")["words_time"].tolist() == [0, 0, 0, 1]
+    assert store.meta["stages"]["words"]["options"]["context"] == 2
+    assert import_words([*words, "--context", "-1"]) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "valid", "test")
 INDEX_TEXT = ("clip_id", "video_id", "split")
+CLASS_NAME = "class_name"  # column of sets whose labels are names; blank = unlabelled
 INDEX_NUMBERS = ("label", "duration_s", "n_frames", "face_ratio")
 LIMITS = {"label": (-3, 3), "duration_s": (0, np.inf), "n_frames": (0, np.inf), "face_ratio": (0, 1)}
 REPAIR = "type the command that made it again: python -m preprocessing --config CONFIG labels=LABELS out="
@@ -139,7 +140,7 @@ def read_index(path: Path) -> "pd.DataFrame":
     try:
         table = pd.read_csv(
             path,
-            dtype=dict.fromkeys(INDEX_TEXT, str),
+            dtype=dict.fromkeys((*INDEX_TEXT, CLASS_NAME), str),
             keep_default_na=False,
             na_values={name: [""] for name in INDEX_NUMBERS},
         )
@@ -156,7 +157,7 @@ def find_problem(table: "pd.DataFrame") -> str:
     lacking = [name for name in ("clip_id", "video_id", "split", "label", "duration_s") if name not in table]
     if lacking:
         return f"it has no column {', '.join(lacking)}"
-    for name in INDEX_TEXT[:3]:
+    for name in [name for name in (*INDEX_TEXT, CLASS_NAME) if name in table]:
         if not all(isinstance(text, str) for text in table[name]):
             return f"{name} must be texts"
     if table.clip_id.duplicated().any():
@@ -169,7 +170,7 @@ def find_problem(table: "pd.DataFrame") -> str:
         known = table[name].dropna()
         if known.dtype.kind not in "if" or not known.between(low, high).all() or np.isinf(known).any():
             return f"{name} must be numbers from {low} to {high}"
-    for name in [name for name in table if name not in (*INDEX_TEXT, *INDEX_NUMBERS)]:
+    for name in [name for name in table if name not in (*INDEX_TEXT, *INDEX_NUMBERS, CLASS_NAME)]:
         if not all(isinstance(state, str) and PLAIN.fullmatch(state) for state in table[name]):
             return f"a state in column '{str(name)[:40]}' is none"
     return ""

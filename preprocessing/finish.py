@@ -6,6 +6,7 @@ from pathlib import Path
 from preprocessing.cache.writer import CacheWriter, list_usable
 from preprocessing.config import PreprocessConfig
 from preprocessing.executor import Failure
+from preprocessing.facts import CLASS_NAME
 from preprocessing.labels import ClipEntry
 from preprocessing.plan import label_rows
 from preprocessing.stages import list_stages
@@ -91,6 +92,7 @@ def index_row(entry: ClipEntry, status: Mapping[str, dict | None]) -> dict:
         "clip_id": entry.clip_id,
         "video_id": entry.video_id,
         "split": entry.split,
+        **({} if entry.class_name is None else {CLASS_NAME: entry.class_name}),
         "label": "" if entry.label is None else entry.label,
         "duration_s": facts.get("duration_s", ""),
         "n_frames": facts.get("n_frames", ""),

@@ -12,6 +12,8 @@ cmu     OpinionLevelSentiment.csv, no header: start, end,  Segmented/<video_id>_
 csv     path, video_id, clip_id, label, split              where `path` says
 ```
 
+In `course` and `csv` the labels may be names of classes instead of numbers (`class_names.py`).
+
 Nothing is guessed and nothing is dropped: a row that cannot be right stops the run and is named.
 """
 
@@ -20,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from preprocessing.class_names import find_spellings, holds_names, parse_name
 from preprocessing.clip_files import (
     compose_name,
     find_file,
@@ -44,6 +47,7 @@ from preprocessing.tables import (
 )
 
 LABEL_RANGE = 3.0  # sentiment lies in [-3, 3]
+NAMED_LAYOUTS = ("course", "csv")  # whose labels may be names of classes instead
 VALID_NAMES = ("valid", "val", "dev", "validation")
 SPLITS = {
     "train": "train",
@@ -68,6 +72,7 @@ class ClipEntry:
     label: float | None  # sentiment in [-3, 3]; None = unlabelled (layout csv only)
     path: Path  # the media file
     row: str  # where it stands, for example "labels.csv row 17", for messages
+    class_name: str | None = None  # of a set whose labels are names; blank = unlabelled, None = numbers
 
 
 def read_labels(
@@ -116,10 +121,12 @@ def parse_rows(
     """Turn rows into entries, per entry the names its media file may have, and what is wrong."""
     folds = read_folds(table.path.parent) if layout == "cmu" else {}
     entries, media_names, problems = [], [], []
-    mark = find_decimal_mark(table, columns.position["label"])
+    column = columns.position["label"]
+    named = layout in NAMED_LAYOUTS and holds_names(table, column)
+    mark = find_decimal_mark(table, column)
     for number, cells in table.rows if layout == "cmu" else table.rows[1:]:
         try:
-            entry, names = parse_row(columns.pick(cells), layout, folds, root, mark)
+            entry, names = parse_row(columns.pick(cells), layout, folds, root, mark, named)
         except RowProblem as problem:
             problems.append(table.report(number, problem))
             continue
@@ -128,11 +135,17 @@ def parse_rows(
     if not entries:
         refuse(problems)
         raise UserError(f"{table.path.name} has a header and no clips: a label file needs one row per clip")
-    return entries, media_names, problems + find_duplicates(entries) + find_split_videos(entries)
+    problems += [*find_duplicates(entries), *find_split_videos(entries), *find_spellings(entries)]
+    return entries, media_names, problems
 
 
 def parse_row(
-    cells: Mapping[str, str], layout: str, folds: Mapping[str, str], root: Path, mark: str = "."
+    cells: Mapping[str, str],
+    layout: str,
+    folds: Mapping[str, str],
+    root: Path,
+    mark: str = ".",
+    named: bool = False,
 ) -> tuple[ClipEntry, list[str]]:
     """Read one row's cells by the rules of its layout; the entry's `row` is left empty."""
     if layout == "csv":
@@ -152,8 +165,9 @@ def parse_row(
             f"video {video_id} is in no split: list it in a folds.csv (video_id,split) beside it", "no split"
         )
     split = folds[video_id] if layout == "cmu" else parse_split(cells["split"])
-    label = parse_label(cells["label"], layout == "csv", mark)
-    return ClipEntry(clip_id, video_id, split, label, expected, row=""), names
+    name = parse_name(cells["label"]) if named else None
+    label = None if named else parse_label(cells["label"], layout == "csv", mark)
+    return ClipEntry(clip_id, video_id, split, label, expected, "", name), names
 
 
 def join_ids(video_id: str, clip: str) -> tuple[str, str]:

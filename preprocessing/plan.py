@@ -9,7 +9,7 @@ from preprocessing.clip_job import ClipJob, describe_source
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.executor import Failure
-from preprocessing.facts import compare_options, read_index, read_json, read_meta, read_stats
+from preprocessing.facts import CLASS_NAME, compare_options, read_index, read_json, read_meta, read_stats
 from preprocessing.labels import ClipEntry
 from preprocessing.names import file_name
 from preprocessing.stages import name_stages
@@ -126,6 +126,7 @@ def _is_finished(root: Path, meta: dict, entries: list[ClipEntry]) -> bool:
     except UserError:
         return False
     labels = [None if label != label else label for label in index.label.tolist()]
+    labels = index[CLASS_NAME].tolist() if CLASS_NAME in index else labels
     rows = [list(row) for row in zip(index.clip_id, index.split, labels, strict=True)]
     return rows == meta["labels"] and all(stage in index for stage in name_stages()) and "refused" in summary
 
@@ -140,7 +141,11 @@ def _say_replaced(plan: Plan, finished: set[str]) -> str:
 
 
 def label_rows(entries: Sequence[ClipEntry]) -> list[list]:
-    return [[entry.clip_id, entry.split, entry.label] for entry in entries]
+    """What `meta.json` keeps of the clips: id, split, and the label or, where labels are names, the name."""
+    return [
+        [entry.clip_id, entry.split, entry.label if entry.class_name is None else entry.class_name]
+        for entry in entries
+    ]
 
 
 def _list_former(root: Path, files: StageFiles) -> set[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from preprocessing.estimate import format_time
 from preprocessing.executor import Failure
+from preprocessing.facts import CLASS_NAME
 
 SHOWN_REASONS = 10
 SHOWN_CLIPS = 3  # named per reason
@@ -37,7 +38,7 @@ def summarise(
         "clips": len(rows),
         "usable": len(usable),
         "splits": dict(Counter(row["split"] for row in usable)),
-        "unlabelled": sum(row["label"] == "" for row in usable),
+        "unlabelled": sum(not row.get(CLASS_NAME) and row["label"] == "" for row in usable),
         "minutes": round(sum(row["duration_s"] or 0 for row in usable) / 60, 2),
         "face_ratio": round(sum(ratios) / len(ratios), 4) if ratios else None,
         "without_face": sum(row["faces"] != "ok" for row in usable),

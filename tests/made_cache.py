@@ -49,7 +49,9 @@ class MadeClip:
     seconds: float
 
 
-def make_cache(root: Path, size: int = 32, backend: str = "mediapipe", failed: tuple[str, ...] = ()) -> Path:
+def make_cache(
+    root: Path, size: int = 32, backend: str = "mediapipe", failed: tuple[str, ...] = (), named: bool = False
+) -> Path:
     """Write the cache and return its folder.
 
     Args:
@@ -57,6 +59,7 @@ def make_cache(root: Path, size: int = 32, backend: str = "mediapipe", failed: t
         size: of the crops, in pixels.
         backend: which decides the behaviour columns.
         failed: clips that preprocessing could not read.
+        named: the labels are the names of `name_label` instead of numbers.
     """
     raw = root / "raw"
     raw.mkdir(parents=True)
@@ -77,12 +80,21 @@ def make_cache(root: Path, size: int = 32, backend: str = "mediapipe", failed: t
                 )
                 arrays = make_arrays(clip, size, widths, rng)
                 label = None if clip.clip_id in UNLABELLED else clip.label
-                entries.append(ClipEntry(clip.clip_id, video, split, label, raw / clip.clip_id, ""))
+                name = name_label(label) if named else None
+                label = None if named else label
+                entries.append(ClipEntry(clip.clip_id, video, split, label, raw / clip.clip_id, "", name))
                 if clip.clip_id not in failed:
                     write_clip(clip, arrays, files, config)
     failures = [Failure(clip_id, "clip", "no such file") for clip_id in failed]
     finish(cache, config, entries, files, failures)
     return cache
+
+
+def name_label(label: float | None) -> str:
+    """The class of a label: sad, calm or happy; blank for none."""
+    if label is None:
+        return ""
+    return "calm" if abs(label) < 1.1 else "happy" if label > 0 else "sad"
 
 
 def write_clip(

@@ -283,3 +283,25 @@ def test_rows_and_missing_files_are_reported_together(tmp_path):
     message = refusal(write(tmp_path, "labels.csv", *rows), check_files=True)
     assert "row 2: label '9' is outside" in message and "clip b_1 is already in labels.csv row 3" in message
     assert "row 5: clip y_9 has no media file" in message and "(and 1 more such rows)" in message
+
+
+def test_labels_may_be_names_of_classes(tmp_path):
+    rows = ["a.wav,sp1,1,happy,train", "b.wav,sp1,2,sad,train", "c.wav,sp2,1,,test"]
+    entries = read_labels(write(tmp_path, "labels.csv", CSV, *rows), check_files=False)
+    assert [entry.class_name for entry in entries] == ["happy", "sad", ""]
+    assert [entry.label for entry in entries] == [None] * 3 and entries[0].video_id == "sp1"
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (("happy", "Happy", "sad"), "label 'Happy' here, 'happy' in labels.csv row 2: write it one way"),
+        (("happy", "sad", "1.2"), "label 'happy' is not a number"),
+        (("happy", "happy", "happy"), "label 'happy' is not a number"),
+        (("x" * 41, "sad", "sad"), "is not a number"),
+        (("happy", "nan", "sad"), "is not a number"),
+    ],
+)
+def test_names_that_cannot_be_classes(tmp_path, labels, told):
+    rows = [f"{n}.wav,v,{n},{label},train" for n, label in enumerate(labels)]
+    assert told in refusal(write(tmp_path, "labels.csv", CSV, *rows))

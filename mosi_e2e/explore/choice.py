@@ -8,12 +8,12 @@ import pandas as pd
 
 from mosi_e2e.config import FAILED, SPLITS
 from preprocessing.errors import UserError
-from preprocessing.facts import INDEX_NUMBERS
+from preprocessing.facts import CLASS_NAME, INDEX_NUMBERS, INDEX_TEXT
 
 
 def list_stages(index: pd.DataFrame) -> list[str]:
     """The stages of a cache, which are the columns of its index that say how each went."""
-    return [name for name in index if name not in ("clip_id", "video_id", "split", *INDEX_NUMBERS)]
+    return [name for name in index if name not in (*INDEX_TEXT, CLASS_NAME, *INDEX_NUMBERS)]
 
 
 def find_usable(index: pd.DataFrame) -> pd.Series:

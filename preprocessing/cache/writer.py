@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from preprocessing.errors import UserError
-from preprocessing.facts import INDEX_NUMBERS, INDEX_TEXT
+from preprocessing.facts import CLASS_NAME, INDEX_NUMBERS, INDEX_TEXT
 from preprocessing.names import PLAIN
 from preprocessing.settings import digest
 from preprocessing.stats import compute_stats
@@ -67,7 +67,8 @@ class CacheWriter:
         contents = {"stats": stats, "meta": meta} | ({"summary": summary} if summary is not None else {})
         for name, content in contents.items():
             write_atomic(self.root / f"{name}.json", (json.dumps(content, indent=1) + "\n").encode())
-        write_table(self.root / "index.csv", rows, (*INDEX_TEXT, *INDEX_NUMBERS, *self.stages))
+        names = [CLASS_NAME] if any(CLASS_NAME in row for row in rows) else []
+        write_table(self.root / "index.csv", rows, (*INDEX_TEXT, *names, *INDEX_NUMBERS, *self.stages))
 
 
 def list_usable(rows: Iterable[dict[str, Any]], stages: Collection[str]) -> list[dict[str, Any]]:

@@ -106,10 +106,11 @@ def average(calibrations: Sequence[Calibration]) -> Calibration | None:
 def record(folder: Path, split: str, table: pd.DataFrame, task: str, synthetic: bool) -> None:
     """Keep a split's errors in a run's `calibration.json`.
 
-    Nothing is kept of synthetic clips, whose errors say nothing about people, and of the train split. Where
-    the errors on valid change, the weights have changed, and the test split's errors are forgotten.
+    Nothing is kept of synthetic clips, whose errors say nothing about people, of the train split, and of
+    classes, which have no distance from one another. Where the errors on valid change, the weights have
+    changed, and the test split's errors are forgotten.
     """
-    if synthetic or split not in SPLITS:
+    if synthetic or split not in SPLITS or task == "classes":
         return
     path = folder / NAME
     found = calibrate(table, split, task)
@@ -138,6 +139,8 @@ def read(content: bytes) -> Calibration | None:
 
 def recover(folder: Path, task: str) -> bytes | None:
     """A run's `calibration.json`, for an older run made of its prediction tables; None without them."""
+    if task == "classes":
+        return None
     if (folder / NAME).is_file():
         return (folder / NAME).read_bytes()
     kept = {}

@@ -6,12 +6,14 @@ Reading settings, listing them and `--help` need no torch. The models' options: 
 from dataclasses import dataclass, field
 
 from mosi_e2e.models.config import ModelConfig
+from preprocessing.errors import UserError
 from preprocessing.settings import check_choice, check_range
 
 SPLITS = ("train", "valid", "test")
 FAILED = ("failed", "refused")  # states of clips that are not in the cache
 ABSENCES = ("no_audio", "no_face", "no_video", "too_short", "no_rows")  # states of clips that lack a stream
-TASKS = ("regression", "binary")
+TASKS = ("regression", "binary", "classes")
+MOST_VALENCE = 3.0
 ZERO_RULES = ("drop", "positive")
 REGRESSION_LOSSES = ("l1", "mse", "huber")
 SCHEDULES = ("cosine", "plateau", "constant")
@@ -40,6 +42,8 @@ class DataConfig:
         max_seconds: a longer training clip gives a random window of this length; 0 never cuts.
         allow_missing: causes for which clips may be left out or lack a stream: `failed`, `refused` (not in
             the cache), `no_audio`, `no_face`, `no_video`, `too_short`, `no_rows` (lack a stream, stay in).
+        labels_valence: of a set whose labels are names, the sentiment in [-3, 3] of each name, for the tasks
+            regression and binary: `{happy: 2, sad: -2, surprised: null}`; null leaves the name's clips out.
     """
 
     cache: str = "cache/mosi"
@@ -53,11 +57,15 @@ class DataConfig:
     scramble_times: bool = False
     max_seconds: float = 30.0
     allow_missing: list[str] = field(default_factory=lambda: list(ABSENCES))
+    labels_valence: dict[str, float | None] = field(default_factory=dict)
 
     def __post_init__(self):
         check_range("data", self, "batch_size", "eval_batch", low=1)
         check_range("data", self, "micro_batch", "max_seconds", low=0)
         check_range("data", self, "workers", low=0, high=1024)  # processes: a typing error takes the machine
+        for name, value in self.labels_valence.items():
+            if value is not None and not abs(value) <= MOST_VALENCE:
+                raise UserError(f"data.labels_valence.{name} is in [-3, 3] or null; found {value:g}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ class LossConfig:
     Attributes:
         regression: l1 | mse | huber.
         huber_delta: where Huber's loss turns from square to linear.
-        balance: binary only: give both classes the same weight, whatever their shares in train.
+        balance: binary and classes: give all classes the same weight, whatever their shares in train.
         auxiliary: weight of each stream's own loss beside the fused one's.
         ccc: regression only: weight of 1 - CCC over the update's clips, which rewards the right spread of
             scores and not only small errors. It needs every update in one pass (`data.micro_batch=0`).
@@ -187,7 +195,8 @@ class RunConfig:
         name: of the run's folder below `out`.
         seed: of weights, order, augmentation and dropout.
         start: run or model folder whose weights the model begins with; it has the same model settings.
-        task: regression (sentiment in [-3, 3]) | binary (negative / positive).
+        task: regression (sentiment in [-3, 3]) | binary (negative / positive) | classes (the names that the
+            labels are, such as happy).
         zero_label: binary only: clips labelled 0 are left out (`drop`) or `positive`.
         compile: run the model through `torch.compile`: the first steps, and the
             first validation, take minutes; later ones are faster.

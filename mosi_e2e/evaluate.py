@@ -25,7 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", default="test", choices=SPLITS)
     parser.add_argument("--cache", help="another cache than the one it was trained on")
     parser.add_argument(
-        "--predictions", type=Path, help="CSV with label, score and, for intervals by video, video_id"
+        "--predictions",
+        type=Path,
+        help="CSV with label, score (for --task classes p_<class> for each class) and, for intervals by "
+        "video, video_id",
     )
     parser.add_argument(
         "--train-labels", type=Path, help="CSV with a column label: the train split, for the floors"

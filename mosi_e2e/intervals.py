@@ -52,7 +52,7 @@ SCALES = {
     "corr": FISHER,
     "ccc": FISHER,
 } | dict.fromkeys(("acc7", "acc5", "acc2_has0", "f1_has0", "acc2_non0", "f1_non0"), ANGLE)
-SCALES |= dict.fromkeys(("acc", "f1", "macro_f1", "auc"), ANGLE)
+SCALES |= dict.fromkeys(("acc", "f1", "macro_f1", "auc", "uar"), ANGLE)
 
 
 def estimate_intervals(

@@ -1,7 +1,7 @@
 """The permutation test behind a paired comparison: whole units of two systems change sides."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,18 @@ class SeedPairs:
         unit: number of each clip's unit [n_clips].
         task: which metrics.
         zero: the rule for zero labels of the binary task.
+        classes: names of the task `classes`; its scores have one more axis, of probabilities.
     """
 
     def __init__(
-        self, label: NDArray, scores_a: NDArray, scores_b: NDArray, unit: NDArray, task: Task, zero: ZeroRule
+        self,
+        label: NDArray,
+        scores_a: NDArray,
+        scores_b: NDArray,
+        unit: NDArray,
+        task: Task,
+        zero: ZeroRule,
+        classes: Sequence[str] = (),
     ):
         self.n_units = int(unit.max()) + 1
         # Both systems as separate units of one table: which one counts is then a matter of weights.
@@ -36,8 +44,11 @@ class SeedPairs:
         rows_a, rows_b = (
             np.arange(math.lcm(len(scores_a), len(scores_b))) % len(s) for s in (scores_a, scores_b)
         )
+        both_labels = np.tile(label, 2)
         self.tables = [
-            build_table(np.tile(label, 2), np.concatenate([scores_a[a], scores_b[b]]), both_units, task, zero)
+            build_table(
+                both_labels, np.concatenate([scores_a[a], scores_b[b]]), both_units, task, zero, classes
+            )
             for a, b in zip(rows_a, rows_b, strict=True)
         ]
         unswapped = [self._differ(table, np.zeros((1, self.n_units))) for table in self.tables]

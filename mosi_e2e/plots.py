@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 
 
-def draw_curves(history: pd.DataFrame, metric: str, floor: float | None, title: str) -> Figure:
+def draw_curves(
+    history: pd.DataFrame, metric: str, floor: float | None, title: str, is_higher_better: bool = False
+) -> Figure:
     """Training and validation curves of one run.
 
     Args:
@@ -17,6 +19,7 @@ def draw_curves(history: pd.DataFrame, metric: str, floor: float | None, title: 
         metric: the monitored metric.
         floor: its value for the train mean, drawn as a line; None leaves it out.
         title: above the figure.
+        is_higher_better: which way the metric is good.
     """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     loss, score, rate = figure.subplots(1, 3)
@@ -30,11 +33,11 @@ def draw_curves(history: pd.DataFrame, metric: str, floor: float | None, title: 
     column = history[f"valid_{metric}"].astype(float)  # an undefined value is None
     score.plot(epochs, column, color=ORANGE, label="valid")
     if column.notna().any():
-        best = int(column.idxmin())
+        best = int(column.idxmax() if is_higher_better else column.idxmin())
         text = f"best: epoch {epochs[best]}, {column[best]:.3f}"
         score.plot(epochs[best], column[best], "o", color=ORANGE, label=text)
     if floor is not None:
-        score.axhline(floor, color=GREY, linestyle="--", label=f"train mean: {floor:.3f}")
+        score.axhline(floor, color=GREY, linestyle="--", label=f"trivial baseline: {floor:.3f}")
     score.set(title=metric.upper(), xlabel="epoch")
     score.legend(frameon=False)
 

@@ -14,6 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
+from mosi_e2e.class_metrics import (
+    check_classes,
+    list_class_keys,
+    measure_losses,
+    rate_counts,
+)
 from mosi_e2e.metrics import (
     BINARY_KEYS,
     CONSTANT_SPREAD,
@@ -23,7 +29,7 @@ from mosi_e2e.metrics import (
     split_classes,
 )
 
-Task = Literal["regression", "binary"]
+Task = Literal["regression", "binary", "classes"]
 
 # A block of weights has at most this many numbers (8 MB), however many units and resamples there are.
 BLOCK_NUMBERS = 1_000_000
@@ -126,6 +132,34 @@ class BinaryTable:
         return np.stack([*score_counts(*counts), auc, nll], axis=-1)
 
 
+class ClassTable:
+    """The confusion counts and losses of every unit that `score_classes` is a function of.
+
+    Args:
+        label: number of each clip's class [n_clips].
+        probability: of each class [n_clips, C].
+        unit: number of each clip's unit [n_clips].
+        classes: names [C].
+    """
+
+    def __init__(self, label: NDArray, probability: NDArray, unit: NDArray, classes: Sequence[str]):
+        self.keys, self.size = list_class_keys(classes), len(classes)
+        self.n_units = int(unit.max()) + 1
+        label, probability = check_classes(label, probability, self.size)
+        pairs = np.eye(self.size**2)[label * self.size + probability.argmax(axis=1)]  # [n_clips, C * C]
+        terms = np.concatenate([pairs, measure_losses(label, probability)[:, None]], axis=1)
+        self.sums = _membership(unit) @ terms  # [n_units, C * C + 1]
+
+    def weigh(self, weights: NDArray) -> NDArray[np.float64]:
+        """See `UnitTable.weigh`."""
+        sums = weights @ self.sums
+        counts = sums[:, :-1].reshape(-1, self.size, self.size)
+        rates = rate_counts(counts)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            nll = sums[:, -1:] / counts.sum(axis=(1, 2))[:, None]
+        return np.concatenate([rates[:, :3], nll, rates[:, 3:]], axis=1)
+
+
 class MeanTable:
     """The mean over several tables of the same units, such as the seeds of one system.
 
@@ -154,7 +188,12 @@ def average_defined(metrics: Sequence[NDArray], is_defined: NDArray[np.bool_]) -
 
 
 def build_table(
-    label: NDArray, score: NDArray, video_id: ArrayLike | None, task: Task, zero: ZeroRule
+    label: NDArray,
+    score: NDArray,
+    video_id: ArrayLike | None,
+    task: Task,
+    zero: ZeroRule,
+    classes: Sequence[str] = (),
 ) -> UnitTable:
     """The table of a task, with the videos as units, or the clips where `video_id` is None."""
     unit = number_units(video_id, label.size)
@@ -162,7 +201,9 @@ def build_table(
         return RegressionTable(label, score, unit)
     if task == "binary":
         return BinaryTable(label, score, unit, zero)
-    raise ValueError(f"task must be 'regression' or 'binary': got {task!r}")
+    if task == "classes":
+        return ClassTable(label, score, unit, classes)
+    raise ValueError(f"task must be 'regression', 'binary' or 'classes': got {task!r}")
 
 
 def number_units(video_id: ArrayLike | None, n_clips: int) -> NDArray[np.int64]:

@@ -122,7 +122,10 @@ def propose(trial, name: str, given: RangeConfig):
 
 
 def train_trial(config: SearchConfig, number: int, seed: int, settings: Sequence[str]) -> float | None:
-    """The best valid loss of one run, by the metric that training watches; None where it failed."""
+    """The best valid result of one run, by the metric that training watches; None where it failed.
+
+    A metric that is better when higher (UAR) counts negatively: the search minimises.
+    """
     out = Path(config.out) / f"trial{number}"
     own = [f"out={out}", f"name=seed{seed}", f"seed={seed}"]
     settings = [*config.set, *settings, *own]
@@ -134,6 +137,8 @@ def train_trial(config: SearchConfig, number: int, seed: int, settings: Sequence
         print(f"failed: {folder}: {last_line(folder / LOG)}", file=sys.stderr)
         return None
     metrics = json.loads((folder / "metrics_valid.json").read_text())
+    if metrics["task"] == "classes":
+        return -metrics["metrics"]["uar"]
     return metrics["metrics"]["mae" if metrics["task"] == "regression" else "nll"]
 
 

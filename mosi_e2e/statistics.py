@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mosi_e2e.intervals import PLAIN, SCALES, estimate_intervals
+from mosi_e2e.class_metrics import check_classes
+from mosi_e2e.intervals import ANGLE, PLAIN, SCALES, estimate_intervals
 from mosi_e2e.metrics import (
     BINARY_KEYS,
     REGRESSION_KEYS,
@@ -111,6 +112,7 @@ def bootstrap_interval(
     *,
     task: Task = "regression",
     zero: ZeroRule = "drop",
+    classes: Sequence[str] = (),
     n: int = 2000,
     seed: int = 0,
     level: float = 0.95,
@@ -129,6 +131,8 @@ def bootstrap_interval(
             where clips of one video are alike.
         task: which metrics.
         zero: the rule for zero labels of the binary task.
+        classes: names for the task `classes`: labels are their numbers, scores probabilities
+            [(n_seeds,) n_clips, C].
         n: number of resamples.
         seed: of the resamples; it gives the same resamples for any predictions of the same videos.
         level: coverage that is claimed.
@@ -137,9 +141,9 @@ def bootstrap_interval(
         None for a metric that is undefined, on the table itself or in more than 5 % of the resamples,
         and for all of them where there is one video only.
     """
-    label, scores = _check_seeds(label, score)
-    table = MeanTable([build_table(label, one, video_id, task, zero) for one in scores])
-    scales = [SCALES[key] for key in table.keys]
+    label, scores = _check_seeds(label, score, classes)
+    table = MeanTable([build_table(label, one, video_id, task, zero, classes) for one in scores])
+    scales = [SCALES.get(key, ANGLE) for key in table.keys]  # ANGLE: of a class's recall
     intervals = estimate_intervals(table.weigh, scales, table.n_units, n, seed, level)
     return dict(zip(table.keys, intervals, strict=True))
 
@@ -152,6 +156,7 @@ def compare_paired(
     *,
     task: Task = "regression",
     zero: ZeroRule = "drop",
+    classes: Sequence[str] = (),
     n: int = 2000,
     n_permutations: int = 10_000,
     seed: int = 0,
@@ -171,7 +176,7 @@ def compare_paired(
         score_a: predictions of the first system [n_clips], or of its seeds [n_seeds, n_clips].
         score_b: predictions of the reference, in the same way; the number of seeds may differ.
         video_id: of each clip; None resamples and swaps single clips.
-        task, zero, n: as in `bootstrap_interval`.
+        task, zero, classes, n: as in `bootstrap_interval`.
         n_permutations: number of permutations.
         seed: of resamples and permutations.
         level: coverage that the interval claims.
@@ -181,12 +186,12 @@ def compare_paired(
         others), its `interval`, `p_value`, and `smallest_p` that so few videos allow (3: 0.25). None where
         undefined.
     """
-    label, scores_a = _check_seeds(label, score_a, "score_a")
-    scores_b = _check_seeds(label, score_b, "score_b")[1]
+    label, scores_a = _check_seeds(label, score_a, classes, "score_a")
+    scores_b = _check_seeds(label, score_b, classes, "score_b")[1]
     unit = number_units(video_id, label.size)
     n_units = int(unit.max()) + 1
     side_a, side_b = (
-        MeanTable([build_table(label, one, unit, task, zero) for one in part])
+        MeanTable([build_table(label, one, unit, task, zero, classes) for one in part])
         for part in (scores_a, scores_b)
     )
 
@@ -195,7 +200,7 @@ def compare_paired(
 
     intervals = estimate_intervals(weigh_pair, [PLAIN] * len(side_a.keys), n_units, n, seed, level)
     difference = weigh_pair(np.ones((1, n_units)))[0]
-    pairs = SeedPairs(label, scores_a, scores_b, unit, task, zero)
+    pairs = SeedPairs(label, scores_a, scores_b, unit, task, zero, classes)
     p_values, smallest = find_p_values(pairs, n_permutations, seed)
     compared = {}
     for key, *found in zip(side_a.keys, difference.tolist(), intervals, p_values.tolist(), strict=True):
@@ -249,9 +254,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _check_seeds(
-    label: ArrayLike, score: ArrayLike, name: str = "score"
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Labels [n_clips] and the scores of all seeds [n_seeds, n_clips]; see `check_pair`."""
+    label: ArrayLike, score: ArrayLike, classes: Sequence[str], name: str = "score"
+) -> tuple[NDArray, NDArray[np.float64]]:
+    """Labels [n_clips] and the scores of all seeds [n_seeds, n_clips]; see `check_pair`, `check_classes`."""
+    if classes:
+        seeds = score if np.ndim(score) == 3 else [score]
+        found = [check_classes(label, one, len(classes)) for one in seeds]
+        return found[0][0], np.stack([one for _, one in found])
     rows = score if np.ndim(score) == 2 and len(score) else [score]
     checked = [check_pair(label, row, name) for row in rows]
     return checked[0][0], np.stack([row for _, row in checked])

@@ -150,7 +150,10 @@ def test_the_monitored_metric_is_one_that_is_scored():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"task": "ordinal"}, r"task is one of regression, binary, but got 'ordinal'; type task=regression"),
+        (
+            {"task": "ordinal"},
+            r"task is one of regression, binary, classes, but got 'ordinal'; type task=regression",
+        ),
         ({"zero_label": "keep"}, "zero_label is one of drop, positive"),
         ({"regression": "l2"}, r"loss\.regression is one of l1, mse, huber"),
     ],

@@ -93,7 +93,7 @@ def test_interval_refuses_what_it_cannot_use():
         bootstrap_interval([0.0, 1.0], [0.0, np.nan], ["a", "b"])
     with pytest.raises(ValueError, match="each of 2 clips: got shape"):
         bootstrap_interval([0.0, 1.0], [0.0, 1.0], ["a"])
-    with pytest.raises(ValueError, match="'regression' or 'binary': got 'ordinal'"):
+    with pytest.raises(ValueError, match="'regression', 'binary' or 'classes': got 'ordinal'"):
         bootstrap_interval([0.0, 1.0], [0.0, 1.0], ["a", "b"], task="ordinal")
 
 

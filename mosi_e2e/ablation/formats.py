@@ -14,6 +14,7 @@ from preprocessing.store import write_atomic
 SHOWN = {
     "regression": ("mae", "corr", "ccc", "acc2_non0", "f1_non0", "acc7"),
     "binary": ("acc", "f1", "auc", "nll"),
+    "classes": ("uar", "acc", "macro_f1", "nll"),
 }
 NOTES = (
     "Mean ± deviation over seeds; behind it the 95 % interval of this mean, by bootstrap over videos.",

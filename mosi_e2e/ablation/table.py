@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from mosi_e2e.ablation.config import AblationConfig, Run
-from mosi_e2e.engine.losses import Objective
+from mosi_e2e.engine.losses import Objective, build_objective
 from mosi_e2e.predictions import read_run_table
 from mosi_e2e.statistics import bootstrap_interval, compare_paired, holm, summarise_seeds
 from preprocessing.errors import UserError
 
-MAIN = {"regression": "mae", "binary": "acc"}  # the metric whose differences are tested
+MAIN = {"regression": "mae", "binary": "acc", "classes": "uar"}  # the metric whose differences are tested
 FEW_VIDEOS = 10  # with fewer, intervals by video are rough
 P_USEFUL = 0.05  # a test that cannot reach it is not shown
 
@@ -57,7 +57,8 @@ def summarise(runs: Sequence[Run], config: AblationConfig) -> dict:
     rows = [
         score_variant(name, found[name], found.get(reference), name == reference, objective) for name in names
     ]
-    label = next(iter(tables.values())).label.to_numpy()
+    first = next(iter(tables.values()))
+    label, _ = objective.read(first)
     return {
         "task": objective.task,
         "split": config.split,
@@ -65,7 +66,7 @@ def summarise(runs: Sequence[Run], config: AblationConfig) -> dict:
         "rows": correct(rows, MAIN[objective.task]),
         "floors": objective.floors(label),
         "clips": len(label),
-        "videos": int(next(iter(tables.values())).video_id.nunique()),
+        "videos": int(first.video_id.nunique()),
         "missing": [name for name in config.variants if name not in names],
         "synthetic": synthetic,
     }
@@ -85,7 +86,9 @@ def read_objective(run: Run) -> tuple[Objective, bool]:
     """How the runs are scored, and whether their clips are synthetic."""
     config, facts = run.config, json.loads((run.folder / "best" / "facts.json").read_text())
     label = np.array(facts["train_label"])
-    return Objective(config.task, config.zero_label, config.loss, label), facts["synthetic"]
+    classes = facts.get("classes", [])
+    objective = build_objective(config.task, config.zero_label, config.loss, label, classes)
+    return objective, facts["synthetic"]
 
 
 def score_variant(
@@ -97,18 +100,22 @@ def score_variant(
 ) -> Variant:
     """Means over seeds, their intervals, and their differences to the reference's on the same clips."""
     first, settings = tables[0], {"task": objective.task, "zero": objective.zero_label}
-    scores = stack_scores(name, tables, first)
-    interval = bootstrap_interval(first.label, scores, first.video_id, **settings)
+    settings["classes"] = objective.classes
+    label, _ = objective.read(first)
+    scores = stack_scores(name, tables, first, objective)
+    interval = bootstrap_interval(label, scores, first.video_id, **settings)
     against: Mapping[str, dict] = {}
     if others and not is_reference:
-        theirs = stack_scores(name, others, first)
-        against = compare_paired(first.label, scores, theirs, first.video_id, **settings)
+        theirs = stack_scores(name, others, first, objective)
+        against = compare_paired(label, scores, theirs, first.video_id, **settings)
     seeds = summarise_seeds([objective.score(table) for table in tables])
     return Variant(name, pd.concat(tables, ignore_index=True), seeds, interval, against)
 
 
-def stack_scores(name: str, tables: Sequence[pd.DataFrame], like: pd.DataFrame) -> np.ndarray:
-    """Scores of seeds [n_seeds, n_clips], all of the same clips.
+def stack_scores(
+    name: str, tables: Sequence[pd.DataFrame], like: pd.DataFrame, objective: Objective
+) -> np.ndarray:
+    """Scores of seeds [n_seeds, n_clips (, C)], all of the same clips.
 
     Raises:
         UserError: they are not.
@@ -119,7 +126,7 @@ def stack_scores(name: str, tables: Sequence[pd.DataFrame], like: pd.DataFrame) 
             f"the runs of variant '{name}' and of the reference scored different clips or labels; score them "
             "on one split of one cache, or remove the runs that are older than the cache"
         )
-    return np.stack([table.score.to_numpy() for table in tables])
+    return np.stack([objective.read(table)[1] for table in tables])
 
 
 def correct(rows: list[Variant], metric: str) -> list[dict]:

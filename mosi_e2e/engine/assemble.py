@@ -8,12 +8,13 @@ from accelerate.utils import DistributedType, set_seed
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import ClipDataset
 from mosi_e2e.data.encoded import encode_frozen_streams
+from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_augmenter, build_loader
 from mosi_e2e.data.sampler import SweepSampler, UpdateSampler
 from mosi_e2e.engine.checkpoint import CacheFacts, begin_with, cache_facts
 from mosi_e2e.engine.early_stopping import EarlyStopping
 from mosi_e2e.engine.loop import Trainer
-from mosi_e2e.engine.losses import Objective
+from mosi_e2e.engine.losses import Objective, build_objective
 from mosi_e2e.engine.optim import Schedule, build_average, build_optimizer
 from mosi_e2e.engine.runlog import place_run
 from mosi_e2e.models import build_model, list_readers, list_streams, set_statistics
@@ -27,9 +28,9 @@ def build_trainer(
     """Data, model and optimizer of a run, prepared for this process."""
     check_together(config)
     objective, train_set, valid_set = open_splits(config, store)
-    facts = cache_facts(store, config.model, objective.train_label)
+    facts = cache_facts(store, config.model, objective.train_label, objective.classes)
     set_seed(config.seed)
-    model = build_model(config.model, facts.columns)
+    model = build_model(config.model, facts.columns, objective.n_outputs)
     if config.start:
         begin_with(model, Path(config.start))
     set_statistics(model, store.stats)
@@ -75,11 +76,12 @@ def open_splits(config: RunConfig, store: ClipStore) -> tuple[Objective, ClipDat
         UserError: no clip of a split counts.
     """
     streams = list_streams(config.model)
+    classes = label_clips(store, config)
     augmenter = build_augmenter(config.augment, store, streams)
     train_set = ClipDataset(store, "train", streams, config.data, augmenter=augmenter, seed=config.seed)
     valid_set = ClipDataset(store, "valid", streams, config.data)
     train_label = train_set.clips.label.to_numpy()
-    objective = Objective(config.task, config.zero_label, config.loss, train_label)
+    objective = build_objective(config.task, config.zero_label, config.loss, train_label, classes)
     for split, clips in (("train", train_set.clips), ("valid", valid_set.clips)):
         if not objective.counts(clips.label.to_numpy()).any():
             raise UserError(
@@ -112,9 +114,9 @@ def build_sampler(config: RunConfig, train_set: ClipDataset, accelerator: Accele
 
 def check_together(config: RunConfig) -> None:
     """Refuse settings that are right alone and wrong together."""
-    if config.task == "binary" and getattr(config.model, config.model.name).bound:
+    if config.task != "regression" and getattr(config.model, config.model.name).bound:
         raise UserError(
-            f"model.{config.model.name}.bound limits a regression score, but task=binary predicts a "
+            f"model.{config.model.name}.bound limits a regression score, but task={config.task} predicts a "
             f"probability; type model.{config.model.name}.bound=0"
         )
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -35,6 +35,7 @@ class CacheFacts:
             (`preprocessing.stages.recipes.read_settings`). Empty where the cache holds imported features.
         train_seconds: the 5th, 50th and 95th percentile of the train clips' durations: a long video is
             looked at in pieces of that kind. Empty where it is not known.
+        classes: names of the classes, in the order of their numbers; of the task `classes` alone.
     """
 
     columns: dict[str, list[str]]
@@ -43,6 +44,12 @@ class CacheFacts:
     stages: dict[str, dict] = dataclasses.field(default_factory=dict)
     settings: dict[str, dict] = dataclasses.field(default_factory=dict)
     train_seconds: list[float] = dataclasses.field(default_factory=list)
+    classes: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers that the model gives for a clip."""
+        return len(self.classes) or 1
 
 
 def read_columns(store: ClipStore, streams: list[str]) -> dict[str, list[str]]:
@@ -144,7 +151,13 @@ def load_model(folder: Path) -> tuple[nn.Module, RunConfig, CacheFacts]:
     config = load_config(RunConfig, folder / "config.yaml")
     check_choice("task", config.task, TASKS)
     facts = read_facts(folder / "facts.json", list_streams(config.model))
-    return rebuild_model(config.model, facts.columns, folder / WEIGHTS), config, facts
+    if (config.task == "classes") != bool(facts.classes):
+        raise UserError(
+            f"{folder}: task={config.task} in config.yaml does not fit the classes in facts.json "
+            f"({len(facts.classes)}); get both again from where they came"
+        )
+    model = rebuild_model(config.model, facts.columns, folder / WEIGHTS, facts.n_outputs)
+    return model, config, facts
 
 
 def begin_with(model: nn.Module, folder: Path) -> None:
@@ -187,7 +200,9 @@ def read_facts(path: Path, streams: list[str]) -> CacheFacts:
         ) from error
 
 
-def cache_facts(store: ClipStore, config: ModelConfig, train_label) -> CacheFacts:
+def cache_facts(
+    store: ClipStore, config: ModelConfig, train_label, classes: Sequence[str] = ()
+) -> CacheFacts:
     """What is kept of the cache beside the weights."""
     columns = read_columns(store, list_streams(config))
     stages = {
@@ -197,7 +212,8 @@ def cache_facts(store: ClipStore, config: ModelConfig, train_label) -> CacheFact
     seconds = store.index[store.index.split == "train"].duration_s.dropna()
     lengths = [round(float(length), 3) for length in seconds.quantile([0.05, 0.5, 0.95]).dropna()]
     labels = [float(value) for value in train_label]
-    return CacheFacts(columns, labels, store.synthetic, stages, store.meta.get("settings", {}), lengths)
+    settings = store.meta.get("settings", {})
+    return CacheFacts(columns, labels, store.synthetic, stages, settings, lengths, list(classes))
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

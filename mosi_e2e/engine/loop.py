@@ -225,8 +225,7 @@ def predict_split(
     """Predictions of every clip of a split, each once, in the dataset's order, on every process.
 
     Returns:
-        Columns clip_id, video_id, label (NaN = unlabelled), score, and one per stream; `attrs["loss"]` is
-        the mean loss over the labelled clips.
+        As of `Objective.tabulate`; `attrs["loss"]` is the mean loss over the labelled clips.
 
     Raises:
         UserError: a score is NaN or infinite.
@@ -238,22 +237,20 @@ def predict_split(
         with accelerator.autocast():  # a model that was not prepared, as an average is, in the same precision
             prediction = model(batch)
         streams = list(prediction.by_stream)
-        raw = torch.stack([prediction.score, *prediction.by_stream.values()], dim=1)  # [B, 1 + S]
-        share = [batch["index"].double(), batch["weight"].double(), *raw.double().unbind(1)]
+        raw = torch.stack([prediction.score, *prediction.by_stream.values()], dim=1)  # [B, 1 + S (, C)]
+        share = [batch["index"].double(), batch["weight"].double(), *raw.double().flatten(1).unbind(1)]
         rows.append(accelerator.gather_for_metrics(torch.stack(share, dim=1)))
-    found = torch.cat(rows).cpu()  # [N, 2 + 1 + S]
+    found = torch.cat(rows).cpu()  # [N, 2 + (1 + S) * C]
     found = found[found[:, 1] > 0]  # fillers out
     found = found[found[:, 0].argsort()]
     check_finite(found)
     clips = loader.dataset.clips
     numbers = found[:, 0].long().numpy()
     assert np.array_equal(numbers, np.arange(len(clips))), "each clip is predicted exactly once"
-    raw = found[:, 2:].float()
-    table = clips[["clip_id", "video_id", "label"]].copy()
-    table["score"] = objective.to_score(raw[:, 0]).numpy()
-    for column, name in enumerate(streams, start=1):
-        table[name] = objective.to_score(raw[:, column]).numpy()
-    table.attrs["loss"] = mean_loss(objective, streams, raw, table.label.to_numpy())
+    raw = found[:, 2:].float().reshape(len(found), 1 + len(streams), -1)  # [N, 1 + S, C]
+    raw = raw[..., 0] if objective.n_outputs == 1 else raw
+    table = objective.tabulate(clips, raw, streams)
+    table.attrs["loss"] = mean_loss(objective, streams, raw, clips.label.to_numpy())
     return table
 
 
@@ -268,13 +265,13 @@ def check_finite(found: torch.Tensor) -> None:
 
 
 def mean_loss(objective: Objective, streams: list[str], raw: torch.Tensor, label: np.ndarray) -> float | None:
-    """Mean loss of raw scores [N, 1 + S] over the clips that the task counts: what training minimises."""
+    """Mean loss of raw scores [N, 1 + S (, C)] over the clips that the task counts, as in training."""
     counts = torch.from_numpy(objective.counts(label))
     if not counts.any():
         return None
     score, *by_stream = raw[counts].unbind(1)
     prediction = Prediction(score, dict(zip(streams, by_stream, strict=True)))
-    weight = torch.full_like(score, 1 / len(score))
+    weight = torch.full((len(score),), 1 / len(score))
     return objective(prediction, torch.tensor(label, dtype=torch.float32)[counts], weight).item()
 
 

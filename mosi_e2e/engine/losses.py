@@ -1,6 +1,6 @@
 """The task: what is predicted, what is learned from, how it is scored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ CUT_POINTS = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)  # between the seven classes of s
 
 
 class Objective:
-    """Loss and metrics of one task.
+    """Loss and metrics of one task; those of `classes` are in `class_loss.py`.
 
     Args:
         task: regression | binary.
@@ -30,17 +30,25 @@ class Objective:
         train_label: labels of the train split, for class weights and floors.
     """
 
+    classes: tuple[str, ...] = ()
+
     def __init__(self, task: str, zero_label: str, loss: LossConfig, train_label: np.ndarray):
         check_choice("task", task, TASKS)
         check_choice("zero_label", zero_label, ZERO_RULES)
         check_choice("loss.regression", loss.regression, REGRESSION_LOSSES)
-        if task == "binary" and (loss.ccc or loss.ordinal):
+        if task != "regression" and (loss.ccc or loss.ordinal):
             raise UserError(
                 "loss.ccc and loss.ordinal belong to task=regression; type loss.ccc=0 loss.ordinal=0"
             )
         self.task, self.zero_label, self.loss = task, zero_label, loss
         self.train_label = np.asarray(train_label, dtype=np.float64)
-        self.class_weight = self._weigh_classes() if loss.balance and task == "binary" else (1.0, 1.0)
+        balanced = loss.balance and task != "regression"
+        self.class_weight: tuple[float, ...] = self._weigh_classes() if balanced else (1.0, 1.0)
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers that the model gives for a clip."""
+        return 1
 
     @property
     def drops_zero(self) -> bool:
@@ -97,7 +105,7 @@ class Objective:
             return F.mse_loss(score, label, reduction="none")
         return F.huber_loss(score, label, reduction="none", delta=self.loss.huber_delta)
 
-    def _weigh_classes(self) -> tuple[float, float]:
+    def _weigh_classes(self) -> tuple[float, ...]:
         """Weights that give both classes the same say and leave the mean weight at 1."""
         label = self.train_label[self.train_label != 0] if self.drops_zero else self.train_label
         positive = float((label >= 0).mean())
@@ -111,6 +119,33 @@ class Objective:
         """What is written down: sentiment, or the probability of "positive"."""
         return torch.sigmoid(raw.float()) if self.task == "binary" else raw.float()
 
+    def tabulate(self, clips: pd.DataFrame, raw: Tensor, streams: Sequence[str]) -> pd.DataFrame:
+        """The prediction table of clips.
+
+        Args:
+            clips: with clip_id, video_id, label (NaN = unlabelled) [N].
+            raw: scores of the model and of each stream alone [N, 1 + S] (of classes [N, 1 + S, C]).
+            streams: names of these streams.
+        """
+        table = clips[["clip_id", "video_id", "label"]].copy()
+        for column, name in enumerate(("score", *streams)):
+            table[name] = self.to_score(raw[:, column]).numpy()
+        return table
+
+    def read(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and scores of a table's labelled clips, as `mosi_e2e.statistics` takes them."""
+        known = table[table.label.notna()]
+        return known.label.to_numpy(), known.score.to_numpy()
+
+    def score_stream(self, table: pd.DataFrame, stream: str) -> dict[str, float | None]:
+        """Metrics of what one stream predicts alone."""
+        return self.score(table.assign(score=table[stream]))
+
+    def describe(self, table: pd.DataFrame) -> dict:
+        """What `metrics_<split>.json` says beside metrics, intervals and floors."""
+        del table
+        return {}
+
     def score(self, table: pd.DataFrame) -> dict[str, float | None]:
         """Metrics of a prediction table (columns label, score), unlabelled clips left out."""
         known = table[table.label.notna()]
@@ -123,6 +158,17 @@ class Objective:
         if self.task == "binary":
             return floors_binary(self.train_label, label, self.zero_label)
         return floors(self.train_label, label)
+
+
+def build_objective(
+    task: str, zero_label: str, loss: LossConfig, train_label: np.ndarray, classes: Sequence[str] = ()
+) -> Objective:
+    """The objective of a task; arguments as of `Objective`, and the names of classes."""
+    if task == "classes":
+        from mosi_e2e.engine.class_loss import ClassObjective  # which is an `Objective`
+
+        return ClassObjective(loss, train_label, classes)
+    return Objective(task, zero_label, loss, train_label)
 
 
 def ordinal_loss(score: Float[Tensor, " b"], label: Float[Tensor, " b"]) -> Float[Tensor, " b"]:

@@ -220,7 +220,8 @@ def write_history(
     table = pd.DataFrame(history)
     write_atomic(folder / "history.csv", table.to_csv(index=False).encode())
     metric, _ = objective.monitor
-    figure = draw_curves(table, metric, floor, f"{config.name}: {config.model.name}, {config.task}")
+    title = f"{config.name}: {config.model.name}, {config.task}"
+    figure = draw_curves(table, metric, floor, title, objective.monitor[1] == "max")
     picture = io.BytesIO()
     figure.savefig(picture, dpi=120, format="png")
     write_atomic(folder / "curves.png", picture.getvalue())
@@ -229,7 +230,7 @@ def write_history(
 def score_table(table: pd.DataFrame, objective: Objective, synthetic: bool = False) -> dict:
     """The content of `metrics_<split>.json`: n, metrics, 95 % intervals by video, floors."""
     known = table[table.label.notna()]
-    label = known.label.to_numpy()
+    label, score = objective.read(known)
     return {
         "n": len(known),
         "videos": int(known.video_id.nunique()),
@@ -238,12 +239,14 @@ def score_table(table: pd.DataFrame, objective: Objective, synthetic: bool = Fal
         "metrics": objective.score(known),
         "interval": bootstrap_interval(
             label,
-            known.score.to_numpy(),
+            score,
             known.video_id.to_numpy(),
             task=objective.task,
             zero=objective.zero_label,
+            classes=objective.classes,
         ),
         "floors": objective.floors(label),
+        **objective.describe(known),
     }
 
 

@@ -41,6 +41,7 @@ NAMES = {
     "macro_f1": "macro F1",
     "auc": "area under the ROC curve",
     "nll": "log loss",
+    "uar": "unweighted average recall",
 }
 PACKAGES = (
     "mosi-e2e",
@@ -83,6 +84,10 @@ def write_card(config: RunConfig, trained: RunConfig, facts: CacheFacts, records
         licences=licences,
         environment=read_environment(records),
         train_label=describe_labels(facts.train_label),
+        class_counts={
+            name: sum(label == number for label in facts.train_label)
+            for number, name in enumerate(facts.classes)
+        },
         version=version("mosi-e2e"),
     )
     return ModelCard(
@@ -102,7 +107,7 @@ def describe(
     results = [
         EvalResult(
             task_type="video-classification",
-            task_name="sentiment of a speaking person",
+            task_name="emotion of a person" if config.task == "classes" else "sentiment of a speaking person",
             dataset_type="synthetic" if facts.synthetic else "other",
             dataset_name=data,
             dataset_split="test",
@@ -141,7 +146,7 @@ def tabulate_scores(scores: Mapping[str, Any]) -> list[list[str]]:
         low_high = scores["interval"].get(key)
         between = "–" if low_high is None else f"{low_high[0]:.3f} to {low_high[1]:.3f}"
         below = [_show(one.get(key)) for one in floors.values()]
-        rows.append([NAMES.get(key, key), _show(value), between, *below])
+        rows.append([NAMES.get(key, key.replace("_", " ")), _show(value), between, *below])
     return rows
 
 

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.engine.checkpoint import CacheFacts
-from mosi_e2e.engine.losses import Objective
+from mosi_e2e.engine.losses import Objective, build_objective
 from mosi_e2e.export.examples import make_batch, make_trials
 from mosi_e2e.export.traceable import TraceableModel, list_inputs
 from mosi_e2e.models import list_streams
@@ -61,7 +61,9 @@ def trace(network: nn.Module, config: RunConfig, facts: CacheFacts) -> Traced:
     if any(find_stream(name).kind == "words" for name in streams):
         raise UserError("a model that reads words cannot be written as ONNX yet; export without --onnx")
     crop_size = read_crop_size(facts) if any(find_stream(name).kind == "crops" for name in streams) else 1
-    objective = Objective(config.task, config.zero_label, config.loss, np.array(facts.train_label))
+    objective = build_objective(
+        config.task, config.zero_label, config.loss, np.array(facts.train_label), facts.classes
+    )
     network = network.cpu().float().eval()
     example = make_batch(network, streams, crop_size, TRACED_S, single=2)
     model = TraceableModel(network, objective, crop_size)

@@ -42,12 +42,13 @@ def list_streams(config: ModelConfig) -> list[str]:
     return streams
 
 
-def build_model(config: ModelConfig, columns: Mapping[str, list[str]]) -> "nn.Module":
+def build_model(config: ModelConfig, columns: Mapping[str, list[str]], n_outputs: int = 1) -> "nn.Module":
     """Build the chosen model.
 
     Args:
         config: name and section.
         columns: names of the columns of each token stream, as the cache has them.
+        n_outputs: numbers that are predicted of a clip: 1, or one for each class.
     """
     from mosi_e2e.models.dropout import drop_by_clip
 
@@ -55,7 +56,7 @@ def build_model(config: ModelConfig, columns: Mapping[str, list[str]]) -> "nn.Mo
     module, name = MODELS[config.name].split(".")
     model_class = getattr(import_module(f"{__name__}.{module}"), name)
     n_columns = {stream: len(names) for stream, names in columns.items()}
-    model = model_class(getattr(config, config.name), n_columns)
+    model = model_class(getattr(config, config.name), n_columns, n_outputs)
     drop_by_clip(model)
     return model
 

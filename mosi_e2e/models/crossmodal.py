@@ -31,11 +31,12 @@ class CrossModalTransformer(nn.Module):
     Args:
         config: what to build.
         n_columns: values per row of each token stream.
+        n_outputs: numbers that are predicted of a clip: 1, or one logit for each class.
     """
 
     takes_encoded: ClassVar[bool] = True  # a stream may come as its encoder's output (`data.encoded`)
 
-    def __init__(self, config: CrossModalConfig, n_columns: Mapping[str, int]):
+    def __init__(self, config: CrossModalConfig, n_columns: Mapping[str, int], n_outputs: int = 1):
         super().__init__()
         self.encoders = nn.ModuleDict(
             {
@@ -49,10 +50,12 @@ class CrossModalTransformer(nn.Module):
         self.summaries = nn.ModuleDict(
             {name: StreamSummary(wide, width, dropout) for name, wide in self.widths.items()}
         )
-        self.stream_heads = nn.ModuleDict({name: build_head(width, width, dropout) for name in self.widths})
+        self.stream_heads = nn.ModuleDict(
+            {name: build_head(width, width, dropout, n_outputs) for name in self.widths}
+        )
         if len(self.widths) > 1:
             self.fusion = Fusion(config.streams, self.widths, config.fusion)
-            self.correction = ScoreHead(self.fusion.out_width)
+            self.correction = ScoreHead(self.fusion.out_width, n_outputs)
             self.scale = config.correction
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
@@ -70,14 +73,20 @@ class CrossModalTransformer(nn.Module):
         score = average_votes(torch.stack(list(own.values())), is_there)
         if len(own) > 1:
             correction = self.scale * self.correction(self.fusion(tokens).pooled)
-            score = score + torch.where(is_there.sum(dim=0) > 1, correction, 0.0)
+            has_several = align(is_there.sum(dim=0) > 1, correction)
+            score = score + torch.where(has_several, correction, 0.0)
         by_stream = {name: bound_score(raw, self.bound) for name, raw in own.items()}
         return Prediction(bound_score(score, self.bound), by_stream)
 
 
-def average_votes(votes: Float[Tensor, "s b"], is_there: Bool[Tensor, "s b"]) -> Float[Tensor, " b"]:
+def align(flags: Tensor, values: Tensor) -> Tensor:
+    """Flags of clips with the further axes of their values, where there are several values of a clip."""
+    return flags.reshape(flags.shape + (1,) * (values.ndim - flags.ndim))
+
+
+def average_votes(votes: Float[Tensor, "s b *c"], is_there: Bool[Tensor, "s b"]) -> Float[Tensor, " b *c"]:
     """Mean over the streams that a clip has; over all, where it has none."""
-    counts = (is_there | ~is_there.any(dim=0)).to(votes.dtype)
+    counts = align(is_there | ~is_there.any(dim=0), votes).to(votes.dtype)
     return (votes * counts).sum(dim=0) / counts.sum(dim=0)
 
 

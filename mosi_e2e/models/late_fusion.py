@@ -29,11 +29,12 @@ class LateFusion(nn.Module):
     Args:
         config: what to build.
         n_columns: values per row of each stream.
+        n_outputs: numbers that are predicted of a clip: 1, or one logit for each class.
     """
 
     takes_encoded: ClassVar[bool] = False  # its encoders are small, or read words
 
-    def __init__(self, config: LateFusionConfig, n_columns: Mapping[str, int]):
+    def __init__(self, config: LateFusionConfig, n_columns: Mapping[str, int], n_outputs: int = 1):
         super().__init__()
         streams = sorted(config.streams)
         self.bound = config.bound
@@ -50,8 +51,10 @@ class LateFusion(nn.Module):
             }
         )
         joint = config.width * len(self.submodels)
-        self.head = build_head(joint, config.width, config.dropout)
-        self.stream_heads = nn.ModuleDict({name: ScoreHead(config.width) for name in self.submodels})
+        self.head = build_head(joint, config.width, config.dropout, n_outputs)
+        self.stream_heads = nn.ModuleDict(
+            {name: ScoreHead(config.width, n_outputs) for name in self.submodels}
+        )
 
     def forward(self, batch: Mapping[str, Tensor]) -> Prediction:
         """Score a batch (see `mosi_e2e.data.batch`); `by_stream` holds the submodels' scores."""

@@ -139,19 +139,25 @@ class Block(nn.Module):
 
 
 class ScoreHead(nn.Linear):
-    """A linear map to one number, in float32 under any autocast: bfloat16 knows 64 numbers from 2 to 3."""
+    """A linear map to one number, or to one of each class.
 
-    def __init__(self, width: int):
-        super().__init__(width, 1)
+    In float32 under any autocast: bfloat16 knows 64 numbers from 2 to 3.
+    """
 
-    def forward(self, x: Float[Tensor, "b w"]) -> Float[Tensor, " b"]:
+    def __init__(self, width: int, n_outputs: int = 1):
+        super().__init__(width, n_outputs)
+
+    def forward(self, x: Float[Tensor, "b w"]) -> Float[Tensor, " b *c"]:
         """Not a matrix product: autocast would make it a half-precision one."""
-        return (x.float() * self.weight[0]).sum(dim=-1) + self.bias
+        if self.out_features == 1:
+            return (x.float() * self.weight[0]).sum(dim=-1) + self.bias
+        return (x.float()[:, None] * self.weight).sum(dim=-1) + self.bias
 
 
-def build_head(in_width: int, width: int, dropout: float) -> nn.Sequential:
-    """A shallow network from one vector of a clip to one number."""
-    return nn.Sequential(nn.Linear(in_width, width), nn.GELU(), nn.Dropout(dropout), ScoreHead(width))
+def build_head(in_width: int, width: int, dropout: float, n_outputs: int = 1) -> nn.Sequential:
+    """A shallow network from one vector of a clip to `n_outputs` numbers."""
+    head = ScoreHead(width, n_outputs)
+    return nn.Sequential(nn.Linear(in_width, width), nn.GELU(), nn.Dropout(dropout), head)
 
 
 class AttentivePool(nn.Module):

@@ -11,14 +11,15 @@ class Prediction(NamedTuple):
     """A model's answer to a batch of b clips; no label was involved.
 
     Attributes:
-        score: regression: sentiment, in [-3, 3] by intent; binary: logit of "positive".
+        score: regression: sentiment, in [-3, 3] by intent; binary: logit of "positive"; of c classes the
+            logit of each.
         by_stream: the same from each stream alone, for auxiliary losses and for explanation.
     """
 
-    score: Float[Tensor, " b"]
-    by_stream: dict[str, Float[Tensor, " b"]]
+    score: Float[Tensor, " b *c"]
+    by_stream: dict[str, Float[Tensor, " b *c"]]
 
 
-def bound_score(score: Float[Tensor, " b"], limit: float) -> Float[Tensor, " b"]:
+def bound_score(score: Float[Tensor, " b *c"], limit: float) -> Float[Tensor, " b *c"]:
     """Keep scores within ±`limit`, with slope 1 at 0 (a hyperbolic tangent); 0 leaves them free."""
     return limit * torch.tanh(score / limit) if limit else score

@@ -62,13 +62,16 @@ class SkipRandomFilling(TorchFunctionMode):
         return args[0] if func in self.drawn else func(*args, **(kwargs or {}))
 
 
-def rebuild_model(config: ModelConfig, columns: Mapping[str, list[str]], path: Path) -> nn.Module:
+def rebuild_model(
+    config: ModelConfig, columns: Mapping[str, list[str]], path: Path, n_outputs: int = 1
+) -> nn.Module:
     """The model of a config with the weights of a file, in eval mode.
 
     Args:
         config: whose encoders stand alone (`engine.checkpoint.standalone_config`).
         columns: names of the columns of each token stream.
         path: safetensors file.
+        n_outputs: numbers that are predicted of a clip: 1, or one for each class.
 
     Raises:
         UserError: the file is damaged, or it does not hold the weights of this model, all finite.
@@ -78,9 +81,9 @@ def rebuild_model(config: ModelConfig, columns: Mapping[str, list[str]], path: P
     check_stands_alone(config)
     with limit_size(stored), SkipRandomFilling():
         with torch.device("meta"):
-            planned = _build(config, columns, path)
+            planned = _build(config, columns, path, n_outputs)
         check_header(planned.state_dict(), stored, path)
-        model = _build(config, columns, path)
+        model = _build(config, columns, path, n_outputs)
     try:
         with safe_open(path, "pt") as file:
             weights = {name: file.get_tensor(name) for name in stored}
@@ -189,9 +192,9 @@ def limit_size(stored: Mapping[str, Stored]) -> Iterator[None]:
             handle.remove()
 
 
-def _build(config: ModelConfig, columns: Mapping[str, list[str]], path: Path) -> nn.Module:
+def _build(config: ModelConfig, columns: Mapping[str, list[str]], path: Path, n_outputs: int) -> nn.Module:
     try:
-        return build_model(config, columns)
+        return build_model(config, columns, n_outputs)
     except UserError:
         raise
     except Exception as error:  # border: other libraries' constructors raise anything on a damaged config

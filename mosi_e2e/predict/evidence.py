@@ -8,8 +8,8 @@ from typing import Any
 from mosi_e2e import calibration
 from mosi_e2e.calibration import Calibration
 
-KEYS = {"regression": "mae", "binary": "acc"}  # by which a model must beat its baselines
-NAMES = {"mae": "mean error", "acc": "accuracy"}
+KEYS = {"regression": "mae", "binary": "acc", "classes": "uar"}  # by which a model must beat its baselines
+NAMES = {"mae": "mean error", "acc": "accuracy", "uar": "unweighted average recall"}
 BASELINES = {
     "train_mean": "always answering the mean of the training labels",
     "zero": "always answering 0",

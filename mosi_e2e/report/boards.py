@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from mosi_e2e.ablation.table import MAIN, correct, score_variant
+from mosi_e2e.class_metrics import RECALL
 from mosi_e2e.config import LossConfig
-from mosi_e2e.engine.losses import Objective
+from mosi_e2e.engine.losses import Objective, build_objective
 from mosi_e2e.metrics import binary_classes
 from mosi_e2e.report.runs import Run
 from preprocessing.errors import UserError
@@ -31,7 +32,8 @@ class System:
         name: what they have in common.
         runs: one per seed.
         clips: clip_id, video_id, label, `truth` (the label, or the class 0 / 1), `score` (mean over seeds),
-            `low` and `high` (over seeds); for a binary task without the clips that its rule leaves out.
+            `low` and `high` (over seeds); for a binary task without the clips that its rule leaves out. Of
+            classes the score is the probability of the true one, and `truth` is 1.
         pooled: the same columns but low and high, every clip once per seed.
         row: what `mosi_e2e.ablation.table.correct` says.
     """
@@ -82,7 +84,8 @@ class Board:
 
     @property
     def keys(self) -> list[str]:
-        return [key for key in self.systems[0].row["seeds"] if key != "n"]
+        """Metrics of the table; the recall of each class is in a chart of its own."""
+        return [key for key in self.systems[0].row["seeds"] if key != "n" and not key.startswith(RECALL)]
 
     def best_system(self) -> tuple[float, str] | None:
         """Mean over seeds of the main metric and name of the system where it is best; None without any."""
@@ -151,7 +154,7 @@ def make_boards(groups: Mapping[str, Sequence[Run]], split: str, reference: str 
             shown = run.choose_split(split)
             if shown:
                 clips = run.tables[shown]
-                same = digest(clips.clip_id.tolist(), clips.label.tolist())
+                same = digest(clips.clip_id.tolist(), clips.label.tolist(), *run.classes)
                 key = (run.place, run.variant is not None, run.task, run.zero_label, shown, same)
                 boards.setdefault(key, {}).setdefault(name, []).append(run)
     order = sorted(boards, key=lambda key: (key[1], key[4] != split, key[2] == "binary", str(key[0])))
@@ -162,7 +165,7 @@ def make_board(key: tuple, members: Mapping[str, list[Run]], wanted: str, refere
     place, is_ablation, task, zero, split, _ = key
     runs = [run for group in members.values() for run in group]
     known = [run.train_label for run in runs if run.train_label is not None]
-    objective = Objective(task, zero, LossConfig(), known[0] if known else np.zeros(0))
+    objective = build_objective(task, zero, LossConfig(), known[0] if known else np.zeros(0), runs[0].classes)
     plan = read_plan(place) if is_ablation else {}
     order = [name for name in plan.get("order", ()) if name in members]
     names = [*order, *(name for name in members if name not in order)]
@@ -183,7 +186,7 @@ def make_board(key: tuple, members: Mapping[str, list[Run]], wanted: str, refere
         objective,
         tuple(systems),
         chosen,
-        objective.floors(label.label.to_numpy()) if known else {},
+        objective.floors(objective.read(label)[0]) if known else {},
         label[["clip_id", "video_id", "label"]],
         any(run.has_synthetic(split) for run in runs),
         tuple(name for name in plan.get("missing", ()) if name not in members),
@@ -207,9 +210,12 @@ def choose_reference(names: Sequence[str], members: Mapping[str, list[Run]], wan
 
 
 def add_truth(table: pd.DataFrame, objective: Objective) -> pd.DataFrame:
-    """With the column `truth`; a binary task's left-out clips are left out here, too."""
+    """With the columns `truth` and `score`; a binary task's left-out clips are left out here, too."""
     if objective.task == "regression":
         return table.assign(truth=table.label)
+    if objective.classes:
+        label, probability = objective.read(table)
+        return table.assign(truth=1.0, score=probability[np.arange(len(label)), label])
     label = table.label.to_numpy()
     truth, _, kept = binary_classes(label, table.score.to_numpy(), objective.zero_label)
     return table[kept].assign(truth=truth.astype(float)).reset_index(drop=True)

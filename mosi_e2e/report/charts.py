@@ -21,6 +21,11 @@ DPI = 160  # of what is drawn as pixels
 MANY_POINTS = 300  # more are drawn as pixels: as shapes they would fill the page's bytes
 DENSE_ENOUGH = 12  # clips below which a density is made up
 MOST_VIDEOS = 40
+ERRORS = {
+    "regression": "|score − label|",
+    "binary": "|score − class|",
+    "classes": "1 − probability of the true class",
+}
 SHADES = ("#e8f1f8", "#d3e4f1", "#b9d5ea", "#9dc4e0")  # from the sparsest to the densest
 
 
@@ -231,7 +236,7 @@ def draw_videos(system: System, board: Board) -> Drawing:
     ax.axvline(clips.error.mean(), color=GREY, ls="--", lw=1, label="mean of all clips")
     sizes = clips.groupby("video_id").size()
     ax.set_yticks(place, [f"{shorten(name)} ({sizes[name]})" for name in place.index], fontsize=7)
-    ax.set(xlabel="|score − class|" if board.objective.task == "binary" else "|score − label|")
+    ax.set(xlabel=ERRORS[board.objective.task])
     ax.set_xlim(left=0)
     ax.set_ylim(-0.7, len(means) - 0.3)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=7.5, handletextpad=0.2)

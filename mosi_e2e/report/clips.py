@@ -13,6 +13,7 @@ from mosi_e2e.pages import embed
 from mosi_e2e.report.boards import Board, System
 from preprocessing.crops import split_crops
 from preprocessing.errors import UserError
+from preprocessing.facts import CLASS_NAME
 from preprocessing.packed import open_store
 from preprocessing.store import ClipStore
 
@@ -80,14 +81,14 @@ class Thumbnails:
             self._stores[path] = open_cache(path)
         return self._stores[path]
 
-    def pick(self, store: ClipStore | str, clip_id: str, label: float) -> tuple[list[str], str]:
+    def pick(self, store: ClipStore | str, clip_id: str, label: float | str) -> tuple[list[str], str]:
         """At most `PICTURES` crops, and why there are none."""
         if isinstance(store, str):
             return [], store
         row = store.index[store.index.clip_id == clip_id]
         if row.empty:
             return [], f"not in the cache {store.root}"
-        if not np.isclose(row.label.iloc[0], label):
+        if not has_label(row.iloc[0], label):
             return [], f"the cache {store.root} has another label for it: it was made anew since"
         if "faces" not in row or row.faces.iloc[0] != "ok":
             return [], "no face in this clip" if "faces" in row else "the cache has no pictures"
@@ -96,6 +97,13 @@ class Thumbnails:
         except UserError as error:
             return [], str(error)
         return draw_crops(arrays["face_jpeg"], arrays["face_offset"], arrays["face_valid"]), ""
+
+
+def has_label(row: pd.Series, label: float | str) -> bool:
+    """Whether a clip's line of the index has a label; a map of names to sentiment is not looked into."""
+    if isinstance(label, str):
+        return row.get(CLASS_NAME) == label
+    return CLASS_NAME in row or bool(np.isclose(row.label, label))
 
 
 def open_cache(path: str) -> ClipStore | str:
@@ -149,26 +157,26 @@ def make_sight(
     thumbnails: Thumbnails,
 ) -> Sight:
     """One row of `rank_clips` with the systems' scores, by clip, on one scale."""
-    is_binary = board.objective.task == "binary"
+    is_share = board.objective.task != "regression"  # scores lie in [0, 1]
     pictures, lacking = thumbnails.pick(store, clip.clip_id, clip.label)
     marks = [
         Mark(
             system.name,
             MARKS[number % len(MARKS)],
             COLOURS[number % len(COLOURS)],
-            find_place(found[clip.clip_id], is_binary),
-            f"{found[clip.clip_id]:.2f}" if is_binary else show_signed(found[clip.clip_id]),
+            find_place(found[clip.clip_id], is_share),
+            f"{found[clip.clip_id]:.2f}" if is_share else show_signed(found[clip.clip_id]),
         )
         for number, (system, found) in enumerate(zip(systems, scores, strict=True))
     ]
-    label = show_signed(clip.label)
-    place = find_place(clip.truth, is_binary)
+    label = clip.label if board.objective.classes else show_signed(clip.label)
+    place = find_place(clip.truth, is_share)
     return Sight(clip.clip_id, clip.video_id, label, place, clip.error, marks, pictures, lacking)
 
 
-def find_place(value: float, is_binary: bool) -> float:
+def find_place(value: float, is_share: bool) -> float:
     """In percent of the scale, which ends at -3 and 3, or at 0 and 1."""
-    share = value if is_binary else (min(max(value, -3), 3) + 3) / 6
+    share = value if is_share else (min(max(value, -3), 3) + 3) / 6
     return round(100 * share, 2)
 
 

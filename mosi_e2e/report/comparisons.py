@@ -31,6 +31,7 @@ TITLES = {
     "macro_f1": "Macro F1",
     "auc": "AUC",
     "nll": "NLL",
+    "uar": "UAR",
 }
 PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}  # behind texts on lines
 SEEN_AS_LINE = 5  # epochs; fewer get dots, since one alone has no line
@@ -128,7 +129,7 @@ def draw_curves(name: str, runs: Sequence[Run]) -> Drawing | None:
     shown = [run for run in runs if run.epochs]
     if not shown:
         return None
-    metric = {"regression": "mae", "binary": "nll"}[runs[0].task]
+    metric = runs[0].monitor
     figure = Figure(figsize=(WIDTH, 3.7), layout="constrained")
     loss, score = figure.subplots(2, 1, sharex=True)
     told = [trace_run(run, metric, loss, score, is_named=number == 0) for number, run in enumerate(shown)]
@@ -160,7 +161,7 @@ def trace_run(run: Run, metric: str, loss: Axes, score: Axes, is_named: bool) ->
     score.plot(history.epoch, column, color=ORANGE, ls="--", **line)
     if not column.notna().any():
         return None
-    best = int(column.idxmin())
+    best = int(column.idxmin() if metric in LOWER_IS_BETTER else column.idxmax())
     star = {"color": "black", "ms": 10, "mec": "white", "mew": 0.5, "zorder": 4}
     score.plot(history.epoch[best], column[best], "*", label=kept, **star)
     return f"{run.name} {column[best]:.3f} in epoch {int(history.epoch[best])}"

@@ -1,5 +1,7 @@
 """Confusion matrices. Pure: a system comes in, drawings go out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +14,7 @@ from mosi_e2e.report.gallery import Drawing
 
 VIEWS: dict[int, ClassView] = {2: "non0", 5: "acc5", 7: "acc7"}  # by number of classes
 SIDE = 3.3  # inches
+SHORT = 3  # letters of a name that needs no slanted place
 DARK = 0.55  # share of a class above which a number is written in white
 
 
@@ -27,8 +30,24 @@ def draw_confusion(system: System, board: Board, size: int) -> Drawing:
     # A binary task's rule for zeros was applied to `truth` already.
     label, score = (pooled.truth - 0.5, pooled.score - 0.5) if is_binary else (pooled.label, pooled.score)
     counts, classes = confusion(label, score, VIEWS[size])
+    seeds = f", counted over {len(system.runs)} seeds" if len(system.runs) > 1 else ""
+    zeros = ", label 0 left out" if size == 2 and (not is_binary or board.objective.drops_zero) else ""
+    names = classes if size == 2 else tuple(one.replace("-", "−") for one in classes)
+    return draw_counts(counts, names, f"{size} classes{zeros}{seeds}")
+
+
+def draw_counts(counts: np.ndarray, names: Sequence[str], told: str) -> Drawing:
+    """A matrix of counts [C, C], true classes in rows.
+
+    Args:
+        counts: of clips.
+        names: of the classes.
+        told: what it is, in words.
+    """
+    size = len(names)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(SIDE, SIDE), layout="constrained")
+    side = max(SIDE, SIDE / 7 * size)
+    figure = Figure(figsize=(side, side), layout="constrained")
     ax = figure.subplots()
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="none", extent=(0, size, size, 0))
     for row, column in zip(*np.nonzero(counts), strict=True):
@@ -37,17 +56,17 @@ def draw_confusion(system: System, board: Board, size: int) -> Drawing:
         text, font = f"{counts[row, column]}{percent}", 12 if size == 2 else 9
         ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=font, color=color)
     frame_diagonal(ax, size)
-    places, names = np.arange(size) + 0.5, [one if size == 2 else one.replace("-", "−") for one in classes]
-    ax.set_xticks(places, names, fontsize=8.5)
+    places, is_long = np.arange(size) + 0.5, size > 2 and max(map(len, names)) > SHORT
+    ax.set_xticks(
+        places, names, fontsize=8.5, rotation=45 if is_long else 0, ha="right" if is_long else "center"
+    )
     ax.set_yticks(places, names, fontsize=8.5, rotation=90 if size == 2 else 0, va="center")
     ax.set_xlabel("predicted", fontsize=9)
     ax.set_ylabel("true", fontsize=9)
     ax.tick_params(length=0)
     ax.spines[:].set_color("#c6ccd4")
     correct = np.trace(counts) / max(counts.sum(), 1)
-    seeds = f", counted over {len(system.runs)} seeds" if len(system.runs) > 1 else ""
-    zeros = ", label 0 left out" if size == 2 and (not is_binary or board.objective.drops_zero) else ""
-    text = f"{size} classes{zeros}{seeds}: {100 * correct:.0f} % on the diagonal."
+    text = f"{told}: {100 * correct:.0f} % on the diagonal."
     return Drawing(figure, f"Confusion matrix, {text}", text)
 
 

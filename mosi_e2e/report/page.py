@@ -9,6 +9,7 @@ from mosi_e2e.pages import Notice, Table
 from mosi_e2e.report import settings
 from mosi_e2e.report.boards import Board, System, check_written, group_runs, make_boards
 from mosi_e2e.report.charts import draw_system
+from mosi_e2e.report.class_charts import draw_class_confusion, draw_classes
 from mosi_e2e.report.clips import Sight, Thumbnails, show_clips
 from mosi_e2e.report.comparisons import TITLES, draw_bars, draw_curves, draw_differences
 from mosi_e2e.report.confusions import draw_confusions
@@ -17,6 +18,11 @@ from mosi_e2e.report.runs import Run
 from mosi_e2e.report.scores import ScoreTable, judge, tabulate_scores
 from mosi_e2e.tables import SYNTHETIC_NOTE
 
+ENDS = {
+    "regression": ("−3", "+3"),
+    "binary": ("0: negative", "1: positive"),
+    "classes": ("0", "1: probability of the true class"),
+}
 MOST_NAMED = 3  # data sets in the title
 
 
@@ -164,7 +170,6 @@ def view_board(
     charts = {"bars": draw_bars(board), "differences": draw_differences(board)}
     omitted = f"No pictures of {', '.join(s.name for s in left)}; to draw them, too, type "
     omitted += f"python -m mosi_e2e.report {board.place} --detail {len(board.systems)}."
-    is_binary = board.objective.task == "binary"
     sights = show_clips(board, shown, wish.clips, thumbnails) if shown else {}
     reasons = {one.lacking for part in sights.values() for one in part}
     return BoardView(
@@ -178,7 +183,7 @@ def view_board(
         omitted if left else "",
         sights,
         f"No pictures of the clips: {reasons.pop()}." if len(reasons) == 1 and "" not in reasons else "",
-        ("0: negative", "1: positive") if is_binary else ("−3", "+3"),
+        ENDS[board.objective.task],
         f"Variants without a finished run: {', '.join(board.missing)}." if board.missing else "",
     )
 
@@ -187,8 +192,12 @@ def view_system(system: System, board: Board, gallery: Gallery) -> SystemView:
     def hang(drawings: Mapping[str, Drawing]) -> list[Exhibit]:
         return [gallery.hang(f"{system.name}_{board.split}_{name}", one) for name, one in drawings.items()]
 
-    scatter, *others = hang(draw_system(system, board))
-    return SystemView(system.name, scatter, others, hang(draw_confusions(system, board)))
+    if board.objective.classes:
+        drawn, confusions = draw_classes(system, board), {"confusion": draw_class_confusion(system, board)}
+    else:
+        drawn, confusions = draw_system(system, board), draw_confusions(system, board)
+    scatter, *others = hang(drawn)
+    return SystemView(system.name, scatter, others, hang(confusions))
 
 
 def list_notices(

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from mosi_e2e.class_metrics import check_classes
+from mosi_e2e.class_predictions import PREDICTED, find_classes, name_probabilities, read_class_table
 from mosi_e2e.config import SPLITS, TASKS
 from mosi_e2e.predictions import read_run_table
 from preprocessing.errors import UserError
@@ -50,6 +52,17 @@ class Run:
     @property
     def task(self) -> str:
         return self.config["task"]
+
+    @property
+    def monitor(self) -> str:
+        """The metric of valid by which its best epoch was chosen."""
+        return {"regression": "mae", "binary": "nll", "classes": "uar"}[self.task]
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of its classes; none of other tasks."""
+        shown = next(iter(self.tables.values()), None)
+        return [] if shown is None else find_classes(list(shown))
 
     @property
     def zero_label(self) -> str:
@@ -225,6 +238,8 @@ def read_predictions(path: Path, config: Mapping[str, Any], faults: list[str]) -
     except UserError as error:
         faults.append(str(error))
         return None
+    if config["task"] == "classes":
+        return choose_classified(table, path, faults)
     lacking = [name for name in NEEDED if name not in table]
     if lacking:
         faults.append(f"{path.name} has no column {', '.join(lacking)}")
@@ -241,6 +256,22 @@ def read_predictions(path: Path, config: Mapping[str, Any], faults: list[str]) -
             else "a score is not a number in range, or a clip is twice in it"
         )
         faults.append(f"{path.name} is not shown: {why}")
+        return None
+    return known
+
+
+def choose_classified(table: pd.DataFrame, path: Path, faults: list[str]) -> pd.DataFrame | None:
+    """As `read_predictions`, of a table of classes."""
+    columns = name_probabilities(find_classes(list(table)))
+    lacking = [name for name in (*NEEDED[:3], PREDICTED) if name not in table]
+    if lacking or len(columns) < 2:
+        faults.append(f"{path.name} has no column {', '.join(lacking) or 'p_<class>'}")
+        return None
+    known = table[table.label.notna()].sort_values("clip_id").reset_index(drop=True)
+    try:
+        check_classes(*read_class_table(known, find_classes(columns)), len(columns))
+    except (KeyError, ValueError) as error:
+        faults.append(f"{path.name} is not shown: {error}")
         return None
     return known
 

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from mosi_e2e.ablation.table import FEW_VIDEOS, explain_p
+from mosi_e2e.class_predictions import PREDICTED
+from mosi_e2e.engine.losses import Objective
 from mosi_e2e.metrics import is_constant, predicts_one_class
 from mosi_e2e.pages import Notice, Table
 from mosi_e2e.report.boards import LOWER_IS_BETTER, Board, System
@@ -110,7 +113,7 @@ def list_rows(system: System, board: Board) -> Iterator[ScoreRow]:
     yield ScoreRow("system", system.name, f"{len(system.runs)}", cells)
     for stream in () if board.is_ablation else find_streams(system, board):
         scored = [
-            board.objective.score(table.assign(score=table[stream]))
+            board.objective.score_stream(table, stream)
             for table in (run.tables[board.split] for run in system.runs)
         ]
         found = summarise_seeds(scored)
@@ -120,7 +123,14 @@ def list_rows(system: System, board: Board) -> Iterator[ScoreRow]:
 def find_streams(system: System, board: Board) -> list[str]:
     """Columns of single streams that all seeds have."""
     tables = [run.tables[board.split] for run in system.runs]
-    names = [name for name in tables[0] if name not in NEEDED and all(name in table for table in tables)]
+    names = [
+        name
+        for name in tables[0]
+        if name not in (*NEEDED, PREDICTED) and all(name in table for table in tables)
+    ]
+    if board.objective.classes:
+        known = set(board.objective.classes)
+        return [name for name in names if all(set(table[name]) <= known for table in tables)]
     return [
         name
         for name in names
@@ -159,13 +169,21 @@ def judge(board: Board) -> Notice:
 
 def list_collapsed(board: Board) -> Iterator[str]:
     """Systems that say the same whatever they see."""
-    for system in board.systems:
-        for run in system.runs:
-            score = run.tables[board.split].score.to_numpy()
-            if is_constant(score):
-                yield f"{run.name} predicts the same number for every clip."
-            elif predicts_one_class(score - 0.5 if board.objective.task == "binary" else score, "non0"):
-                yield f"{run.name} gives every clip the same class: its accuracy is that of a constant."
+    for run in (run for system in board.systems for run in system.runs):
+        if reason := explain_collapse(run.tables[board.split], board.objective):
+            yield f"{run.name} {reason}"
+
+
+def explain_collapse(table: pd.DataFrame, objective: Objective) -> str:
+    """How predictions do not depend on the clips; empty where they do."""
+    if objective.classes:
+        is_single = table[PREDICTED].nunique() == 1
+    else:
+        score = table.score.to_numpy()
+        if is_constant(score):
+            return "predicts the same number for every clip."
+        is_single = predicts_one_class(score - 0.5 if objective.task == "binary" else score, "non0")
+    return "gives every clip the same class: its accuracy is that of a constant." if is_single else ""
 
 
 def show(value: float | None) -> str:

@@ -63,10 +63,11 @@ def describe_state(run: Run, split: str) -> str:
 
 
 def find_best_epoch(run: Run) -> int | None:
-    column = {"regression": "valid_mae", "binary": "valid_nll"}[run.task]
+    column = f"valid_{run.monitor}"
     if run.history is None or column not in run.history or run.history[column].isna().all():
         return None
-    return int(run.history.epoch[run.history[column].idxmin()])
+    values = run.history[column]
+    return int(run.history.epoch[values.idxmax() if run.task == "classes" else values.idxmin()])
 
 
 def describe_machine(environment: Mapping[str, Any]) -> str:

@@ -6,17 +6,20 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from accelerate import Accelerator, PartialState
 
+from mosi_e2e.class_predictions import read_class_predictions, read_train_names
 from mosi_e2e.config import LossConfig
 from mosi_e2e.data.dataset import ClipDataset
+from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_loader
 from mosi_e2e.data.recipes import describe_difference
 from mosi_e2e.data.sampler import SweepSampler
 from mosi_e2e.engine.checkpoint import check_columns, check_run, load_model
 from mosi_e2e.engine.launch import adapt_to_machine
 from mosi_e2e.engine.loop import predict_split
-from mosi_e2e.engine.losses import Objective
+from mosi_e2e.engine.losses import Objective, build_objective
 from mosi_e2e.engine.runlog import hold_run, score_table, write_split
 from mosi_e2e.models import list_readers, list_streams
 from mosi_e2e.predictions import describe_scale, read_predictions, read_train_labels
@@ -70,6 +73,7 @@ def score_run(run: Path, split: str, cache: str | None = None, out: Path | None 
     if facts.synthetic and not store.synthetic and accelerator.is_main_process:
         print("note: trained on synthetic clips; its scores of real people mean nothing")
     streams = list_streams(config.model)
+    label_clips(store, config, facts.classes)
     if accelerator.is_main_process and (difference := describe_difference(facts.stages, store, streams)):
         print(f"note: {difference}")
     data = ClipDataset(store, split, streams, config.data, labelled=False)
@@ -78,7 +82,9 @@ def score_run(run: Path, split: str, cache: str | None = None, out: Path | None 
         len(data), config.data.eval_batch, accelerator.process_index, accelerator.num_processes
     )
     loader = build_loader(data, sampler, config.data.workers)
-    objective = Objective(config.task, config.zero_label, config.loss, np.array(facts.train_label))
+    objective = build_objective(
+        config.task, config.zero_label, config.loss, np.array(facts.train_label), facts.classes
+    )
     table = predict_split(accelerator, model.to(accelerator.device), loader, objective)
     scores = score_table(table, objective, store.synthetic) if table.label.notna().any() else None
     if accelerator.is_main_process:
@@ -90,6 +96,31 @@ def score_run(run: Path, split: str, cache: str | None = None, out: Path | None 
 
 def score_file(predictions: Path, task: str, train_labels: Path | None, out: Path | None) -> None:
     """Score a table of predictions made elsewhere."""
+    if task == "classes":
+        table, objective = read_classes(predictions, train_labels)
+    else:
+        table, objective = read_numbers(predictions, task, train_labels)
+    known = table[table.label.notna()]
+    scores = score_table(known, objective)
+    if not train_labels:  # only floors that need no train split
+        scores["floors"] = {
+            name: row for name, row in scores["floors"].items() if name in ("zero", "always_negative")
+        }
+    print(format_scores({predictions.stem: scores}))
+    for remark in [] if task == "classes" else describe_scale(known, task):
+        print(f"note: {remark}")
+    if len(known) < len(table):
+        print(f"{len(table) - len(known)} rows have no label: not scored")
+    if out:
+        write_atomic(out, (json.dumps(scores, indent=1) + "\n").encode())
+
+
+def read_numbers(predictions: Path, task: str, train_labels: Path | None) -> tuple[pd.DataFrame, Objective]:
+    """A table of scores, and how they are scored.
+
+    Raises:
+        UserError: the table cannot be used.
+    """
     table = read_predictions(predictions, task)
     known = table[table.label.notna()]
     if known.empty:
@@ -97,16 +128,24 @@ def score_file(predictions: Path, task: str, train_labels: Path | None, out: Pat
     train = read_train_labels(train_labels) if train_labels else known.label.to_numpy()
     if task == "binary" and not np.any(train):
         raise UserError(f"every label of {train_labels or predictions} is 0, which is neither class")
-    objective = Objective(task, "drop", LossConfig(), train)
-    scores = score_table(known, objective)
-    if not train_labels:  # only floors that need no train split
-        scores["floors"] = {
-            name: row for name, row in scores["floors"].items() if name in ("zero", "always_negative")
-        }
-    print(format_scores({predictions.stem: scores}))
-    for remark in describe_scale(known, task):
-        print(f"note: {remark}")
-    if len(known) < len(table):
-        print(f"{len(table) - len(known)} rows have no label: not scored")
-    if out:
-        write_atomic(out, (json.dumps(scores, indent=1) + "\n").encode())
+    return table, build_objective(task, "drop", LossConfig(), train)
+
+
+def read_classes(predictions: Path, train_labels: Path | None) -> tuple[pd.DataFrame, Objective]:
+    """A table of classes' probabilities, and how they are scored.
+
+    Raises:
+        UserError: the table cannot be used, or train has classes that it lacks.
+    """
+    table, classes = read_class_predictions(predictions)
+    names = table.label[table.label.notna()].tolist()
+    if not names:
+        raise UserError(f"no row of {predictions} has a label; fill in the column label")
+    if train_labels:
+        names = read_train_names(train_labels)
+        if foreign := sorted(set(names) - set(classes)):
+            raise UserError(
+                f"{predictions.name} has no column p_{foreign[0]}, a class of {train_labels.name}"
+            )
+    numbers = np.array([classes.index(name) for name in names], dtype=np.float64)
+    return table, build_objective("classes", "drop", LossConfig(), numbers, classes)

@@ -18,7 +18,7 @@ NO_NAMES = ("nan", "na", "n/a", "null", "none", "inf", "+inf", "-inf", "infinity
 
 
 def holds_names(table: Table, index: int) -> bool:
-    """Whether a column of a table (below its header) holds names of classes: no number, several, short and few."""
+    """Whether a column of a table holds names of classes: no number, several, short and few."""
     cells = {cells[index] for _, cells in table.rows[1:] if index < len(cells)} - {""}
     if not 1 < len(cells) <= MOST_CLASSES or max(map(len, cells)) > LONGEST_NAME:
         return False

@@ -1,18 +1,22 @@
 """Outputs of frozen encoders that are computed once, and streams whose times mean nothing any more."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from made_cache import make_cache
+from safetensors.torch import load_file
 from tiny_models import write_recipe
 
-from mosi_e2e.config import AugmentConfig, DataConfig
+from mosi_e2e.config import AugmentConfig, DataConfig, RunConfig
 from mosi_e2e.data import encoded
 from mosi_e2e.data.dataset import ClipDataset, Pick
 from mosi_e2e.data.encoded import changes_stream
 from mosi_e2e.evaluate import main as evaluate
 from mosi_e2e.train import main
 from preprocessing.errors import UserError
+from preprocessing.settings import dump_config, load_config
 from preprocessing.store import ClipStore
 
 FROZEN = [
@@ -55,6 +59,30 @@ def test_it_changes_nothing_but_the_time(place, once):
     assert evaluate([str(place / "runs" / "once"), "--split", "valid"]) == 0  # from raw streams
     again = pd.read_csv(place / "runs" / "once" / "predictions_valid.csv")
     np.testing.assert_allclose(again.score, once[1].score, atol=5e-3)
+
+
+@pytest.mark.slow
+def test_all_layers_are_kept_and_their_mixing_is_learned(place):
+    words = [
+        *FROZEN,
+        "model.crossmodal.streams=[speech,behaviour]",
+        "model.crossmodal.speech.layers=weighted",
+    ]
+    _, scores = train(place, "layers", *words, "optim.lr=0.05")
+    run = place / "runs" / "layers"
+    weights = load_file(run / "best" / "model.safetensors")["encoders.speech.layer_weight"]
+    assert weights.shape == (3,) and weights.abs().max() > 0.01
+    before = find_encoded(place)
+    assert evaluate([str(run), "--split", "valid"]) == 0  # finds what training kept
+    assert find_encoded(place) == before
+    again = pd.read_csv(run / "predictions_valid.csv")
+    np.testing.assert_allclose(again.score, scores.score, atol=5e-3)
+    config = load_config(RunConfig, run / "best" / "config.yaml")
+    raw = replace(config, data=replace(config.data, encode_frozen=False))
+    (run / "best" / "config.yaml").write_text(dump_config(raw))
+    assert evaluate([str(run), "--split", "valid"]) == 0  # from raw sound
+    again = pd.read_csv(run / "predictions_valid.csv")
+    np.testing.assert_allclose(again.score, scores.score, atol=5e-3)
 
 
 @pytest.mark.slow

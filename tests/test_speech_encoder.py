@@ -3,6 +3,7 @@
 import pytest
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from tiny_encoders import (
     GROUP_NORM,
     LAYER_NORM,
@@ -161,3 +162,18 @@ def test_another_sampling_rate_is_refused(tmp_path):
     Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(tmp_path)
     with pytest.raises(UserError, match="8000 Hz"):
         build_encoder("speech", SpeechConfig(str(tmp_path)))
+
+
+@pytest.mark.parametrize("variant", SPEECH_VARIANTS)
+def test_the_last_of_all_layers_is_what_the_model_gives(variant):
+    family, kwargs = SPEECH_VARIANTS[variant]
+    every = tiny_speech(model=family, kwargs=kwargs, layers="weighted").eval()
+    last = tiny_speech(model=family, kwargs=kwargs).eval()
+    last.backbone.load_state_dict(every.backbone.state_dict())
+    batch = waveforms(5000, 9000)
+    with torch.no_grad():
+        layers = every.encode_layers(*batch).values.unflatten(-1, (3, -1))  # [b t l d]
+        wanted = F.layer_norm(last(*batch).values, (last.width,))
+    torch.testing.assert_close(layers[1, :, 2], wanted[1])
+    assert (layers[:, :, 0] - layers[:, :, 1]).abs().mean() > 1e-3
+    assert every(*batch).values.shape[-1] == every.width

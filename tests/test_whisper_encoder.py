@@ -134,3 +134,19 @@ def test_onnx_is_refused_in_one_line():
     with pytest.raises(UserError, match="Whisper speech encoder cannot be written as ONNX"):
         _replace_parts(tiny_whisper(), 32)
     assert _replace_parts(SimpleNamespace(width=1), 32).width == 1
+
+
+def test_all_layers_are_mixed_by_learned_weights():
+    encoder, batch = tiny_whisper(layers="weighted", freeze="frozen"), waveforms(5000, 9000)
+    layers = encoder.encode_layers(*batch)
+    assert layers.values.shape[-1] == 3 * encoder.width and encoder.layer_weight.requires_grad
+    mixed = encoder(*batch)
+    torch.testing.assert_close(mixed.values, layers.values.unflatten(-1, (3, -1)).mean(dim=2))
+    assert not mixed.values[mixed.is_pad].any()
+    with torch.no_grad():
+        encoder.layer_weight[2] = 100.0
+        last = tiny_whisper(freeze="frozen")
+        last.backbone.load_state_dict(encoder.backbone.state_dict())
+        wanted = F.layer_norm(last(*batch).values, (encoder.width,))
+    torch.testing.assert_close(encoder(*batch).values, wanted.masked_fill(mixed.is_pad[..., None], 0.0))
+    assert encoder.frozen and not any(p.requires_grad for p in encoder.backbone.parameters())

@@ -25,6 +25,7 @@ from preprocessing.store import ClipStore, StageFiles
 HALF_MAX = float(np.finfo(np.float16).max)  # larger values are kept in float32
 Rows = dict[str, np.ndarray]  # values [T, ...] and time [T] of one clip's stream
 CACHED_KINDS = ("crops", "waveform", "tokens")  # words are few, and become numbers in the dataset
+MIX = "layer_weight"  # of `SpeechEncoder`
 VERSION = 1  # raise it when an encoder's code changes its output
 
 
@@ -93,15 +94,21 @@ def encoder_recipe(name: str, encoder: nn.Module, store: ClipStore) -> str:
     """Eight hex digits over the encoder's settings and weights and the stage that it reads."""
     weights = hashlib.sha256()
     for key, value in sorted(encoder.state_dict().items()):
+        if key == MIX:  # learned by the run, and applied to what is kept
+            continue
         weights.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     before = store.recipe(find_stream(name).stage)
     return digest(name, VERSION, encoder.standalone_config(), weights.hexdigest(), before)
 
 
-def encode_rows(encoder: nn.Module, stream: str, rows: Rows) -> Rows:
-    """What an encoder makes of a stream's rows of one clip, which are at least one: tokens, no padding."""
+def encode_rows(encoder: nn.Module, stream: str, rows: Rows, mixed: bool = True) -> Rows:
+    """What an encoder makes of a stream's rows of one clip, which are at least one: tokens, no padding.
+
+    Without `mixed`, of an encoder that mixes its layers by learned weights, all layers.
+    """
     device = next(encoder.parameters()).device
-    tokens = encoder(*(value.to(device) for value in pad_stream(stream, [rows]).values()))
+    encode = encoder if mixed else getattr(encoder, "encode_layers", encoder)
+    tokens = encode(*(value.to(device) for value in pad_stream(stream, [rows]).values()))
     there = ~tokens.is_pad[0]
     return {
         "values": tokens.values[0, there].float().cpu().numpy(),
@@ -124,7 +131,7 @@ def encode_clips(
     encoder.eval()
     bar = tqdm(todo, desc=f"encoding {name} once", unit="clip", disable=not accelerator.is_local_main_process)
     for clip_id in bar:
-        arrays = encode_rows(encoder, name, read_stream(store, clip_id, find_stream(name)))
+        arrays = encode_rows(encoder, name, read_stream(store, clip_id, find_stream(name)), mixed=False)
         if np.abs(arrays["values"]).max(initial=0) < HALF_MAX:
             arrays["values"] = arrays["values"].astype(np.float16)
         files.write(clip_id, arrays, {"state": "ok"})

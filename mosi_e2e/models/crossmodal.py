@@ -63,7 +63,8 @@ class CrossModalTransformer(nn.Module):
         given = {name: found for name in self.encoders if (found := find_input(name, batch))}
         tokens = {}
         for name, (is_encoded, *stream) in given.items():
-            tokens[name] = Tokens(*stream) if is_encoded else self.encoders[name](*stream)
+            encoder = self.encoders[name]
+            tokens[name] = finish_tokens(encoder, Tokens(*stream)) if is_encoded else encoder(*stream)
         tokens = complete_tokens(tokens, self.widths)
         own = {
             name: head(self.summaries[name](tokens[name].values, tokens[name].is_pad))
@@ -77,6 +78,11 @@ class CrossModalTransformer(nn.Module):
             score = score + torch.where(has_several, correction, 0.0)
         by_stream = {name: bound_score(raw, self.bound) for name, raw in own.items()}
         return Prediction(bound_score(score, self.bound), by_stream)
+
+
+def finish_tokens(encoder: nn.Module, tokens: Tokens) -> Tokens:
+    """What was kept of a frozen encoder, as far as it is still to be mixed of several layers."""
+    return encoder.mix_layers(tokens) if hasattr(encoder, "mix_layers") else tokens
 
 
 def align(flags: Tensor, values: Tensor) -> Tensor:

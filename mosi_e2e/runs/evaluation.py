@@ -12,6 +12,7 @@ from accelerate import Accelerator, PartialState
 from mosi_e2e.class_predictions import read_class_predictions, read_train_names
 from mosi_e2e.config import LossConfig
 from mosi_e2e.data.dataset import ClipDataset
+from mosi_e2e.data.encoded import encode_frozen_streams
 from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_loader
 from mosi_e2e.data.recipes import describe_difference
@@ -78,6 +79,9 @@ def score_run(run: Path, split: str, cache: str | None = None, out: Path | None 
         print(f"note: {difference}")
     data = ClipDataset(store, split, streams, config.data, labelled=False)
     data.readers = list_readers(model)
+    model = model.to(accelerator.device)
+    if config.data.encode_frozen:  # as in training, and for all runs of the same encoder
+        encode_frozen_streams(accelerator, model, [data], config.augment, (out or run) / "encoded")
     sampler = SweepSampler(
         len(data), config.data.eval_batch, accelerator.process_index, accelerator.num_processes
     )
@@ -85,7 +89,7 @@ def score_run(run: Path, split: str, cache: str | None = None, out: Path | None 
     objective = build_objective(
         config.task, config.zero_label, config.loss, np.array(facts.train_label), facts.classes
     )
-    table = predict_split(accelerator, model.to(accelerator.device), loader, objective)
+    table = predict_split(accelerator, model, loader, objective)
     scores = score_table(table, objective, store.synthetic) if table.label.notna().any() else None
     if accelerator.is_main_process:
         write_split(out or run, split, table, scores)

@@ -41,7 +41,7 @@ class MaskedGroupNorm(nn.GroupNorm):
 
 
 class SpeechEncoder(PretrainedEncoder):
-    """Encode a waveform into the last hidden states of a pretrained speech model.
+    """Encode a waveform into hidden states of a pretrained speech model: the last, or a mean of all layers'.
 
     A clip gives the same tokens alone and in a padded batch, whatever the family: statistics, attention
     and positional convolutions see its own samples only. A clip shorter than one receptive field has no
@@ -61,6 +61,9 @@ class SpeechEncoder(PretrainedEncoder):
         self.width = self._prepare(config)
         if config.gradient_checkpointing:
             backbone.activation_checkpointing_enable()
+        if config.layers == "weighted":
+            # One for what enters the first layer and one for what leaves each; equal at the start.
+            self.layer_weight = nn.Parameter(torch.zeros(1 + self._count_layers()))
         self._mask_padding()
         self._freeze()
 
@@ -115,6 +118,24 @@ class SpeechEncoder(PretrainedEncoder):
         Returns:
             Tokens whose time is the centre of what their convolutions see.
         """
+        return self.mix_layers(self.encode_layers(values, time, is_pad))
+
+    def mix_layers(self, tokens: Tokens) -> Tokens:
+        """The learned mean of all layers, where there is one; mixed tokens stay as they are."""
+        if self.config.layers == "last" or tokens.values.shape[-1] == self.width:
+            return tokens
+        layers = tokens.values.unflatten(-1, (-1, self.width))  # [b t l d]
+        share = self.layer_weight.softmax(dim=0)[:, None].to(layers.dtype)
+        return tokens._replace(values=(layers * share).sum(dim=-2))
+
+    def encode_layers(
+        self, values: Float[Tensor, "b s"], time: Float[Tensor, "b 1"], is_pad: Bool[Tensor, "b s"]
+    ) -> Tokens:
+        """As `forward`, before the layers are mixed: their tokens one behind the other [b t l * d].
+
+        Each layer is standardised token by token: the sizes of layers differ a hundredfold in models that
+        normalise before each layer, as Whisper's.
+        """
         n_samples = (~is_pad).sum(1)  # [b]
         waveform = values.float().masked_fill(is_pad, 0.0)
         waveform = standardise(waveform, ~is_pad) if self.normalise else waveform
@@ -126,7 +147,9 @@ class SpeechEncoder(PretrainedEncoder):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             # An absent clip attends to its first frame: a softmax over nothing would be NaN.
             is_key = mark_first(n_tokens.clamp(min=1), features.shape[1])  # [b t]
-            hidden = self._run_transformer(features, is_key)  # [b t d]
+            hidden = self._run_transformer(features, is_key)  # [b t d], or of all layers [b t l d]
+            if hidden.ndim > 3:
+                hidden = F.layer_norm(hidden, hidden.shape[-1:]).flatten(2)
         position = torch.arange(hidden.shape[1], device=time.device)
         centre = (self.hop * position + self.first_centre) / SAMPLE_RATE  # [t] seconds
         return Tokens(hidden.masked_fill(~is_token[..., None], 0.0), time + centre, ~is_token)
@@ -151,13 +174,18 @@ class SpeechEncoder(PretrainedEncoder):
 
     def _run_transformer(
         self, features: Float[Tensor, "b t c"], is_key: Bool[Tensor, "b t"]
-    ) -> Float[Tensor, "b t d"]:
+    ) -> Float[Tensor, "b t *l d"]:
         projected = self.backbone.feature_projection(features)
         hidden = projected[0] if isinstance(projected, tuple) else projected  # HuBERT returns one tensor
         self._is_key = is_key
+        self._passed = []
         hidden = self.backbone.encoder(hidden, attention_mask=is_key).last_hidden_state
-        self._is_key = None
-        return hidden
+        self._is_key, passed, self._passed = None, self._passed, None
+        # The model may normalise behind its last layer, so what leaves that one is what leaves the model.
+        return torch.stack([*passed, hidden], dim=2) if self.config.layers == "weighted" else hidden
+
+    def _count_layers(self) -> int:
+        return len(self.backbone.encoder.layers)
 
     def _mask_padding(self) -> None:
         """Make every layer that looks along time take the end of a clip for the end of the batch.
@@ -171,12 +199,21 @@ class SpeechEncoder(PretrainedEncoder):
         if isinstance(norm, nn.GroupNorm):
             first.layer_norm = MaskedGroupNorm(norm.num_groups, norm.num_channels, norm.eps)
             first.layer_norm.load_state_dict(norm.state_dict())
-        self._is_key = None
+        self._is_key: Tensor | None = None
+        self._passed: list[Tensor] | None = None
         for module in self.backbone.encoder.pos_conv_embed.modules():
             if isinstance(module, nn.Conv1d):
                 module.register_forward_pre_hook(self._zero_padding)
         for layer in self.backbone.encoder.layers:
             layer.attention.register_forward_pre_hook(_broadcast_mask, with_kwargs=True)
+            if self.config.layers == "weighted":
+                layer.register_forward_pre_hook(self._note_layer, with_kwargs=True)
+
+    def _note_layer(self, layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Any]) -> None:
+        """Before a transformer layer: keep what enters it, but not when it is recomputed backwards."""
+        del layer
+        if self._passed is not None:
+            self._passed.append(inputs[0] if inputs else named["hidden_states"])
 
     def _zero_padding(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         """Before a positional convolution: [b d t] with zeros in padding."""

@@ -14,7 +14,7 @@ QUIETEST = 1e-10  # power
 
 
 class WhisperSpeechEncoder(SpeechEncoder):
-    """Encode a waveform into the last hidden states of Whisper's encoder.
+    """Encode a waveform into hidden states of Whisper's encoder.
 
     Whisper hears windows of 30 s that are filled up with silence (Radford et al. 2023, section 2.2). Here a
     clip is encoded in its own length: its frames have the positions that they would have there, and silence
@@ -83,7 +83,7 @@ class WhisperSpeechEncoder(SpeechEncoder):
 
     def _run_transformer(
         self, features: Float[Tensor, "b t c"], is_key: Bool[Tensor, "b t"]
-    ) -> Float[Tensor, "b t d"]:
+    ) -> Float[Tensor, "b t *l d"]:
         n_tokens, block = features.shape[1], min(features.shape[1], self.longest)
         more = -n_tokens % block
         hidden = F.pad(features, (0, 0, 0, more)).unflatten(1, (-1, block)).flatten(0, 1)  # [b * k, block, c]
@@ -92,10 +92,16 @@ class WhisperSpeechEncoder(SpeechEncoder):
         hidden = hidden + self.backbone.embed_positions.weight[:block]
         bias = torch.zeros(is_key.shape, dtype=hidden.dtype, device=hidden.device)
         bias = bias.masked_fill(~is_key, -torch.inf)[:, None, None]  # [b * k, 1, 1, block]
+        found = [hidden]
         for layer in self.backbone.layers:
             hidden = layer(hidden, bias)
-        hidden = self.backbone.layer_norm(hidden)
+            found.append(hidden)
+        found[-1] = self.backbone.layer_norm(hidden)
+        hidden = torch.stack(found, dim=2) if self.config.layers == "weighted" else found[-1]
         return hidden.unflatten(0, (features.shape[0], -1)).flatten(1, 2)[:, :n_tokens]
+
+    def _count_layers(self) -> int:
+        return len(self.backbone.layers)
 
     def _mask_padding(self) -> None:
         """Nothing to do: no layer of Whisper's looks beyond what it is given."""

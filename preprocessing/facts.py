@@ -19,6 +19,7 @@ INDEX_TEXT = ("clip_id", "video_id", "split")
 CLASS_NAME = "class_name"  # column of sets whose labels are names; blank = unlabelled
 INDEX_NUMBERS = ("label", "duration_s", "n_frames", "face_ratio")
 LIMITS = {"label": (-3, 3), "duration_s": (0, np.inf), "n_frames": (0, np.inf), "face_ratio": (0, 1)}
+FLOAT32_MAX = float(np.finfo(np.float32).max)  # beside numpy's own a larger number gives a warning
 REPAIR = "type the command that made it again: python -m preprocessing --config CONFIG labels=LABELS out="
 
 # Where the options of a stage, as `meta.json` names them, are set.
@@ -126,7 +127,7 @@ def is_numbers(value: Any) -> bool:
     """Whether something is a list of finite numbers, not empty."""
     if not isinstance(value, list) or not value or not all(type(x) in (int, float) for x in value):
         return False
-    return all(abs(x) < np.finfo(np.float32).max for x in value)
+    return all(abs(x) < FLOAT32_MAX for x in value)
 
 
 def read_index(path: Path) -> "pd.DataFrame":

@@ -18,6 +18,7 @@ import numpy as np
 from preprocessing.checksums import SUMS, check_arrays
 from preprocessing.errors import UserError
 from preprocessing.facts import find_meta_problem, find_problem, find_stats_problem
+from preprocessing.plain_pickle import load_bounded
 from preprocessing.sharded import ShardStore, is_sharded
 from preprocessing.store import FORMAT_VERSION, Arrays, ClipStore
 
@@ -115,8 +116,7 @@ def load_pack(path: Path) -> dict[str, Any]:
         UserError: see `PackedStore`.
     """
     try:
-        with path.open("rb") as file:
-            pack = PackUnpickler(file).load()
+        pack = load_bounded(path, PackUnpickler)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except DAMAGE as error:

@@ -1,15 +1,13 @@
 """Damaged meta.json, stats.json, index.csv and clip files: read as they are, or refused in one line.
 
-Many cases: `MOSI_FUZZ_CASES=100000 python -m pytest -n 0 tests/test_facts_fuzz.py`.
+Many cases: `make fuzz CASES=1000 TESTS=tests/test_facts_fuzz.py`.
 """
 
 import json
 from pathlib import Path
 
 import pytest
-from fuzzing import damaged, fuzz, replace_one, use_store
-from hypothesis import given
-from hypothesis import strategies as st
+from fuzzing import damage, replace_one, seeded, use_store
 from made_cache import make_cache
 
 from preprocessing.errors import UserError
@@ -34,38 +32,39 @@ def _whole_again(cache, texts):
         (cache / name).write_bytes(text)
 
 
-@fuzz
-@given(st.data(), st.sampled_from(["meta.json", "stats.json", "index.csv"]))
-def test_damaged_facts(cache, texts, data, name):
-    for other, text in texts.items():
-        (cache / other).write_bytes(text)
-    (cache / name).write_bytes(data.draw(damaged(texts[name])))
+@seeded(100)
+def test_damaged_facts(cache, texts, draw):
+    name = draw.choice(sorted(texts))
+    (cache / name).write_bytes(damage(texts[name], draw))
     said = use_store(cache)
+    (cache / name).write_bytes(texts[name])
     assert "\n" not in said and (not said or str(cache) in said)
 
 
-@fuzz
-@given(st.data(), st.sampled_from(["meta.json", "stats.json"]))
-def test_json_with_odd_values(cache, texts, data, name):
+@seeded(100)
+def test_json_with_odd_values(cache, texts, draw):
     """One value of the file, at any depth, is something else."""
+    name = draw.choice(["meta.json", "stats.json"])
     content = json.loads(texts[name])
-    replace_one(data, content)
+    replace_one(draw, content)
     (cache / name).write_text(json.dumps(content))
-    try:
-        said = use_store(cache)
-    finally:
-        (cache / name).write_bytes(texts[name])
+    said = use_store(cache)
+    (cache / name).write_bytes(texts[name])
     assert "\n" not in said
 
 
-@fuzz
-@given(st.data())
-def test_damaged_clip_files(cache, data):
+@pytest.fixture(scope="module")
+def clip_file(cache) -> tuple[StageFiles, str, bytes, dict]:
+    """A stage's files, one clip of it, the bytes and the arrays of this clip."""
     store = ClipStore(cache)
-    files = StageFiles(cache, "behaviour", store.recipe("behaviour"))
-    clip_id = store.index.clip_id[0]
-    whole, expected = files.path(clip_id).read_bytes(), files.read(clip_id)
-    files.path(clip_id).write_bytes(data.draw(damaged(whole)))
+    files, clip_id = StageFiles(cache, "behaviour", store.recipe("behaviour")), store.index.clip_id[0]
+    return files, clip_id, files.path(clip_id).read_bytes(), files.read(clip_id)
+
+
+@seeded(100)
+def test_damaged_clip_files(clip_file, draw):
+    files, clip_id, whole, expected = clip_file
+    files.path(clip_id).write_bytes(damage(whole, draw))
     try:
         found, said = files.read(clip_id), clip_id
     except UserError as error:

@@ -1,6 +1,6 @@
 """Model and run folders of others: each loads as it is, or is refused in one line, within bounds.
 
-Many cases: `MOSI_FUZZ_CASES=10000 python -m pytest -n 0 tests/test_model_fuzz.py`.
+Many cases: `make fuzz CASES=1000 TESTS=tests/test_model_fuzz.py`.
 """
 
 import json

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from preprocessing.errors import UserError
+from preprocessing.import_features.pickles import load_pickle
 from preprocessing.packed import PACK_FORMAT, PackUnpickler, load_pack, open_store
 from preprocessing.store import FORMAT_VERSION
 
@@ -237,6 +238,14 @@ def test_reading_what_is_not_there(tmp_path):
     assert store.read("a", "waveform")["waveform"].tolist() == [0, 1, 2]
     with pytest.raises(UserError, match="no finished cache"):
         open_store(tmp_path / "nowhere.pkl")
+
+
+@pytest.mark.parametrize("read", [open_store, load_pickle])
+def test_a_pickle_cannot_ask_for_more_memory_than_it_has_bytes(tmp_path, read):
+    """Python keeps room for all numbers of objects up to the highest: here 32 GB."""
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x02}r\xff\xff\xff\x7f.")
+    with pytest.raises(UserError, match=r"damaged .it gives object 2 the number 2147483647"):
+        read(tmp_path / "a.pkl")
 
 
 def test_no_name_is_looked_up(tmp_path):

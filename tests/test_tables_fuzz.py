@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzzing import damaged, fuzz
+from fuzzing import damage, fuzz, seeded
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,18 +51,19 @@ def read(data: bytes, reader):
     return None
 
 
-@fuzz
-@given(st.sampled_from(TABLES).flatmap(damaged))
-def test_a_damaged_label_file_is_read_or_refused(data):
-    for entry in read(data, lambda path: read_labels(path, check_files=False)) or []:
+@seeded(100)
+def test_a_damaged_label_file_is_read_or_refused(draw):
+    for entry in (
+        read(damage(draw.choice(TABLES), draw), lambda path: read_labels(path, check_files=False)) or []
+    ):
         assert entry.label is None or -3 <= entry.label <= 3
         assert entry.split in ("train", "valid", "test") and entry.clip_id and entry.video_id
 
 
-@fuzz
-@given(st.sampled_from(TABLES).flatmap(damaged), st.sampled_from(("regression", "binary")))
-def test_damaged_predictions_are_read_or_refused(data, task):
-    table = read(data, lambda path: read_predictions(path, task))
+@seeded(100)
+def test_damaged_predictions_are_read_or_refused(draw):
+    task = draw.choice(("regression", "binary"))
+    table = read(damage(draw.choice(TABLES), draw), lambda path: read_predictions(path, task))
     if table is not None:
         assert table.score.notna().all() and table.video_id.str.len().all()
         assert task == "regression" or table.score.between(0, 1).all()

@@ -21,6 +21,7 @@ from preprocessing.packed import (
     from_buffer,
     make_array,
 )
+from preprocessing.plain_pickle import load_bounded
 
 TEXT_DTYPE = re.compile(r"[<>=]?U[0-9]{1,6}", re.ASCII)
 OBJECTS = "O8"
@@ -33,8 +34,7 @@ def load_pickle(path: Path) -> Any:
         UserError: damaged, or it asks for anything else; nothing of it was run.
     """
     try:
-        with path.open("rb") as file:
-            return FeatureUnpickler(file).load()
+        return load_bounded(path, FeatureUnpickler)
     except DAMAGE as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path} is no pickle of features, or damaged ({text}); fetch it again") from error

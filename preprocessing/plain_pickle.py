@@ -1,0 +1,27 @@
+"""Bounds what the reading of a pickle may take, before it is read."""
+
+import pickle
+import pickletools
+from pathlib import Path
+from typing import Any
+
+
+def load_bounded(path: Path, reader: type[pickle.Unpickler]) -> Any:
+    """Read a pickle that cannot ask for much more memory than its own size.
+
+    A pickle may number its objects, to name them again. Python keeps room for all numbers up to the highest:
+    ten bytes that number an object 2,147,483,647 take 32 GB.
+
+    Args:
+        path: of the file.
+        reader: builds what it knows to be harmless (`packed.PackUnpickler`).
+
+    Raises:
+        pickle.UnpicklingError, ValueError: damaged, or a number is above that of the instructions so far.
+    """
+    with path.open("rb") as file:
+        for count, (code, number, _) in enumerate(pickletools.genops(file)):
+            if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > count:
+                raise pickle.UnpicklingError(f"it gives object {count} the number {number}")
+        file.seek(0)
+        return reader(file).load()

@@ -120,7 +120,7 @@ def load_pack(path: Path) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except DAMAGE as error:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = " ".join(str(error).split())[:160] or type(error).__name__
         raise UserError(f"{path} is no pack, or damaged ({text}); make it with: {HOW}") from error
     check_pack(path, pack)
     return pack

@@ -149,7 +149,7 @@ class StageFiles:
         except FileNotFoundError as error:
             raise UserError(f"{path} is missing: {self._say_repair(clip_id)}") from error
         except (SafetensorError, *DAMAGE) as error:
-            text = " ".join(str(error).split())
+            text = " ".join(str(error).split())[:160]
             raise UserError(f"{path} is damaged ({text}): {self._say_repair(clip_id)}") from error
 
     def _say_repair(self, clip_id: str) -> str:

@@ -48,7 +48,8 @@ def seeded(number: int) -> Callable[[Callable], Callable]:
         def run(**fixtures) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # each would be a second line
-                warnings.simplefilter("ignore", ResourceWarning)  # not shown to users
+                for hidden in (DeprecationWarning, ResourceWarning):  # not shown to users
+                    warnings.simplefilter("ignore", hidden)
                 for case in range(int(os.environ.get("MOSI_FUZZ_CASES", number))):
                     run_case(case, fixtures)
 

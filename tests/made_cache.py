@@ -50,7 +50,12 @@ class MadeClip:
 
 
 def make_cache(
-    root: Path, size: int = 32, backend: str = "mediapipe", failed: tuple[str, ...] = (), named: bool = False
+    root: Path,
+    size: int = 32,
+    backend: str = "mediapipe",
+    failed: tuple[str, ...] = (),
+    named: bool = False,
+    per_video: int = 4,
 ) -> Path:
     """Write the cache and return its folder.
 
@@ -60,6 +65,7 @@ def make_cache(
         backend: which decides the behaviour columns.
         failed: clips that preprocessing could not read.
         named: the labels are the names of `name_label` instead of numbers.
+        per_video: at most so many clips of each video.
     """
     raw = root / "raw"
     raw.mkdir(parents=True)
@@ -74,7 +80,7 @@ def make_cache(
     entries, rng = [], np.random.default_rng(0)
     for split, videos in SPLITS.items():
         for video, count in zip(videos, CLIPS_PER_VIDEO[split], strict=True):
-            for number in range(1, count + 1):
+            for number in range(1, min(count, per_video) + 1):
                 clip = MadeClip(
                     f"{video}_{number}", LABELS[len(entries) % len(LABELS)], rng.uniform(0.8, 1.8)
                 )

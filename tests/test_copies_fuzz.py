@@ -21,7 +21,7 @@ ODD_ARRAYS = (*ODD, np.zeros(0), np.full((2, 2), np.nan), np.array(3), [np.zeros
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory) -> Path:
-    return make_cache(tmp_path_factory.mktemp("made"), size=16)
+    return make_cache(tmp_path_factory.mktemp("made"), size=16, per_video=1)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def check_refusal(said: str, path: Path) -> None:
 def test_they_are_read_before_they_are_damaged(make_content, folder, tmp_path):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(make_content()))
     assert use_store(tmp_path / "a.pkl", clips=2) == use_store(folder, clips=50) == ""
-    assert "has no 'ta_3'" in use_store(tmp_path / "a.pkl", clips=3)
+    assert "has no 'tc_1'" in use_store(tmp_path / "a.pkl", clips=3)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from preprocessing.store import ClipStore, StageFiles
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory) -> Path:
-    return make_cache(tmp_path_factory.mktemp("made"), size=16)
+    return make_cache(tmp_path_factory.mktemp("made"), size=16, per_video=2)
 
 
 @pytest.fixture(scope="module")

@@ -37,9 +37,7 @@ def load_pickle(path: Path) -> Any:
         return load_bounded(path, FeatureUnpickler)
     except DAMAGE as error:
         text = " ".join(str(error).split())[:160] or type(error).__name__
-        raise UserError(
-            f"{path} is no pickle of features, or damaged ({text}); fetch it again"
-        ) from error
+        raise UserError(f"{path} is no pickle of features, or damaged ({text}); fetch it again") from error
 
 
 class FeatureUnpickler(PackUnpickler):

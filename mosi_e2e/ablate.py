@@ -25,11 +25,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_intermixed_args(argv)
     from mosi_e2e.ablation.execute import execute
     from mosi_e2e.ablation.formats import lay_out, list_remarks, write_tables
+    from mosi_e2e.ablation.pooling import pool_folds
     from mosi_e2e.ablation.table import summarise
 
     config = load_config(AblationConfig, args.config, args.overrides)
     runs = list_runs(config)
     failures = [] if args.table else execute(runs, config)
+    for line in pool_folds(runs, config.split):
+        print(f"note: {line}", file=sys.stderr)
     summary = summarise(runs, config)
     written = write_tables(summary, Path(config.out))
     print(lay_out(summary).to_string(index=False))

@@ -13,6 +13,7 @@ SPLITS = ("train", "valid", "test")
 FAILED = ("failed", "refused")  # states of clips that are not in the cache
 ABSENCES = ("no_audio", "no_face", "no_video", "too_short", "no_rows")  # states of clips that lack a stream
 TASKS = ("regression", "binary", "classes")
+FOLD_UNITS = ("video_id",)
 MOST_VALENCE = 3.0
 ZERO_RULES = ("drop", "positive")
 REGRESSION_LOSSES = ("l1", "mse", "huber")
@@ -20,6 +21,32 @@ SCHEDULES = ("cosine", "plateau", "constant")
 TRACKERS = ("tensorboard", "wandb")
 MATMUL = ("highest", "high", "medium")
 SPEED_STEPS = 20  # tempo changes by multiples of 1/20: few resamplers, each made once
+
+
+@dataclass(frozen=True)
+class FoldConfig:
+    """Splits from a rule instead of the cache's own: train without fold `test`, which is then scored.
+
+    Attributes:
+        by: `video_id`: whole videos (speakers, where the labels say so) go to a fold; empty: no folds.
+        n: number of folds; 0 leaves one video out at a time.
+        test: the fold that is test, from 0; the one after it is valid.
+        seed: of the dealing.
+    """
+
+    by: str = ""
+    n: int = 0
+    test: int = 0
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.by:
+            check_choice("data.folds.by", self.by, FOLD_UNITS)
+        check_range("data.folds", self, "n", "test", "seed", low=0)
+        if self.n in (1, 2):
+            raise UserError(f"data.folds.n is 0 or at least 3 (train, valid, test); found {self.n}")
+        if self.n and self.test >= self.n:
+            raise UserError(f"data.folds.test is one of 0 to {self.n - 1}; found {self.test}")
 
 
 @dataclass(frozen=True)
@@ -44,6 +71,7 @@ class DataConfig:
             the cache), `no_audio`, `no_face`, `no_video`, `too_short`, `no_rows` (lack a stream, stay in).
         labels_valence: of a set whose labels are names, the sentiment in [-3, 3] of each name, for the tasks
             regression and binary: `{happy: 2, sad: -2, surprised: null}`; null leaves the name's clips out.
+        folds: splits from a rule; `python -m mosi_e2e.ablate` runs all of them.
     """
 
     cache: str = "cache/mosi"
@@ -58,6 +86,7 @@ class DataConfig:
     max_seconds: float = 30.0
     allow_missing: list[str] = field(default_factory=lambda: list(ABSENCES))
     labels_valence: dict[str, float | None] = field(default_factory=dict)
+    folds: FoldConfig = field(default_factory=FoldConfig)
 
     def __post_init__(self):
         check_range("data", self, "batch_size", "eval_batch", low=1)

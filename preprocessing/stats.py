@@ -1,14 +1,22 @@
 """Mean and standard deviation per feature column, over the train split alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from preprocessing.store import StageFiles
+from preprocessing.store import Arrays
+
+
+class ClipReader(Protocol):
+    """Where the arrays of a stage's clips are."""
+
+    def read(self, clip_id: str) -> Arrays:
+        """The arrays of one clip."""
 
 
 def compute_stats(
-    files: Mapping[str, StageFiles],
+    files: Mapping[str, ClipReader],
     train_clips: Iterable[str],
     features: Mapping[str, Sequence[str]],
 ) -> dict[str, dict[str, list[float]]]:
@@ -28,7 +36,7 @@ def compute_stats(
     return stats
 
 
-def _valid_rows(files: StageFiles, clip_id: str, key: str) -> np.ndarray:
+def _valid_rows(files: ClipReader, clip_id: str, key: str) -> np.ndarray:
     arrays = files.read(clip_id)
     valid = arrays.get(f"{key}_valid")
     values = arrays[key].astype(np.float64)  # [T, D]

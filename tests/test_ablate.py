@@ -109,11 +109,11 @@ def test_a_video_may_be_called_na(tmp_path):
     (tmp_path / "predictions_test.csv").write_text(
         "clip_id,video_id,label,score\nNA_1,NA,0.5,1\nnull_1,null,,0.2\nb_1,b,-1,0\n"
     )
-    table = read_run(SimpleNamespace(folder=tmp_path), "test")
+    table = read_run(SimpleNamespace(pool=tmp_path), "test")
     assert table.video_id.tolist() == ["NA", "b"] and table.label.tolist() == [0.5, -1]
     (tmp_path / "predictions_test.csv").write_text("")
     with pytest.raises(UserError, match=r"predictions_test\.csv cannot be read"):
-        read_run(SimpleNamespace(folder=tmp_path), "test")
+        read_run(SimpleNamespace(pool=tmp_path), "test")
 
 
 def test_the_table_is_written_in_every_form(finished):

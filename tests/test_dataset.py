@@ -122,7 +122,7 @@ def test_errors_say_what_to_type(store):
 
 
 def test_only_a_pick_with_a_draw_is_augmented(store):
-    augmenter = build_augmenter(AugmentConfig(stream_dropout=0), store, STREAMS)
+    augmenter = build_augmenter(AugmentConfig(stream_dropout=0), store.stats, STREAMS)
     data = ClipDataset(store, "train", STREAMS, DataConfig(), augmenter=augmenter)
     plain = ClipDataset(store, "train", STREAMS, DataConfig())
     assert streams_equal(data[Pick(3)]["streams"], plain[Pick(3)]["streams"])
@@ -134,7 +134,7 @@ def test_only_a_pick_with_a_draw_is_augmented(store):
 
 
 def test_sweeps_never_augment_even_with_an_augmenter(store):
-    augmenter = build_augmenter(AugmentConfig(), store, STREAMS)
+    augmenter = build_augmenter(AugmentConfig(), store.stats, STREAMS)
     data = ClipDataset(store, "valid", STREAMS, DataConfig(max_seconds=0.5), augmenter=augmenter)
     plain = ClipDataset(store, "valid", STREAMS, DataConfig())
     for picks in SweepSampler(len(data), 3, 0, 1):
@@ -142,15 +142,15 @@ def test_sweeps_never_augment_even_with_an_augmenter(store):
 
 
 def test_augmentation_can_be_switched_off_and_knows_the_train_statistics(store):
-    assert build_augmenter(AugmentConfig(enabled=False), store, STREAMS) is None
-    spread = build_augmenter(AugmentConfig(), store, STREAMS).spread
+    assert build_augmenter(AugmentConfig(enabled=False), store.stats, STREAMS) is None
+    spread = build_augmenter(AugmentConfig(), store.stats, STREAMS).spread
     assert spread.keys() == {"behaviour", "acoustics", "functionals"}
     np.testing.assert_allclose(spread["acoustics"], store.stats["lld"]["std"], rtol=1e-6)
 
 
 def test_workers_give_what_the_main_process_gives(store):
     config = DataConfig(max_seconds=0.9)
-    augmenter = build_augmenter(AugmentConfig(), store, STREAMS)
+    augmenter = build_augmenter(AugmentConfig(), store.stats, STREAMS)
     data = ClipDataset(store, "train", STREAMS, config, augmenter=augmenter, seed=5)
     picks = [[Pick(0, 2), Pick(1, 2)], [Pick(2, 2)], [Pick(3, 2)]]
     here, there = (list(build_loader(data, picks, workers)) for workers in (0, 2))

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
-from mosi_e2e.config import RunConfig
+from mosi_e2e.config import FoldConfig, RunConfig
 from preprocessing.errors import UserError
 from preprocessing.names import check_name
 from preprocessing.settings import check_choice, load_config
@@ -40,6 +41,8 @@ class AblationConfig:
         parallel: runs at once. On a machine with GPUs each gets one of its own.
         executor: `local`, or `ray`: on a Ray cluster whose machines share these folders.
         gpus_per_run: what Ray reserves for a run.
+        folds: splits from a rule (`{by: video_id, n: 6}`; without n one video is left out at a time): each
+            seed is one run for each fold (`<variant>/seed<k>/fold<j>`), whose predictions are pooled.
         variants: by name.
     """
 
@@ -53,6 +56,7 @@ class AblationConfig:
     parallel: int = 1
     executor: str = "local"
     gpus_per_run: float = 1.0
+    folds: FoldConfig = field(default_factory=FoldConfig)
     variants: dict[str, VariantConfig] = field(default_factory=dict)
 
 
@@ -65,6 +69,12 @@ class Run:
     folder: Path
     base: str
     settings: tuple[str, ...]
+    fold: int | None = None
+
+    @property
+    def pool(self) -> Path:
+        """The folder of the table that its predictions belong to: its own, or that of all folds."""
+        return self.folder if self.fold is None else self.folder.parent
 
     @property
     def config(self) -> RunConfig:
@@ -93,14 +103,24 @@ def list_runs(config: AblationConfig) -> list[Run]:
 
 
 def _list_runs(config: AblationConfig) -> Iterator[Run]:
-    for seed in config.seeds:
-        for name, variant in config.variants.items():
-            out = Path(config.out) / name
-            own = (f"out={out}", f"name=seed{seed}", f"seed={seed}")
-            yield Run(
-                name,
-                seed,
-                out / f"seed{seed}",
-                variant.base or config.base,
-                (*config.set, *variant.set, *own),
-            )
+    folds = list(range(count_folds(config))) or [None]
+    for seed, fold, (name, variant) in product(config.seeds, folds, config.variants.items()):
+        base, settings = variant.base or config.base, (*config.set, *variant.set)
+        out, own = Path(config.out) / name, f"seed{seed}"
+        if fold is not None:
+            rule = config.folds
+            settings += tuple(f"data.folds.{key}={getattr(rule, key)}" for key in ("by", "n", "seed"))
+            settings += (f"data.folds.test={fold}",)
+            out, own = out / own, f"fold{fold}"
+        yield Run(name, seed, out / own, base, (*settings, f"out={out}", f"name={own}", f"seed={seed}"), fold)
+
+
+def count_folds(config: AblationConfig) -> int:
+    """How many there are; 0 without a rule."""
+    if not config.folds.by or config.folds.n:
+        return config.folds.n if config.folds.by else 0
+    from preprocessing.packed import open_store  # here, since it brings the tables of a cache
+
+    variant = next(iter(config.variants.values()))
+    data = load_config(RunConfig, variant.base or config.base, (*config.set, *variant.set)).data
+    return open_store(data.cache, data.source).index.video_id.nunique()

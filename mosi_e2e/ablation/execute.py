@@ -73,7 +73,8 @@ def execute(runs: Sequence[Run], config: AblationConfig) -> list[str]:
     failures = []
     with tqdm(total=len(runs), initial=len(runs) - len(todo), unit="run", desc="ablation") as bar:
         for run, status in start(jobs, config):
-            bar.set_postfix_str(f"{run.variant} seed {run.seed}", refresh=False)
+            fold = "" if run.fold is None else f" fold {run.fold}"
+            bar.set_postfix_str(f"{run.variant} seed {run.seed}{fold}", refresh=False)
             bar.update()
             if status:
                 failures.append(f"{run.folder} (exit status {status}): {last_line(run.folder / LOG)}")

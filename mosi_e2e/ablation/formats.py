@@ -74,6 +74,8 @@ def write_tables(summary: dict, folder: Path) -> list[Path]:
 
 def list_remarks(summary: dict) -> list[str]:
     first = f"{summary['split']} split: {summary['clips']} clips of {summary['videos']} videos."
+    if summary.get("folds"):
+        first += f" Pooled from {summary['folds']} folds: each clip was scored by a model without its video."
     missing = [f"Not finished: {', '.join(summary['missing'])}."] if summary["missing"] else []
     warnings = [SYNTHETIC_NOTE] if summary["synthetic"] else []
     if summary["videos"] < FEW_VIDEOS:

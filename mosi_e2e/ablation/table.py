@@ -1,6 +1,5 @@
 """The table of an ablation, recomputed from the predictions that the runs wrote."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mosi_e2e.ablation.config import AblationConfig, Run
-from mosi_e2e.engine.losses import Objective, build_objective
+from mosi_e2e.ablation.pooling import read_objective
+from mosi_e2e.engine.losses import Objective
 from mosi_e2e.predictions import read_run_table
 from mosi_e2e.statistics import bootstrap_interval, compare_paired, holm, summarise_seeds
 from preprocessing.errors import UserError
@@ -47,10 +47,15 @@ def summarise(runs: Sequence[Run], config: AblationConfig) -> dict:
         task, split, reference, rows (see `Variant`), floors, numbers of clips and videos, variants that are
         missing, and whether the clips are synthetic.
     """
-    tables = {run: read_run(run, config.split) for run in runs if predictions(run, config.split).is_file()}
+    pools = {run.pool: run for run in reversed(runs)}  # the first run of each
+    tables = {
+        run: read_run(run, config.split)
+        for run in reversed(pools.values())
+        if predictions(run, config.split).is_file()
+    }
     if not tables:
         raise UserError(f"no run in {config.out} is finished; see its train.log files")
-    objective, synthetic = read_objective(next(iter(tables)))
+    objective, synthetic = read_objective(*next(iter(tables.items())))
     names = [name for name in config.variants if any(run.variant == name for run in tables)]
     reference = config.reference or next(iter(config.variants))
     found = {name: [table for run, table in tables.items() if run.variant == name] for name in names}
@@ -67,28 +72,21 @@ def summarise(runs: Sequence[Run], config: AblationConfig) -> dict:
         "floors": objective.floors(label),
         "clips": len(label),
         "videos": int(first.video_id.nunique()),
+        "folds": 1 + max((run.fold for run in runs if run.fold is not None), default=-1),
         "missing": [name for name in config.variants if name not in names],
         "synthetic": synthetic,
     }
 
 
 def predictions(run: Run, split: str) -> Path:
-    return run.folder / f"predictions_{split}.csv"
+    """The table of a run, or of all folds of its variant and seed."""
+    return run.pool / f"predictions_{split}.csv"
 
 
 def read_run(run: Run, split: str) -> pd.DataFrame:
     """Its labelled clips, sorted by clip."""
     table = read_run_table(predictions(run, split))
     return table[table.label.notna()].sort_values("clip_id").reset_index(drop=True)
-
-
-def read_objective(run: Run) -> tuple[Objective, bool]:
-    """How the runs are scored, and whether their clips are synthetic."""
-    config, facts = run.config, json.loads((run.folder / "best" / "facts.json").read_text())
-    label = np.array(facts["train_label"])
-    classes = facts.get("classes", [])
-    objective = build_objective(config.task, config.zero_label, config.loss, label, classes)
-    return objective, facts["synthetic"]
 
 
 def score_variant(

@@ -4,7 +4,7 @@ import atexit
 import multiprocessing
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import util
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -20,16 +20,16 @@ from mosi_e2e.data.batch import Batch, collate
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.data.workers import HandOver, StartWorker
 from preprocessing.errors import UserError
-from preprocessing.store import ClipStore
 
 LONGEST_TMPDIR = 70  # characters; a socket's path has at most 104 (macOS), of which Python adds 32
 
 
-def build_augmenter(config: AugmentConfig, store: ClipStore, streams: Sequence[str]) -> Augmenter | None:
-    """None where augmentation is off."""
+def build_augmenter(
+    config: AugmentConfig, stats: Mapping[str, Mapping], streams: Sequence[str]
+) -> Augmenter | None:
+    """None where augmentation is off; `stats` as of `ClipStore`."""
     if not config.enabled:
         return None
-    stats = store.stats
     keys = {name: find_stream(name).key for name in streams if find_stream(name).kind == "tokens"}
     spread = {name: np.asarray(stats[key]["std"], np.float32) for name, key in keys.items() if key in stats}
     return Augmenter(config, spread)

@@ -1,5 +1,6 @@
 """The parts of one run, built from its settings and prepared for this process."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -8,6 +9,7 @@ from accelerate.utils import DistributedType, set_seed
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import ClipDataset
 from mosi_e2e.data.encoded import encode_frozen_streams
+from mosi_e2e.data.folds import apply_folds, find_statistics
 from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_augmenter, build_loader
 from mosi_e2e.data.sampler import SweepSampler, UpdateSampler
@@ -27,13 +29,15 @@ def build_trainer(
 ) -> tuple[Objective, Trainer, CacheFacts]:
     """Data, model and optimizer of a run, prepared for this process."""
     check_together(config)
-    objective, train_set, valid_set = open_splits(config, store)
+    apply_folds(store, config.data.folds)
+    stats = find_statistics(store, list_streams(config.model), config.data.folds)
+    objective, train_set, valid_set = open_splits(config, store, stats)
     facts = cache_facts(store, config.model, objective.train_label, objective.classes)
     set_seed(config.seed)
     model = build_model(config.model, facts.columns, objective.n_outputs)
     if config.start:
         begin_with(model, Path(config.start))
-    set_statistics(model, store.stats)
+    set_statistics(model, stats)
     train_set.readers = valid_set.readers = list_readers(model)
     optimizer = build_optimizer(model, config.optim)
     model.to(accelerator.device)
@@ -69,7 +73,9 @@ def build_trainer(
     return objective, trainer, facts
 
 
-def open_splits(config: RunConfig, store: ClipStore) -> tuple[Objective, ClipDataset, ClipDataset]:
+def open_splits(
+    config: RunConfig, store: ClipStore, stats: Mapping[str, dict]
+) -> tuple[Objective, ClipDataset, ClipDataset]:
     """What is learned, the clips of train that count for it, and those of valid.
 
     Raises:
@@ -77,7 +83,7 @@ def open_splits(config: RunConfig, store: ClipStore) -> tuple[Objective, ClipDat
     """
     streams = list_streams(config.model)
     classes = label_clips(store, config)
-    augmenter = build_augmenter(config.augment, store, streams)
+    augmenter = build_augmenter(config.augment, stats, streams)
     train_set = ClipDataset(store, "train", streams, config.data, augmenter=augmenter, seed=config.seed)
     valid_set = ClipDataset(store, "valid", streams, config.data)
     train_label = train_set.clips.label.to_numpy()

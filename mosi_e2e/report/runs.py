@@ -18,6 +18,7 @@ from mosi_e2e.config import SPLITS, TASKS
 from mosi_e2e.predictions import read_run_table
 from preprocessing.errors import UserError
 
+POOLED_FACTS = Path("fold0", "best", "facts.json")  # of a folder whose folds were pooled
 SEED_FOLDER = re.compile(r"seed\d+")
 NEEDED = ("clip_id", "video_id", "label", "score")
 
@@ -194,7 +195,7 @@ def read_run(folder: Path, name: str) -> tuple[Run | None, str]:
         name,
         config,
         read_json(folder / "environment.json", faults),
-        read_json(folder / "best" / "facts.json", faults),
+        read_json(folder / "best" / "facts.json", faults) or read_json(folder / POOLED_FACTS, faults),
         history,
         {split: table for split, table in tables.items() if table is not None},
         {split: content for split, content in written.items() if content},

@@ -13,6 +13,7 @@ from mosi_e2e.class_predictions import read_class_predictions, read_train_names
 from mosi_e2e.config import LossConfig
 from mosi_e2e.data.dataset import ClipDataset
 from mosi_e2e.data.encoded import encode_frozen_streams
+from mosi_e2e.data.folds import apply_folds
 from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_loader
 from mosi_e2e.data.recipes import describe_difference
@@ -74,6 +75,8 @@ def score_run(run: Path, split: str, cache: str | None = None, out: Path | None 
     if facts.synthetic and not store.synthetic and accelerator.is_main_process:
         print("note: trained on synthetic clips; its scores of real people mean nothing")
     streams = list_streams(config.model)
+    if not cache:
+        apply_folds(store, config.data.folds)
     label_clips(store, config, facts.classes)
     if accelerator.is_main_process and (difference := describe_difference(facts.stages, store, streams)):
         print(f"note: {difference}")

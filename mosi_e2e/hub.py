@@ -18,9 +18,9 @@ from torch import nn
 from mosi_e2e.config import RunConfig
 from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.export.folder import FILES, TrainedModel, read_folder, write_folder
-from mosi_e2e.hub_access import check_reachable
 from mosi_e2e.models import list_streams
 from preprocessing.errors import UserError
+from preprocessing.hub_access import check_reachable
 
 if TYPE_CHECKING:
     from mosi_e2e.predict.predictor import OnProgress, PredictOptions, Predictor

@@ -43,7 +43,7 @@ def list_passes(todo: frozenset[str], config: PreprocessConfig) -> list[list[Sta
     [['faces', 'behaviour'], ['acoustics']]
     """
     passes: dict[str, list[Stage]] = {}
-    for stage in sorted(list_stages(), key=lambda stage: stage.hears):  # the picture first
+    for stage in sorted(list_stages(config), key=lambda stage: stage.hears):  # the picture first
         if stage.name in todo:
             passes.setdefault(stage.source(config), []).append(stage)
     return list(passes.values())

@@ -4,7 +4,8 @@ Reading settings, listing them and `--help` need no video decoder, face detector
 """
 
 import math
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from preprocessing.errors import UserError
@@ -15,6 +16,7 @@ TRACK_CHOICES = ("speaking", "largest")
 CROP_SOURCES = ("mediapipe", "openface")
 BACKENDS = ("mediapipe", "openface", "openface_csv")
 EXECUTORS = ("processes", "ray")
+WORD_SOURCES = ("none", "whisper", "ctc", "file", "given")
 # openSMILE's; a test compares them with the package's own list.
 FEATURE_SETS = (
     *("ComParE_2016", "GeMAPS", "GeMAPSv01a", "GeMAPSv01b", "eGeMAPS", "eGeMAPSv01a", "eGeMAPSv01b"),
@@ -24,6 +26,7 @@ FEATURE_SETS = (
 
 # An option of the machine that a cache is made on, not of the cache: it is not recorded.
 MACHINE = {"of": "machine"}
+CHECKPOINT = {"of": "checkpoint"}  # of a folder, the name alone is recorded
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,27 @@ class AcousticsConfig:
 
 
 @dataclass(frozen=True)
+class WordsConfig:
+    """The words that are said; without a source the cache has none.
+
+    Attributes:
+        source: none | whisper | ctc (heard by a model) | file (a table or subtitles) | given (the labels).
+        model: of `whisper` or `ctc`: a folder, a name of `mosi weights`, or one on the hub.
+        language: that Whisper hears, such as `en`; empty: it finds out.
+        file: table with `clip_id` and a text, or folder of `CLIP_ID.srt`, `.vtt` or `.txt`.
+        column: of the texts, in the labels or in `file`.
+        aligner: CTC model that finds when a known text is said; empty: its words are spread over the speech.
+    """
+
+    source: str = "none"
+    model: str = field(default="whisper-base", metadata=CHECKPOINT)
+    language: str = ""
+    file: str = field(default="", metadata=MACHINE)
+    column: str = "text"
+    aligner: str = field(default="", metadata=CHECKPOINT)
+
+
+@dataclass(frozen=True)
 class PreprocessConfig:
     """Settings of one cache.
 
@@ -152,6 +176,7 @@ class PreprocessConfig:
     faces: FacesConfig = field(default_factory=FacesConfig)
     behaviour: BehaviourConfig = field(default_factory=BehaviourConfig)
     acoustics: AcousticsConfig = field(default_factory=AcousticsConfig)
+    words: WordsConfig = field(default_factory=WordsConfig)
 
 
 def list_recorded(section: Any, whole: bool = False) -> dict[str, Any]:
@@ -161,12 +186,19 @@ def list_recorded(section: Any, whole: bool = False) -> dict[str, Any]:
         section: the settings, or one of their sections.
         whole: also the options outside of sections; those at the top are of a run, not of its cache.
     """
-    values = {one.name: getattr(section, one.name) for one in fields(section) if one.metadata != MACHINE}
+    kept = [one for one in fields(section) if one.metadata != MACHINE]
+    values = {one.name: getattr(section, one.name) for one in kept}
+    values |= {one.name: Path(values[one.name]).name for one in kept if is_folder(one, values[one.name])}
     return {
         name: list_recorded(value, whole=True) if is_dataclass(value) else value
         for name, value in values.items()
         if whole or is_dataclass(value)
     }
+
+
+def is_folder(option: Field, value: Any) -> bool:
+    """Whether an option names a checkpoint, and this one lies in a folder."""
+    return option.metadata == CHECKPOINT and bool(value) and Path(value).is_dir()
 
 
 def check_config(config: PreprocessConfig) -> None:
@@ -213,6 +245,7 @@ def _check_choices(config: PreprocessConfig) -> None:
         "track.choose": (config.track.choose, TRACK_CHOICES, "speaking"),
         "behaviour.backend": (config.behaviour.backend, BACKENDS, "mediapipe"),
         "acoustics.feature_set": (config.acoustics.feature_set, FEATURE_SETS, "eGeMAPSv02"),
+        "words.source": (config.words.source, WORD_SOURCES, "whisper"),
     }
     for name, (value, known, default) in choices.items():
         if value not in known:

@@ -155,6 +155,7 @@ def prepare_worker(folder: str | None = None) -> None:
 
     from preprocessing.decord_import import decord
 
+    os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it where a stage imports it
     if folder:
         os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -37,7 +37,7 @@ def finish(
     for failure in failures:
         said.setdefault(failure.clip_id, []).append(failure)
     rows, failed, refused, remarks = [], [], [], []
-    evidence = [stage.name for stage in list_stages() if stage.is_evidence]
+    evidence = [stage.name for stage in list_stages(config) if stage.is_evidence]
     for entry in entries:
         status = {stage: files[stage].status(entry.clip_id) for stage in files}
         row = index_row(entry, status)
@@ -57,8 +57,12 @@ def finish(
     }
     told = [*sorted(failed, key=lambda failure: (failure.clip_id, failure.stage)), *refused]
     tables = {"failures": list(map(vars, told)), "remarks": list(map(vars, remarks))}
-    summary = summarise(rows, list_usable(rows, files), told, remarks)
-    features = {stage.name: stage.features for stage in list_stages()}
+    usable = list_usable(rows, files)
+    summary = summarise(rows, usable, told, remarks)
+    for stage in list_stages(config):
+        clip_ids = [row["clip_id"] for row in usable if row[stage.name] == "ok"]
+        summary |= stage.summarise(config, files[stage.name], clip_ids)
+    features = {stage.name: stage.features for stage in list_stages(config)}
     CacheWriter(root, files, features, describe_stages(config)).finish(rows, about, tables, summary)
     return summary
 

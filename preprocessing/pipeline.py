@@ -94,7 +94,7 @@ def check_tools(plan: Plan, config: PreprocessConfig) -> None:
     todo = set().union(*(job.todo for job in plan.jobs))
     if todo:
         check_executor(config.executor)
-    for stage in list_stages():
+    for stage in list_stages(config):
         if stage.name in todo:
             stage.check(config)
 

@@ -1,7 +1,7 @@
 """What a run would do, and why: found out and said before anything is done."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from preprocessing.executor import Failure
 from preprocessing.facts import CLASS_NAME, compare_options, read_index, read_json, read_meta, read_stats
 from preprocessing.labels import ClipEntry
 from preprocessing.names import file_name
-from preprocessing.stages import name_stages
+from preprocessing.stages import list_stages
 from preprocessing.stages.recipes import describe_stages, make_recipes
 from preprocessing.store import FORMAT_VERSION, StageFiles
 
@@ -86,9 +86,9 @@ def make_plan(entries: list[ClipEntry], config: PreprocessConfig, retry_failed: 
         if todo:
             plan.jobs.append(ClipJob(entry, frozenset(todo), config, recipes))
     plan.changes = _list_changes(meta, config) if meta else {}
-    plan.finished = meta is not None and same == set(recipes) and _is_finished(root, meta, entries)
+    plan.finished = meta is not None and same == set(recipes) and _is_finished(root, meta, entries, recipes)
     if meta and (root / "index.csv").is_file():
-        plan.replaces = _say_replaced(plan, finished)
+        plan.replaces = _say_replaced(plan, finished, past.keys())
     return plan
 
 
@@ -104,7 +104,8 @@ def find_meta(root: Path) -> dict | None:
         return None
     if "imported" in meta:
         raise UserError(f"{root} holds imported features, not decoded clips; type another out=FOLDER")
-    entries = [entry for stage, entry in meta["stages"].items() if stage in name_stages()]
+    known = {stage.name for stage in list_stages()}
+    entries = [entry for stage, entry in meta["stages"].items() if stage in known]
     rows = meta.get("labels")
     is_whole = (
         meta["format"] == FORMAT_VERSION
@@ -115,8 +116,8 @@ def find_meta(root: Path) -> dict | None:
     return meta if is_whole else None
 
 
-def _is_finished(root: Path, meta: dict, entries: list[ClipEntry]) -> bool:
-    """Whether the tables on disk are whole and those of these clips."""
+def _is_finished(root: Path, meta: dict, entries: list[ClipEntry], stages: Collection[str]) -> bool:
+    """Whether the tables on disk are whole and those of these clips and stages."""
     if meta["labels"] != label_rows(entries):
         return False
     try:
@@ -128,12 +129,14 @@ def _is_finished(root: Path, meta: dict, entries: list[ClipEntry]) -> bool:
     labels = [None if label != label else label for label in index.label.tolist()]
     labels = index[CLASS_NAME].tolist() if CLASS_NAME in index else labels
     rows = [list(row) for row in zip(index.clip_id, index.split, labels, strict=True)]
-    return rows == meta["labels"] and all(stage in index for stage in name_stages()) and "refused" in summary
+    return rows == meta["labels"] and all(stage in index for stage in stages) and "refused" in summary
 
 
-def _say_replaced(plan: Plan, finished: set[str]) -> str:
-    """Settings that differ and clips that are gone; both are replaced on request alone."""
+def _say_replaced(plan: Plan, finished: set[str], past: Collection[str]) -> str:
+    """Settings that differ, stages and clips that are gone; both are replaced on request alone."""
     texts = [f"{stage}: {'; '.join(changes) or 'options'}" for stage, changes in plan.changes.items()]
+    spare = past & {stage.name for stage in list_stages()} - plan.files.keys()
+    texts += [f"{stage} is no longer asked for" for stage in sorted(spare)]
     gone = finished - {entry.clip_id for entry in plan.entries}
     if gone:
         texts.append(f"{len(gone)} of its clips, such as '{min(gone)}', are not in the labels")

@@ -84,6 +84,20 @@ def _name_some(clips: Sequence[str]) -> str:
     return ", ".join(clips[:SHOWN_CLIPS]) + (", …" if len(clips) > SHOWN_CLIPS else "")
 
 
+def describe_words(words: Mapping[str, object]) -> str:
+    """How many words there are, and how many of those that were said are wrong or missing.
+
+    >>> describe_words({"source": "ctc", "clips": 2, "words": 9, "word_error_rate": 0.25, "words_said": 8})
+    '9 in 2 clips (ctc), word-error rate 25.0 % of 8 words (lower case, without punctuation)'
+    """
+    text = f"{words['words']} in {words['clips']} clips ({words['source']})"
+    rate = words.get("word_error_rate")
+    if rate is None:
+        return text
+    said = words["words_said"]
+    return f"{text}, word-error rate {100 * rate:.1f} % of {said} words (lower case, without punctuation)"
+
+
 def describe_summary(summary: dict, run: dict | None, out: str) -> str:
     """The table at the end of a run.
 
@@ -106,6 +120,8 @@ def describe_summary(summary: dict, run: dict | None, out: str) -> str:
         ("without a label", f"{summary['unlabelled']}"),
         ("refused or failed", f"{summary['clips'] - summary['usable']}"),
     ]
+    if words := summary.get("words"):
+        lines.append(("words", describe_words(words)))
     groups = group_reasons(refused)
     for reason, clips in list(groups.items())[:SHOWN_REASONS]:
         lines.append(("", f"{len(clips)} × {reason} ({_name_some(clips)})"))

@@ -20,6 +20,7 @@ from made_predictor import LATE, write_run, write_video
 from made_set import LABELS, work_here, write_openface_csvs, write_set
 from safetensors.torch import save_file
 from test_configs import SMALL
+from tiny_speech import write_whisper
 from tiny_text import write_sentences, write_text_checkpoint
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 from typed_commands import stand_in_project
@@ -167,10 +168,18 @@ def make_folder(path: Path) -> Path:
 
 
 @pytest.mark.slow  # two trainings; test_words.py has one
-def test_the_page_about_words_is_right(workplace):
+def test_the_page_about_words_is_right(workplace, monkeypatch):
     labels = write_sentences(workplace / "labels.csv")
     pd.read_csv(labels).rename(columns={"heard": "ibm"}).to_csv(workplace / "heard.csv", index=False)
     write_text_checkpoint(workplace / "tiny_bert")
+    raw = write_set(make_folder(workplace / "data" / "mosi"))
+    pd.read_csv(raw / "labels.csv").assign(text="good film").to_csv(raw / "labels.csv", index=False)
+    for clip_id, _, _ in LABELS:
+        (workplace / "subtitles" / f"{clip_id}.txt").parent.mkdir(exist_ok=True)
+        (workplace / "subtitles" / f"{clip_id}.txt").write_text("good film")
+    monkeypatch.setenv("MOSI_WEIGHTS", str(workplace / "weights"))
+    write_whisper(workplace / "weights" / "whisper-base")
     run_page("words.md")
+    assert {"words"} <= set(read_index(workplace / "cache" / "mosi" / "index.csv"))
     assert (workplace / "runs" / "words_ibm" / "metrics_test.json").is_file()
     assert (workplace / "given" / "metrics_test.json").is_file()

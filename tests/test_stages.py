@@ -61,6 +61,12 @@ CHANGES = {  # setting → stages that it makes anew
     "behaviour.openface.mloc=x": "",
     "behaviour.openface.timeout_s=5": "",
     "acoustics.feature_set=GeMAPSv01b": "acoustics",
+    "words.source=none": "",  # others make a stage of their own: tests/test_words_stage.py
+    "words.model=x": "",
+    "words.language=en": "",
+    "words.file=x": "",
+    "words.column=x": "",
+    "words.aligner=x": "",
 }
 OPENFACE_CHANGES = {
     "behaviour.openface.groups=[pose]": "behaviour",

@@ -4,32 +4,21 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from mosi_e2e.hub_access import HUB, is_offline, try_address
 from mosi_e2e.weights.catalogue import CHECKPOINTS, CTRANSLATE2, ZIP, Checkpoint
 from mosi_e2e.weights.packages import collect_files
 from preprocessing.archive import Limits, check_space, extract_archive
+from preprocessing.checkpoints import PLACE, weights_folder
 from preprocessing.checksums import hash_file
 from preprocessing.errors import UserError
+from preprocessing.hub_access import HUB, is_offline, try_address
 from preprocessing.lock import hold
 
 RECORD = "weights.json"  # in a finished folder: where its files came from, and their hashes
-PLACE = "MOSI_WEIGHTS"  # environment variable
 ELSEWHERE = f"set {PLACE} to another folder"
 WANTED = ("*.json", "*.txt", "model.safetensors")  # of a repository on the hub
 ROOM = 4  # times the download: the package, its files, the converted checkpoint in 32 bits
-
-
-def weights_folder() -> Path:
-    """Where checkpoints are kept: `$MOSI_WEIGHTS`, else `~/.cache/mosi_e2e/weights`."""
-    if PLACE in os.environ:
-        return Path(os.environ[PLACE]).expanduser()
-    try:
-        return Path.home() / ".cache" / "mosi_e2e" / "weights"
-    except RuntimeError:  # a user without a home
-        return Path(tempfile.gettempdir()) / "mosi_e2e" / "weights"
 
 
 def is_here(name: str, folder: Path | None = None) -> bool:

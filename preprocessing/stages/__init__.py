@@ -4,16 +4,19 @@ A stage is an object (`base.Stage`): everything that the program knows of it sta
 a class in a file of your own, registered with `register_stage` and loaded by `preprocessing.plugins`.
 """
 
+from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.names import PLAIN
 from preprocessing.plugins import load_plugins
 from preprocessing.stages.base import PersonStage, SoundStage, Stage, StageResult
 from preprocessing.stages.heard import Acoustics, Waveform
 from preprocessing.stages.seen import Behaviour, Faces
+from preprocessing.stages.spoken import Words
 
 __all__ = ["PersonStage", "SoundStage", "Stage", "StageResult", "find_stage", "list_stages", "register_stage"]
 
 _STAGES: dict[str, Stage] = {}
+USUAL = PreprocessConfig()
 
 
 def register_stage(stage: Stage) -> Stage:
@@ -33,15 +36,15 @@ def register_stage(stage: Stage) -> Stage:
     return stage
 
 
-def list_stages() -> list[Stage]:
-    """All stages, each after those that it is made from."""
+def list_stages(config: PreprocessConfig | None = None) -> list[Stage]:
+    """All stages, or those of a cache of these settings, each after those that it is made from."""
     load_plugins()
-    return list(_STAGES.values())
+    return [stage for stage in _STAGES.values() if config is None or stage.wanted(config)]
 
 
-def name_stages() -> tuple[str, ...]:
-    """Their names: columns of the index, in this order."""
-    return tuple(stage.name for stage in list_stages())
+def name_stages(config: PreprocessConfig = USUAL) -> tuple[str, ...]:
+    """The stages of a cache of these settings: columns of its index, in this order."""
+    return tuple(stage.name for stage in list_stages(config))
 
 
 def find_stage(name: str) -> Stage:
@@ -56,5 +59,5 @@ def find_stage(name: str) -> Stage:
     return known[name]
 
 
-for _stage in (Faces(), Waveform(), Behaviour(), Acoustics()):
+for _stage in (Faces(), Waveform(), Behaviour(), Acoustics(), Words()):
     register_stage(_stage)

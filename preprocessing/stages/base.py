@@ -1,13 +1,13 @@
 """What a stage of the cache is. Those of the program: `heard.py`, `seen.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from preprocessing.config import PreprocessConfig
-from preprocessing.store import Arrays
+from preprocessing.store import Arrays, StageFiles
 
 if TYPE_CHECKING:
     from preprocessing.stages.clip import Clip
@@ -57,6 +57,8 @@ class Stage:
         features: arrays whose mean and standard deviation over the train split are kept in `stats.json`.
         row_key: what the names of its rows begin with: `<row_key>_time`, `<row_key>_valid`.
         is_evidence: a clip in which no such stage finds anything is refused.
+        is_whole: a new video is worked on whole and its rows are cut into windows. So is every stage of the
+            picture; of those of the sound, one whose rows depend on what was heard before.
     """
 
     name: str
@@ -66,10 +68,15 @@ class Stage:
     tools: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     is_evidence: bool = False
+    is_whole: bool = False
 
     @property
     def row_key(self) -> str:
         return self.name
+
+    def wanted(self, config: PreprocessConfig) -> bool:
+        """Whether a cache of these settings has it. One that is not wanted has no recipe and no column."""
+        return True
 
     def source(self, config: PreprocessConfig) -> str:
         """Whose work it is. Stages of one source are made in one pass over the clip, and fail together."""
@@ -101,6 +108,18 @@ class Stage:
     def earlier(self, config: PreprocessConfig, recipes: Mapping[str, str]) -> list[object]:
         """What of the stages before it the result depends on; `recipes` holds theirs."""
         return [recipes[name] for name in self.after]
+
+    def summarise(
+        self, config: PreprocessConfig, files: StageFiles, clip_ids: Sequence[str]
+    ) -> dict[str, object]:
+        """What `summary.json` says of it besides: entries of its own.
+
+        Args:
+            config: of the cache.
+            files: the stage's.
+            clip_ids: clips that have something.
+        """
+        return {}
 
     def keys(self, config: PreprocessConfig) -> dict[str, dict]:
         """Per array its `unit` and, for rows of features, the names of its `columns`."""

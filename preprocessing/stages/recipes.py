@@ -14,7 +14,7 @@ from preprocessing.stages import list_stages
 def make_recipes(config: PreprocessConfig) -> dict[str, str]:
     """Per stage, eight hex digits over its options, its version and the stages before it."""
     recipes: dict[str, str] = {}
-    for stage in list_stages():
+    for stage in list_stages(config):
         options, before = stage.options(config), stage.earlier(config, recipes)
         recipes[stage.name] = digest(stage.name, stage.version, *options.values(), *options.keys(), *before)
     return recipes
@@ -31,7 +31,7 @@ def describe_stages(config: PreprocessConfig) -> dict[str, dict]:
             "tools": {name: version(name) for name in stage.tools},
             "keys": stage.keys(config),
         }
-        for stage in list_stages()
+        for stage in list_stages(config)
     }
 
 

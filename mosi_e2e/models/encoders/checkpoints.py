@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
-from mosi_e2e.hub_access import check_reachable
-from mosi_e2e.models.encoders.pretrained import LIBRARY_ERRORS, check_pointers
+from preprocessing.checkpoints import LIBRARY_ERRORS, check_pointers
 from preprocessing.errors import UserError
+from preprocessing.hub_access import check_reachable
 
 Settings = TypeVar("Settings")  # dataclass of an encoder
 

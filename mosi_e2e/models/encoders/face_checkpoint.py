@@ -14,10 +14,10 @@ from timm.layers import to_2tuple
 from timm.models import load_state_dict, resolve_model_input_args
 from torch import Tensor, nn
 
-from mosi_e2e.hub_access import check_reachable
 from mosi_e2e.models.config import FaceConfig
-from mosi_e2e.models.encoders.pretrained import LIBRARY_ERRORS, check_pointers
+from preprocessing.checkpoints import LIBRARY_ERRORS, check_pointers
 from preprocessing.errors import UserError
+from preprocessing.hub_access import check_reachable
 from preprocessing.plain_text import first_line
 
 log = logging.getLogger(__name__)

@@ -1,42 +1,7 @@
 """What encoders with pretrained weights share: which layers train, and how the others are kept still."""
 
-from pathlib import Path
-from pickle import UnpicklingError
-
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-from preprocessing.errors import UserError
-from preprocessing.plain_text import LFS_MARK
-
-# What timm, transformers and torch raise on damaged or foreign files.
-LIBRARY_ERRORS = (
-    *(AssertionError, AttributeError, EOFError, IndexError, KeyError, OSError, RuntimeError),
-    *(SafetensorError, TypeError, UnpicklingError, ValueError),
-)
-CHECKPOINT_FILES = ("*.safetensors", "*.bin", "*.pth", "*.pt", "*.json")
-
-
-def check_pointers(path: Path) -> None:
-    """Refuse Git LFS pointers in place of files.
-
-    Args:
-        path: a checkpoint's folder, or one file of weights.
-
-    Raises:
-        UserError: says what fetches the files.
-    """
-    files = (
-        [path] if path.is_file() else [one for form in CHECKPOINT_FILES for one in sorted(path.glob(form))]
-    )
-    for file in files:
-        with file.open("rb") as content:
-            if content.read(len(LFS_MARK)) == LFS_MARK:
-                raise UserError(
-                    f"{file} is a Git LFS pointer, not the file itself; fetch it, then run this again: "
-                    f"git -C {file.parent} lfs install && git -C {file.parent} lfs pull"
-                )
 
 
 class PretrainedEncoder(nn.Module):

@@ -6,11 +6,11 @@ from typing import Any
 
 from transformers import AutoFeatureExtractor, PreTrainedModel
 
-from mosi_e2e.hub_access import is_cached
 from mosi_e2e.models.encoders.checkpoints import Kind, load_network
-from mosi_e2e.models.encoders.pretrained import LIBRARY_ERRORS
 from mosi_e2e.models.encoders.speech import FAMILIES, SAMPLE_RATE
+from preprocessing.checkpoints import LIBRARY_ERRORS
 from preprocessing.errors import UserError
+from preprocessing.hub_access import is_cached
 from preprocessing.plain_text import first_line
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedModel
 
 from mosi_e2e.models.encoders.checkpoints import Kind, load_network
-from mosi_e2e.models.encoders.pretrained import LIBRARY_ERRORS
 from mosi_e2e.models.encoders.text import FAMILIES
+from preprocessing.checkpoints import LIBRARY_ERRORS
 from preprocessing.errors import UserError
 
 # Dropout of attention weights is drawn for a batch, where all other dropout is drawn for each clip

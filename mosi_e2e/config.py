@@ -10,6 +10,7 @@ from preprocessing.errors import UserError
 from preprocessing.settings import check_choice, check_range
 
 SPLITS = ("train", "valid", "test")
+ALL = "all"  # of them at once
 FAILED = ("failed", "refused")  # states of clips that are not in the cache
 ABSENCES = ("no_audio", "no_face", "no_video", "too_short", "no_rows")  # states of clips that lack a stream
 TASKS = ("regression", "binary", "classes")

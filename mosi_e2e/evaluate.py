@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mosi_e2e.config import SPLITS, TASKS
+from mosi_e2e.config import ALL, SPLITS, TASKS
 from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 
@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python -m mosi_e2e.evaluate --predictions mine.csv --out metrics.json",
     )
     parser.add_argument("run", nargs="*", type=Path, help="run folder; several give one table")
-    parser.add_argument("--split", default="test", choices=SPLITS)
+    parser.add_argument(
+        "--split", default="test", choices=(*SPLITS, ALL), help="all: every clip of another cache (--cache)"
+    )
     parser.add_argument("--cache", help="another cache than the one it was trained on")
     parser.add_argument(
         "--predictions",
@@ -40,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_intermixed_args(argv)
     if bool(args.run) == bool(args.predictions):
         raise UserError("give either a run folder or --predictions FILE.csv; see --help")
+    if args.split == ALL and not args.cache:
+        raise UserError("--split all belongs to --cache CACHE: of its own cache a model has learned train")
     from mosi_e2e.runs.evaluation import score_file, score_held_runs
 
     if args.predictions:

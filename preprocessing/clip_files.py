@@ -21,6 +21,9 @@ MEDIA_EXTENSIONS = frozenset(
 )
 
 
+SOUND_EXTENSIONS = frozenset(".aac .aif .aiff .flac .m4a .mp3 .oga .ogg .opus .wav .wma".split())
+
+
 def compose_name(name: str) -> str:
     """The form in which names of files and ids are compared: `u` and a separate umlaut become `ü` (NFC)."""
     return unicodedata.normalize("NFC", name)

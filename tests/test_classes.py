@@ -103,6 +103,15 @@ def test_scoring_again_and_from_the_table_gives_the_same(run, tmp_path, capsys):
     assert "uar" in capsys.readouterr().out
 
 
+def test_all_of_another_cache_can_be_scored(run, place, tmp_path, capsys):
+    assert evaluate([str(run), "--split", "all"]) == 2
+    assert "--split all belongs to --cache CACHE" in capsys.readouterr().err
+    words = ["--split", "all", "--cache", str(place / "cache"), "--out", str(tmp_path)]
+    assert evaluate([str(run), *words]) == 0
+    table = pd.read_csv(tmp_path / "predictions_all.csv")
+    assert table.clip_id.tolist() == ClipStore(place / "cache").index.clip_id.tolist()
+
+
 def test_a_report_shows_table_recalls_and_confusion(run, tmp_path):
     assert report([str(run), "--out", str(tmp_path)]) == 0
     page = (tmp_path / "index.html").read_text()

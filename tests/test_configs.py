@@ -47,6 +47,12 @@ def cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def named(tmp_path_factory) -> Path:
+    """A cache whose labels are names."""
+    return make_cache(tmp_path_factory.mktemp("named"), size=16, named=True)
+
+
+@pytest.fixture(scope="module")
 def words(tmp_path_factory) -> Path:
     """A cache of words, and the text encoder that reads them."""
     folder = tmp_path_factory.mktemp("words")
@@ -83,13 +89,13 @@ def test_preprocessing_recipe_loads(path):
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
-def test_recipe_takes_a_step(path, cache, imported, words, tmp_path):
+def test_recipe_takes_a_step(path, cache, named, imported, words, tmp_path):
     config = load_config(RunConfig, path)
     section = getattr(config.model, config.model.name)
     more = SMALL if config.model.name == "crossmodal" else []
     if "words" in section.streams:
         cache, more = words / "cache", [f"model.late_fusion.words.model={words / 'bert'}"]
-    cache = imported if section.tokens else cache
+    cache = imported if section.tokens else named if config.task == "classes" else cache
     folder = run_one_epoch(path, cache, tmp_path, *more)
     history = (folder / "history.csv").read_text().splitlines()
     loss = float(history[1].split(",")[history[0].split(",").index("train_loss")])

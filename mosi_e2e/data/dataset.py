@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from torch.utils.data import Dataset
 
-from mosi_e2e.config import ABSENCES, FAILED, DataConfig
+from mosi_e2e.config import ABSENCES, ALL, FAILED, SPLITS, DataConfig
 from mosi_e2e.data.augment import Augmenter, Streams
 from mosi_e2e.data.streams import Stream, encoded_name, find_stream
 from preprocessing.errors import UserError
@@ -34,7 +34,7 @@ class ClipDataset(Dataset):
 
     Args:
         store: the cache.
-        split: train | valid | test.
+        split: train | valid | test | all.
         streams: names of registered streams, or the cache's own.
         config: causes that may be missing, longest clip.
         labelled: leave out clips without a label (training and scoring need one, predicting does not).
@@ -115,7 +115,8 @@ def select_clips(
     if unknown:
         known = ", ".join((*FAILED, *ABSENCES))
         raise UserError(f"data.allow_missing knows {known}, but got {', '.join(unknown)}")
-    clips = store.index[store.index.split == split].reset_index(drop=True)
+    chosen = store.index.split.isin(SPLITS if split == ALL else [split])
+    clips = store.index[chosen].reset_index(drop=True)
     if clips.empty:
         have = ", ".join(sorted(store.index.split.unique()))
         raise UserError(f"{store.root} has no clip in split '{split}' (it has {have}); choose one of those")

@@ -59,7 +59,7 @@ def score_run(run: Path, split: str, cache: str | None = None, out: Path | None 
 
     Args:
         run: run folder.
-        split: train | valid | test.
+        split: train | valid | test, or all of another cache.
         cache: folder of another cache; its token columns must be those of training.
         out: folder for the results; the run's own by default.
 

@@ -13,13 +13,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import jiwer
 import numpy as np
 import pandas as pd
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import Ridge
 
 from preprocessing.errors import command
+from preprocessing.hearing.error_rate import count_errors, normalise_text
 from preprocessing.store import write_atomic
 
 EDGES = (-0.001, 0.0, 0.1, 0.25, 0.5, np.inf)
@@ -60,14 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def normalise(text: str) -> str:
-    """Lower case, letters and digits alone, as word-error rates are counted."""
-    return " ".join("".join(c if c.isalnum() else " " for c in text.lower().replace("'", "")).split())
-
-
 def weigh_words(train: pd.DataFrame) -> set[str]:
     """The `N_WORDS` words with the largest weights, either way, in a ridge on who says them."""
-    counter = CountVectorizer(preprocessor=normalise, token_pattern=r"\S+", min_df=5, binary=True)
+    counter = CountVectorizer(preprocessor=normalise_text, token_pattern=r"\S+", min_df=5, binary=True)
     said = counter.fit_transform(train.text)
     weights = np.abs(Ridge(PENALTY).fit(said, train.label.astype(float)).coef_)
     return set(counter.get_feature_names_out()[np.argsort(-weights)[:N_WORDS]])
@@ -81,9 +76,9 @@ def collect_cases(runs: Path, kind: str, test: pd.DataFrame, words: set[str]) ->
         name = column.removeprefix("heard_")
         scores = mean_scores(runs, kind, name)
         part = pd.DataFrame({"clip_id": test.video_id + "_" + test.clip_id, "recogniser": name})
-        pairs = [(normalise(a), normalise(b)) for a, b in zip(test.text, test[column], strict=True)]
-        counts = [count_errors(*pair) for pair in pairs]
-        part["errors"], part["length"] = zip(*counts, strict=True)
+        pairs = [(normalise_text(a), normalise_text(b)) for a, b in zip(test.text, test[column], strict=True)]
+        counts = [count_errors({"": said}, {"": [heard]}) for said, heard in pairs]
+        part["errors"], part["length"] = [one.errors for one in counts], [one.words for one in counts]
         part["rate"] = part.errors / part.length.clip(lower=1)
         part["words"] = [find_lost(*pair, words) for pair in pairs]
         part = part.merge(scores, on="clip_id").merge(
@@ -100,12 +95,6 @@ def mean_scores(runs: Path, kind: str, words: str) -> pd.DataFrame:
     table = tables[0][["clip_id", "label"]].copy()
     table["score"] = np.mean([one.score for one in tables], axis=0)
     return table
-
-
-def count_errors(said: str, heard: str) -> tuple[int, int]:
-    """Word errors, and words said."""
-    found = jiwer.process_words(said, heard)
-    return found.substitutions + found.deletions + found.insertions, len(said.split())
 
 
 def find_lost(said: str, heard: str, words: set[str]) -> str:

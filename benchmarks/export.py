@@ -1,4 +1,4 @@
-"""How fast a model runs as ONNX and as a `torch.export` program, beside torch itself.
+"""How fast a model runs as ONNX, beside torch itself.
 
     python benchmarks/export.py                                 # both models, as configs/ has them
     python benchmarks/export.py --configs configs/crossmodal.yaml --threads 2 --repeats 5
@@ -24,7 +24,7 @@ import torch
 from mosi_e2e.config import RunConfig
 from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.export.examples import make_batch
-from mosi_e2e.export.programs import Traced, trace, write_onnx, write_program
+from mosi_e2e.export.programs import Traced, trace, write_onnx
 from mosi_e2e.models import build_model, list_streams
 from mosi_e2e.models.config import ModelConfig
 from preprocessing.config import PreprocessConfig
@@ -69,20 +69,16 @@ def time_forms(forms: dict[str, Callable[[], object]], repeats: int) -> dict[str
     return {name: round(1000 * statistics.median(taken[1:]), 2) for name, taken in seconds.items()}
 
 
-def list_forms(
-    traced: Traced, onnx: Path, program: Path, batch: dict, threads: int
-) -> dict[str, Callable[[], object]]:
+def list_forms(traced: Traced, onnx: Path, batch: dict, threads: int) -> dict[str, Callable[[], object]]:
     """The model on one batch, in each form."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     names = {given.name for given in session.get_inputs()}
     arrays = {name: value.numpy() for name, value in batch.items() if name in names}
-    module = torch.export.load(program).module()
     return {
         "torch": torch.inference_mode()(lambda: traced.network(batch)),
         "onnxruntime": lambda: session.run(None, arrays),
-        "torch.export": torch.inference_mode()(lambda: module(batch)),
     }
 
 
@@ -93,16 +89,14 @@ def measure(path: str, args: argparse.Namespace) -> dict:
     traced = trace(network, config, facts)
     figures = {"recipe": path, "trace_s": round(time.perf_counter() - started, 1), "ms": {}}
     with tempfile.TemporaryDirectory() as folder:
-        onnx, program = Path(folder) / "model.onnx", Path(folder) / "model.pt2"
-        for name, target, write in (("onnx", onnx, write_onnx), ("pt2", program, write_program)):
-            started = time.perf_counter()
-            figures[f"{name}_difference"] = write(target, traced)
-            figures[f"{name}_write_s"] = round(time.perf_counter() - started, 1)
-            figures[f"{name}_mb"] = round(target.stat().st_size / 1e6, 1)
+        onnx, started = Path(folder) / "model.onnx", time.perf_counter()
+        figures["onnx_difference"] = write_onnx(onnx, traced)
+        figures["onnx_write_s"] = round(time.perf_counter() - started, 1)
+        figures["onnx_mb"] = round(onnx.stat().st_size / 1e6, 1)
         for clips in args.clips:
             seconds = [args.seconds] * clips
             batch = make_batch(traced.network, traced.streams, traced.crop_size, seconds)
-            forms = list_forms(traced, onnx, program, batch, args.threads)
+            forms = list_forms(traced, onnx, batch, args.threads)
             figures["ms"][f"{clips} x {args.seconds:g} s"] = time_forms(forms, args.repeats)
     return figures
 

@@ -79,7 +79,7 @@ def test_the_page_about_exporting_is_right(workplace):
     write_run(workplace / "runs" / "NAME", made, LATE)
     write_set(make_folder(workplace / "data" / "mine"))
     run_page("export.md")
-    assert {"model.onnx", "model.pt2"} <= {path.name for path in (workplace / "model").iterdir()}
+    assert (workplace / "model" / "model.onnx").is_file()
     assert len(read_index(workplace / "cache" / "mine" / "index.csv")) == len(LABELS)
     assert (workplace / "runs" / "NAME" / "metrics_test.json").is_file()
 

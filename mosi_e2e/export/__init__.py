@@ -1,1 +1,1 @@
-"""A trained model for others: a folder that stands alone, ONNX, and `torch.export`."""
+"""A trained model for others: a folder that stands alone, and ONNX."""

@@ -20,7 +20,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--out", type=Path, default=Path("model"), help="new folder; default: model/")
     parser.add_argument("--onnx", action="store_true", help="model.onnx, too, for onnxruntime")
-    parser.add_argument("--torch-export", action="store_true", help="model.pt2, too, for torch.export.load")
     args = parser.parse_args(argv)
     if args.out.is_file() or (args.out.is_dir() and any(args.out.iterdir())):
         raise UserError(
@@ -31,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     shutil.rmtree(aside, ignore_errors=True)
     try:
         make_folder(aside)
-        is_scored = write_model(args.run, aside, onnx=args.onnx, program=args.torch_export)
+        is_scored = write_model(args.run, aside, onnx=args.onnx)
         aside.rename(out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -42,28 +41,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def write_model(run: Path, folder: Path, onnx: bool, program: bool) -> bool:
-    """Write a run's model into a folder, with the programs that are wanted.
+def write_model(run: Path, folder: Path, onnx: bool) -> bool:
+    """Write a run's model into a folder, with the ONNX file if it is wanted.
 
     Returns:
         Whether the run was scored on test.
 
     Raises:
-        UserError: there is no such run, or a program cannot be written or gives other scores.
+        UserError: there is no such run, or the ONNX file cannot be written or gives other scores.
     """
     from mosi_e2e.export.folder import read_folder, write_folder  # after the quick checks: it imports torch
 
     trained = read_folder(run)
     write_folder(folder, trained)
-    if onnx or program:
-        from mosi_e2e.export.programs import trace, write_onnx, write_program
+    if onnx:
+        from mosi_e2e.export.programs import trace, write_onnx
 
         print("tracing the model: a minute or two", flush=True)
-        traced = trace(trained.network, trained.config, trained.facts)
-        wanted = [("model.onnx", write_onnx)] * onnx + [("model.pt2", write_program)] * program
-        for name, write in wanted:
-            largest = write(folder / name, traced)
-            print(f"{name}: scores differ from the model's by {largest:.1g} at most", flush=True)
+        largest = write_onnx(folder / "model.onnx", trace(trained.network, trained.config, trained.facts))
+        print(f"model.onnx: scores differ from the model's by {largest:.1g} at most", flush=True)
     return "metrics_test.json" in trained.records
 
 

@@ -12,8 +12,7 @@ model/
 ├── metrics_<split>.json scores of each split that was scored
 └── calibration.json     errors on held-out clips, for the interval around a new score
 
-A run folder holds the same in other places, and is read the same way. `model.onnx` and `model.pt2` may lie
-beside.
+A run folder holds the same in other places, and is read the same way. `model.onnx` may lie beside.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""A trained model as a program that runs without this package: ONNX, or a `torch.export` archive."""
+"""A trained model as a program that runs without this package: ONNX."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -114,19 +114,6 @@ def read_crop_size(facts: CacheFacts) -> int:
         ) from error
 
 
-def write_program(path: Path, traced: Traced) -> float:
-    """Write the `torch.export` archive, read it back, and hold it against the model.
-
-    Returns:
-        The largest difference of a score.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # reading warns about its own buffers
-        torch.export.save(traced.program, path)
-        module = torch.export.load(path).module()
-    return check_scores(path, traced, lambda batch: {n: s.numpy() for n, s in module(dict(batch)).items()})
-
-
 def write_onnx(path: Path, traced: Traced) -> float:
     """Write the ONNX file, run it with onnxruntime, and hold it against the model.
 
@@ -189,6 +176,6 @@ def check_scores(path: Path, traced: Traced, run: Run) -> float:
         path.unlink()
         raise UserError(
             f"an exported model must give the same scores within {TOLERANCE:g}, but {path.name} differs by "
-            f"{largest:.2g}: it was removed; leave its option out, and report this with the run's config.yaml"
+            f"{largest:.2g}: it was removed; leave --onnx out, and report this with the run's config.yaml"
         )
     return largest

@@ -63,6 +63,8 @@ def test_versions_are_compared_as_the_project_writes_them():
         ("3.11.0rc1", ">=3.10", True),
         ("4.14.0.94", "==4.14.0.94", True),
         ("4.14.0", "==4.14.0.94", False),
+        ("2.11.0+cu130", "==2.11.0", True),
+        ("damaged", ">=1", False),
     ):
         assert is_met(version, clause) is met, (version, clause)
     assert parse("ray[default] >= 2.9; extra == 'ray'") == Requirement("ray", ">=2.9", "ray")

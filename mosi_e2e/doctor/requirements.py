@@ -1,7 +1,6 @@
 """What the project asks for, and whether the installed versions are that.
 
-A small reader of the few forms that `pyproject.toml` uses (`==1.2`, `==2.11.*`, `>=3.1`): the packages that
-read all forms may be what is missing.
+`packaging` is imported where it is needed: it may be what is missing, and then that is the finding.
 """
 
 import importlib.metadata
@@ -13,7 +12,6 @@ from pathlib import Path
 
 PROJECT = "mosi-e2e"
 ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^]]*\])?\s*([^;]*)(?:;(.*))?")
 EXTRA = re.compile(r"extra\s*==\s*['\"]([\w-]+)['\"]")
 # Both write the package `cv2`, and the lock takes the one that needs no display libraries.
 REPLACED_BY = {"opencv-contrib-python": "opencv-python-headless"}
@@ -52,10 +50,11 @@ def parse(line: str, extra: str = "") -> Requirement:
     >>> parse("torch==2.11.*"), parse('ray>=2.9 ; extra == "ray"').extra
     (Requirement(name='torch', wanted='==2.11.*', extra=''), 'ray')
     """
-    found = REQUIREMENT.match(line)
-    name, wanted, marker = found.groups() if found else (line, "", "")
-    named = EXTRA.search(marker or "")
-    return Requirement(name, (wanted or "").replace(" ", ""), named[1] if named else extra)
+    from packaging.requirements import Requirement as Form
+
+    form = Form(line)
+    named = EXTRA.search(str(form.marker or ""))
+    return Requirement(form.name, str(form.specifier), named[1] if named else extra)
 
 
 def find_version(name: str) -> str | None:
@@ -71,30 +70,13 @@ def is_met(version: str, wanted: str) -> bool:
     >>> [is_met("2.11.0+cu130", w) for w in ("==2.11.*", ">=2.2", "==2.11.0", "==2.1.*", ">=2.11.1", "")]
     [True, True, True, False, False, True]
     """
-    return all(_is_one_met(version, clause) for clause in wanted.split(",") if clause)
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion, Version
 
-
-def _is_one_met(version: str, clause: str) -> bool:
-    sign, text = re.match(r"([=!<>~]*)(.*)", clause).groups()
-    have, want = release(version), release(text.removesuffix(".*"))
-    if text.endswith(".*"):
-        same = have[: len(want)] == want
-        return same if sign == "==" else not same
-    width = max(len(have), len(want))
-    have, want = (one + (0,) * (width - len(one)) for one in (have, want))
-    compared = {"==": have == want, "!=": have != want, ">=": have >= want, "<=": have <= want}
-    compared |= {">": have > want, "<": have < want, "~=": have >= want}
-    return compared.get(sign, True)
-
-
-def release(version: str) -> tuple[int, ...]:
-    """The numbers of a version up to the first that is none: local and pre-release parts do not count.
-
-    >>> release("2.11.0+cu130"), release("3.1rc1")
-    ((2, 11, 0), (3, 1))
-    """
-    found = re.match(r"\d+(\.\d+)*", version.strip())
-    return tuple(map(int, found[0].split("."))) if found else ()
+    try:
+        return SpecifierSet(wanted).contains(Version(version), prereleases=True)
+    except InvalidVersion:  # of a damaged installation
+        return False
 
 
 def say_install(*requirements: Requirement | str, options: str = "") -> str:

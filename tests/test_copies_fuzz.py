@@ -85,7 +85,7 @@ def test_damaged_tables_of_shards(folder, text, draw):
     name = draw.choice(TABLES)
     (folder / name).write_bytes(damage(text(name), draw))
     try:
-        check_refusal(use_store(folder, clips=50), folder)
+        check_refusal(use_store(folder, clips=3), folder)
     finally:
         (folder / name).write_bytes(text(name))
 

@@ -20,6 +20,7 @@ VERBS = {  # verb → module with `main(argv)`, what it does
     "pack": ("preprocessing.pack", "a cache as one file for a notebook"),
     "shards": ("preprocessing.shards", "a cache as tar shards for a cluster"),
     "import": ("preprocessing.import_features.__main__", "feature files of others → cache"),
+    "import-images": ("preprocessing.import_images.__main__", "pictures of faces → cache"),
     "list-voices": ("preprocessing.list_voices", "a set of emotional voices → labels"),
     "import-words": ("preprocessing.import_words", "a table of sentences → cache of words"),
     "explore": ("mosi_e2e.explore.__main__", "a page about a cache"),

@@ -107,6 +107,9 @@ class AugmentConfig:
         affine: largest shift (share of the side) and zoom of the crops; rotation is 90 degrees times this.
         colour: largest relative change of brightness, contrast and saturation.
         blur: probability of a slight Gaussian blur.
+        jpeg: probability that crops are compressed to a JPEG quality from 20 to 80.
+        shrink: probability that crops are shrunk, to 0.2 to 0.8 of their side, and enlarged again: as a face
+            is that was small in its video.
         gain_db: largest change of loudness.
         noise_db: lowest signal-to-noise ratio of added white noise, drawn up to 20 dB above it.
         noise: probability of adding that noise.
@@ -121,6 +124,8 @@ class AugmentConfig:
     affine: float = 0.08
     colour: float = 0.25
     blur: float = 0.1
+    jpeg: float = 0.0
+    shrink: float = 0.0
     gain_db: float = 6.0
     noise_db: float = 10.0
     noise: float = 0.5
@@ -130,7 +135,7 @@ class AugmentConfig:
     stream_dropout: float = 0.1
 
     def __post_init__(self):
-        shares = ("flip", "colour", "blur", "noise", "time_mask", "stream_dropout")
+        shares = ("flip", "colour", "blur", "jpeg", "shrink", "noise", "time_mask", "stream_dropout")
         check_range("augment", self, *shares, low=0, high=1)
         check_range("augment", self, "affine", low=0, below=1)  # a zoom to nothing cannot be undone
         check_range("augment", self, "gain_db", low=0, high=100)  # thousands overflow

@@ -83,7 +83,10 @@ def test_strength_zero_changes_nothing(streams):
 
 
 def test_all_crops_of_a_clip_share_one_draw(streams):
-    augmenter = Augmenter(replace(OFF, flip=0.5, affine=0.1, colour=0.3, blur=0.5), SPREAD)
+    mixed = replace(OFF, flip=0.5, affine=0.1, colour=0.3, blur=0.5, jpeg=0.5, shrink=0.5)
+    augmenter = Augmenter(mixed, SPREAD)
+        replace(OFF, flip=0.5, affine=0.1, colour=0.3, blur=0.5, jpeg=0.5, shrink=0.5), SPREAD
+    )
     seen = []
     for n in range(6):
         crops = augmenter(streams, (0, 0, n))["face"]["values"]
@@ -95,9 +98,9 @@ def test_all_crops_of_a_clip_share_one_draw(streams):
     assert np.mean(changed) > 0.8
 
 
-@pytest.mark.parametrize("name", ["flip", "affine", "colour", "blur"])
+@pytest.mark.parametrize("name", ["flip", "affine", "colour", "blur", "jpeg", "shrink"])
 def test_each_picture_setting_does_something_by_itself(streams, name):
-    strong = {"flip": 1.0, "affine": 0.1, "colour": 0.5, "blur": 1.0}
+    strong = {"flip": 1.0, "affine": 0.1, "colour": 0.5, "blur": 1.0, "jpeg": 1.0, "shrink": 1.0}
     augmenter = Augmenter(replace(OFF, **{name: strong[name]}), SPREAD)
     crops = [augmenter(streams, (0, 0, n))["face"]["values"][0] for n in range(5)]
     assert any(not np.array_equal(crop, make_face()[0]) for crop in crops)

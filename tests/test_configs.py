@@ -20,6 +20,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.yaml"))
 # Checkpoints cannot be fetched in a test: the same classes, small and random. At full size: the slow test.
 SMALL = [
+    "model.crossmodal.face.model=vit_small_patch16_224",
     "model.crossmodal.face.pretrained=false",
     "model.crossmodal.face.image_size=32",
     "model.crossmodal.face.kwargs={depth: 2, embed_dim: 32, num_heads: 2}",

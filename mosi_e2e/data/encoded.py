@@ -73,7 +73,14 @@ def changes_stream(name: str, augment: AugmentConfig) -> bool:
     if not augment.enabled:
         return False
     strengths = {
-        "crops": (augment.flip, augment.affine, augment.colour, augment.blur),
+        "crops": (
+            augment.flip,
+            augment.affine,
+            augment.colour,
+            augment.blur,
+            augment.jpeg,
+            augment.shrink,
+        ),
         "waveform": (augment.gain_db, augment.noise, augment.speed),
         "tokens": (augment.token_noise, augment.time_mask, augment.speed),
     }

@@ -14,6 +14,9 @@ import numpy as np
 
 from mosi_e2e.config import AugmentConfig
 
+SMALLER = (0.2, 0.8)  # share of a crop's side that is left
+QUALITIES = (20, 80)  # of JPEG
+
 
 class ClipFlip(albumentations.HorizontalFlip):
     """Mirrors all frames as one tall picture, which they are in memory."""
@@ -43,6 +46,20 @@ def locate_sources(matrix: np.ndarray, height: int, width: int) -> tuple[np.ndar
     return cv2.convertMaps(*places, cv2.CV_16SC2)
 
 
+def degrade(config: AugmentConfig) -> list[albumentations.BasicTransform]:
+    """What cameras and uploads do to a face, where it is asked for: few pixels, then compression.
+
+    Left out where its probability is 0: whatever is in a pipeline takes draws from its generator.
+    """
+    few = albumentations.Downscale(
+        scale_range=SMALLER,
+        interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_CUBIC},
+        p=config.shrink,
+    )
+    jpeg = albumentations.ImageCompression(quality_range=QUALITIES, p=config.jpeg)
+    return [*([few] if config.shrink else []), *([jpeg] if config.jpeg else [])]
+
+
 def build_picture_transform(config: AugmentConfig) -> albumentations.Compose:
     """The albumentations pipeline for face crops; call it with `images=` [T, H, W, 3]."""
     shift, colour = config.affine, config.colour
@@ -64,5 +81,6 @@ def build_picture_transform(config: AugmentConfig) -> albumentations.Compose:
                 p=0.8 if colour else 0.0,
             ),
             albumentations.GaussianBlur(blur_limit=(3, 5), p=config.blur),
+            *degrade(config),
         ]
     )

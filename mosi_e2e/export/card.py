@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -102,7 +103,7 @@ def describe(
     restricted = any(row.commercial is False for row in licences)
     section = trained.model.crossmodal
     encoders = [getattr(section, name) for name in list_streams(config.model) if find_stream(name).pretrained]
-    bases = [one.model for one in encoders if one.pretrained and one.model.count("/") == 1]
+    bases = [one.model for one in encoders if is_base(one)]
     data = "synthetic sample clips" if facts.synthetic else "the run's own cache"
     results = [
         EvalResult(
@@ -134,6 +135,11 @@ def describe(
         model_name=config.name if results else None,
         eval_results=results or None,
     )
+
+
+def is_base(encoder: Any) -> bool:
+    """Whether an encoder began with a checkpoint of the hub."""
+    return encoder.pretrained and encoder.model.count("/") == 1 and not Path(encoder.model).exists()
 
 
 def tabulate_scores(scores: Mapping[str, Any]) -> list[list[str]]:

@@ -24,8 +24,9 @@ class FaceConfig:
     """Settings of the face encoder.
 
     Attributes:
-        model: a timm model (`convnext_tiny.fb_in22k_ft_in1k`), a hub id (`hf_hub:timm/...`), or a local
-            folder as `timm.models.save_for_hf` writes it.
+        model: a timm model (`convnext_tiny.fb_in22k_ft_in1k`), a hub id (`hf_hub:timm/...`), a local
+            folder as `timm.models.save_for_hf` writes it, or a run or model folder of this program: its face
+            encoder, with the weights that it has learned.
         pretrained: False builds the same class with random weights.
         weights: a .pth or .safetensors file of `model`, in place of the weights that timm would
             download.
@@ -59,7 +60,8 @@ class SpeechConfig:
 
     Attributes:
         model: hub name or local folder of a checkpoint; with `pretrained: false` also a bare family:
-            wav2vec2, hubert, wavlm, data2vec-audio or whisper (its encoder alone).
+            wav2vec2, hubert, wavlm, data2vec-audio or whisper (its encoder alone). Or a run or model folder
+            of this program: its speech encoder, with the weights that it has learned.
         pretrained: False builds the same class with random weights.
         kwargs: entries of the model's transformers config, such as `{hidden_size: 64, num_hidden_layers:
             2}`. With pretrained weights, a smaller `num_hidden_layers` keeps the first layers.

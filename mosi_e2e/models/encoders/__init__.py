@@ -18,6 +18,7 @@ from importlib import import_module
 from torch import nn
 
 from mosi_e2e.data.streams import find_stream
+from mosi_e2e.models.encoders.trained import find_run, load_trained, merge_settings, take_weights
 from preprocessing.errors import UserError
 
 
@@ -41,12 +42,15 @@ def build_encoder(stream: str, config: object, n_columns: int | None = None) -> 
 
     Args:
         stream: name of the stream.
-        config: an `encoder_class(stream).config_class`.
+        config: an `encoder_class(stream).config_class`; its `model` may be a run (`trained.py`).
         n_columns: values per row of a token stream; face and speech have none.
 
     Raises:
         UserError: a setting of `config` that cannot be met.
     """
+    if run := find_run(stream, config):
+        before = load_trained(stream, config, run)
+        return take_weights(build_encoder(stream, merge_settings(stream, config, before)), before)
     chosen = encoder_class(stream)
     chosen = chosen.choose(config) if hasattr(chosen, "choose") else chosen
     return chosen(config, n_columns)

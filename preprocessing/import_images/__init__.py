@@ -1,0 +1,1 @@
+"""Pictures of faces → an ordinary cache, in which each picture is a clip of one frame."""

@@ -85,8 +85,6 @@ def test_strength_zero_changes_nothing(streams):
 def test_all_crops_of_a_clip_share_one_draw(streams):
     mixed = replace(OFF, flip=0.5, affine=0.1, colour=0.3, blur=0.5, jpeg=0.5, shrink=0.5)
     augmenter = Augmenter(mixed, SPREAD)
-        replace(OFF, flip=0.5, affine=0.1, colour=0.3, blur=0.5, jpeg=0.5, shrink=0.5), SPREAD
-    )
     seen = []
     for n in range(6):
         crops = augmenter(streams, (0, 0, n))["face"]["values"]

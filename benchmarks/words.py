@@ -7,7 +7,8 @@ The tables are the user's own (`docs/words.md` says which columns). There are th
 several seeds: `mosei` learns from MOSEI alone; `both`, which begins with its weights, from what was said in
 MOSI's train clips and from what each recogniser heard there; `given`, in the same way, from what was said.
 Epochs are chosen on valid, and each run scores its test sets once. What is there is not repeated, and a
-killed run goes on. `docs/results.md` holds what came out.
+killed run goes on. Beside them stands `tf-idf`: a ridge on words and pairs of words.
+`docs/results.md` holds what came out.
 """
 
 import argparse
@@ -18,8 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
 
-from mosi_e2e.config import RunConfig
+from mosi_e2e.config import SPLITS, RunConfig
+from mosi_e2e.data.dataset import read_stream
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.metrics import score_regression
 from mosi_e2e.runs.evaluation import score_run
 from mosi_e2e.runs.training import train
@@ -27,9 +32,11 @@ from mosi_e2e.statistics import bootstrap_interval
 from preprocessing.errors import UserError, command
 from preprocessing.import_words import Source, import_words
 from preprocessing.settings import load_config
-from preprocessing.store import write_atomic
+from preprocessing.store import ClipStore, write_atomic
+from preprocessing.words import unpack_words
 
 RECIPE = "configs/words.yaml"
+PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 KEYS = ("mae", "corr", "acc2_non0", "f1_non0", "acc7")
 TITLES = ("MAE", "Corr", "Acc-2 non0", "F1 non0", "Acc-7")
 
@@ -86,7 +93,9 @@ def collect_rows(caches: dict[str, Path], args: argparse.Namespace) -> list[dict
     """Every kind of run on every test set that it is meant for."""
     heard = [name for name in caches if name not in ("given", "both", "mosei")]
     before = [""] * args.seeds
-    rows = []
+    rows = [
+        describe_scores("tf-idf", name, [predict_ridge(caches[name])]) for name in caches if name != "both"
+    ]
     if "mosei" in caches:
         count = min(args.pretrainings or args.seeds, args.seeds)
         settings = [f"optim.epochs={args.mosei_epochs}"]
@@ -112,20 +121,43 @@ def train_run(kind: str, seed: int, cache: Path, args: argparse.Namespace, more:
     return run
 
 
+def predict_ridge(cache: Path) -> pd.DataFrame:
+    """Test predictions of a ridge on TF-IDF of a cache's own words; the penalty is the best on valid."""
+    store = ClipStore(cache)
+    clips = {split: store.index[store.index.split == split] for split in SPLITS}
+    texts = {split: [read_text(store, clip_id) for clip_id in clips[split].clip_id] for split in SPLITS}
+    counter = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit(texts["train"])
+    inputs = {split: counter.transform(texts[split]) for split in SPLITS}
+    models = [Ridge(penalty).fit(inputs["train"], clips["train"].label) for penalty in PENALTIES]
+    errors = [np.abs(model.predict(inputs["valid"]) - clips["valid"].label).mean() for model in models]
+    table = clips["test"][["clip_id", "video_id", "label"]].reset_index(drop=True)
+    return table.assign(score=models[int(np.argmin(errors))].predict(inputs["test"]))
+
+
+def read_text(store: ClipStore, clip_id: str) -> str:
+    """What is said in a clip."""
+    return " ".join(unpack_words(read_stream(store, clip_id, find_stream("words"))["values"]))
+
+
 def score_runs(runs: Sequence[Path], words: str, cache: Path) -> dict:
-    """Scores of several seeds on one test set: mean, deviation, and 95 % by video of the seeds' mean."""
+    """Scores of several seeds on one test set."""
     tables = [read_scores(run, words, cache) for run in runs]
+    return describe_scores(runs[0].name.rpartition("_")[0], words, tables)
+
+
+def describe_scores(system: str, words: str, tables: Sequence[pd.DataFrame]) -> dict:
+    """A row: mean and deviation over the tables, and 95 % by video of their mean."""
     first = tables[0]
     scores = pd.DataFrame([score_regression(table.label, table.score) for table in tables]).astype(float)
     limits = bootstrap_interval(first.label, np.stack([table.score for table in tables]), first.video_id)
     return {
-        "trained on": runs[0].name.rpartition("_")[0],
+        "trained on": system,
         "words": words,
-        "seeds": len(runs),
+        "seeds": len(tables),
         "clips": len(first),
         "videos": int(first.video_id.nunique()),
         "mean": {key: round(scores[key].mean(), 4) for key in KEYS},
-        "deviation": {key: round(scores[key].std(), 4) if len(runs) > 1 else None for key in KEYS},
+        "deviation": {key: round(scores[key].std(), 4) if len(tables) > 1 else None for key in KEYS},
         "interval": {key: limits[key] and [round(limit, 4) for limit in limits[key]] for key in KEYS},
     }
 

@@ -24,9 +24,11 @@ def test_every_kind_of_run_is_scored_on_its_words(words, tmp_path, one_thread, c
     rows = json.loads((tmp_path / "runs" / "results.json").read_text())
     pairs = [(row["trained on"], row["words"], row["seeds"]) for row in rows]
     assert pairs == [
+        *(("tf-idf", name, 1) for name in ("given", "ibm", "mosei")),
         *(("mosei", name, 1) for name in ("mosei", "given", "ibm")),
         *((kind, name, 2) for kind in ("both", "given") for name in ("given", "ibm")),
     ]
+    assert rows[0]["mean"]["mae"] < 1  # the words tell the label; train's mean has 1.28
     assert all(row["clips"] == 8 and row["videos"] == 2 for row in rows)
     assert len(pd.read_csv(tmp_path / "runs" / "cache" / "both" / "index.csv")) == 32 + 16
     assert (

@@ -12,6 +12,7 @@ from tiny_text import SENTENCES, SMALL, write_sentences, write_text_checkpoint
 from transformers import BertModel
 
 from mosi_e2e.data.dataset import read_stream
+from mosi_e2e.data.recipes import describe_difference
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.evaluate import main as evaluate
 from mosi_e2e.export.__main__ import main as export
@@ -261,6 +262,15 @@ def test_a_model_of_words_learns_is_scored_and_can_be_trained_further(
     assert second["metrics"] == first["metrics"]
     assert train([*again, "name=wider", f"model.{model}.{width}=32"]) == 2
     assert "its weights do not fit this model" in capsys.readouterr().err
+
+
+def test_other_words_than_those_of_training_are_remarked(place, tmp_path):
+    typed = [str(place / "labels.csv"), "--text", "heard", "--out", str(tmp_path / "heard")]
+    assert import_words(typed) == 0
+    stages = ClipStore(place / "cache").meta["stages"]
+    said = describe_difference(stages, ClipStore(tmp_path / "heard"), ["words"])
+    assert said.endswith("cost accuracy (text is heard, trained with text)")
+    assert describe_difference(stages, ClipStore(place / "cache"), ["words"]) == ""
 
 
 @pytest.mark.parametrize("model", ["late_fusion", "crossmodal"])

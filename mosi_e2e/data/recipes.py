@@ -26,9 +26,12 @@ def describe_difference(stages: Mapping[str, Mapping], store: ClipStore, streams
             texts.append(f"{stage} was made by version {found.get('version')}, not {trained.get('version')}")
     if not texts:
         return ""
-    settings = " ".join(f"{name}={value}" for name, value in differ.items())
-    return (
+    found = (
         f"{store.root} was made otherwise than the cache of training, which can cost accuracy "
-        f"({'; '.join(texts)}); to make the same kind: python -m preprocessing labels=LABELS out=FOLDER "
-        f"{settings}"
-    ).rstrip()
+        f"({'; '.join(texts)})"
+    )
+    if store.meta.get("imported"):  # no settings of preprocessing made it
+        return found
+    settings = " ".join(f"{name}={value}" for name, value in differ.items())
+    command = f"python -m preprocessing labels=LABELS out=FOLDER {settings}"
+    return f"{found}; to make the same kind: {command}".rstrip()

@@ -148,6 +148,10 @@ def load_model(folder: Path) -> tuple[nn.Module, RunConfig, CacheFacts]:
             f"{folder} holds no trained model ({WEIGHTS}); train one: accelerate launch -m mosi_e2e.train "
             "--config configs/sample_late_fusion.yaml"
         )
+    if (folder / "base.json").is_file():
+        from mosi_e2e.weights.small import expand_folder  # here, since it builds encoders
+
+        folder = expand_folder(folder)
     config = load_config(RunConfig, folder / "config.yaml")
     check_choice("task", config.task, TASKS)
     facts = read_facts(folder / "facts.json", list_streams(config.model))

@@ -20,6 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--out", type=Path, default=Path("model"), help="new folder; default: model/")
     parser.add_argument("--onnx", action="store_true", help="model.onnx, too, for onnxruntime")
+    parser.add_argument(
+        "--small",
+        action="store_true",
+        help="leave out what encoders have from checkpoints of mosi weights, which are fetched again",
+    )
     args = parser.parse_args(argv)
     if args.out.is_file() or (args.out.is_dir() and any(args.out.iterdir())):
         raise UserError(
@@ -30,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     shutil.rmtree(aside, ignore_errors=True)
     try:
         make_folder(aside)
-        is_scored = write_model(args.run, aside, onnx=args.onnx)
+        is_scored = write_model(args.run, aside, onnx=args.onnx, small=args.small)
         aside.rename(out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -41,8 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def write_model(run: Path, folder: Path, onnx: bool) -> bool:
+def write_model(run: Path, folder: Path, onnx: bool, small: bool = False) -> bool:
     """Write a run's model into a folder, with the ONNX file if it is wanted.
+
+    Args:
+        run: run folder.
+        folder: where to.
+        onnx: write `model.onnx`, too.
+        small: leave out what encoders have from checkpoints of `mosi_e2e.weights`.
 
     Returns:
         Whether the run was scored on test.
@@ -54,6 +65,11 @@ def write_model(run: Path, folder: Path, onnx: bool) -> bool:
 
     trained = read_folder(run)
     write_folder(folder, trained)
+    if small:
+        from mosi_e2e.weights.small import shrink_folder
+
+        for name in shrink_folder(folder, run):
+            print(f"without the weights of {name}: they are fetched when the model is used first")
     if onnx:
         from mosi_e2e.export.programs import trace, write_onnx
 

@@ -45,12 +45,13 @@ def find_checkpoint(name: str) -> str:
     return f"{owner}{name}"
 
 
-def check_checkpoint(setting: str, name: str) -> None:
+def check_checkpoint(setting: str, name: str, instead: str = "") -> None:
     """Find out before it is needed whether a checkpoint can be opened.
 
     Args:
         setting: that names it, such as `words.model`.
         name: as `find_checkpoint` takes it.
+        instead: what to type for a copy of it; default `SETTING=FOLDER`.
 
     Raises:
         UserError: there is no such folder, or the hub would have to be asked and does not answer.
@@ -61,7 +62,7 @@ def check_checkpoint(setting: str, name: str) -> None:
     elif found.count("/") > 1 or Path(found).is_absolute() or found.startswith("."):
         raise UserError(f"{setting} is a folder or a name on the hub, but there is no folder {name}")
     else:
-        check_reachable(f"{setting}=FOLDER", found, ("config.json",))
+        check_reachable(instead or f"{setting}=FOLDER", found, ("config.json",))
 
 
 def check_pointers(path: Path) -> None:

@@ -107,7 +107,7 @@ def run_jobs(
 def run_here(work: Work, jobs: Sequence[Any], workers: int, timeout_s: float) -> Iterator[Outcome]:
     """One pass over the jobs in processes of this machine; arguments as for `run_jobs`."""
     count = min(workers or os.cpu_count() or 1, len(jobs))
-    with open_pool(count) as pool:
+    with open_pool(count, threads=max((os.cpu_count() or 1) // count, 1)) as pool:
         waiting = {pool.schedule(work, args=(job,), timeout=timeout_s): job.entry.clip_id for job in jobs}
         try:
             for future in as_completed(waiting):
@@ -117,10 +117,11 @@ def run_here(work: Work, jobs: Sequence[Any], workers: int, timeout_s: float) ->
             raise
 
 
-def open_pool(count: int, folder: str | None = None) -> ProcessPool:
-    """A pool of `count` quiet workers that start in `folder`."""
+def open_pool(count: int, folder: str | None = None, threads: int | None = None) -> ProcessPool:
+    """A pool of `count` quiet workers that start in `folder`; `threads`: of torch in each."""
     context = multiprocessing.get_context("spawn")  # forking after threads were started may deadlock
-    return ProcessPool(max_workers=count, initializer=prepare_worker, initargs=(folder,), context=context)
+    settings = (folder, threads)
+    return ProcessPool(max_workers=count, initializer=prepare_worker, initargs=settings, context=context)
 
 
 def collect(future, clip_id: str, timeout_s: float) -> Outcome:
@@ -146,8 +147,8 @@ def collect(future, clip_id: str, timeout_s: float) -> Outcome:
         return Outcome(clip_id, (unforeseen,), lasting=not isinstance(error, OSError | MemoryError))
 
 
-def prepare_worker(folder: str | None = None) -> None:
-    """One thread per worker, and silence: the C libraries under it write to the terminal about every damaged
+def prepare_worker(folder: str | None = None, threads: int | None = None) -> None:
+    """Few threads per worker, and silence: the C libraries under it write to the terminal about every damaged
     packet, and MediaPipe about its own start. What matters reaches the parent as a result or an exit status.
     """
     import av
@@ -155,7 +156,8 @@ def prepare_worker(folder: str | None = None) -> None:
 
     from preprocessing.decord_import import decord
 
-    os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it where a stage imports it
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it where a stage imports it
     if folder:
         os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -179,6 +179,7 @@ def test_the_page_about_words_is_right(workplace, monkeypatch):
         (workplace / "subtitles" / f"{clip_id}.txt").write_text("good film")
     monkeypatch.setenv("MOSI_WEIGHTS", str(workplace / "weights"))
     write_whisper(workplace / "weights" / "whisper-base")
+    write_video(workplace / "video.mp4", 1.2)
     run_page("words.md")
     assert {"words"} <= set(read_index(workplace / "cache" / "mosi" / "index.csv"))
     assert (workplace / "runs" / "words_ibm" / "metrics_test.json").is_file()

@@ -19,7 +19,6 @@ from mosi_e2e.export.__main__ import main as export
 from mosi_e2e.models.config import TextConfig
 from mosi_e2e.models.encoders import build_encoder
 from mosi_e2e.models.encoders.text import FAMILIES
-from mosi_e2e.predict.__main__ import main as predict
 from mosi_e2e.train import main as train
 from preprocessing.errors import UserError
 from preprocessing.import_words import main as import_words
@@ -287,9 +286,6 @@ def test_what_words_cannot_do_yet_is_one_line(place, tmp_path, capsys, one_threa
     settings = [f"data.cache={place / 'cache'}", f"out={tmp_path}", "name=words", "data.workers=0"]
     settings += ["model.name=late_fusion", "model.late_fusion.streams=[words]", "optim.epochs=1"]
     assert train([*settings, f"model.late_fusion.words.model={place / 'bert'}"]) == 0
-    (tmp_path / "video.mp4").write_bytes(b"\0" * 100)
-    assert predict([str(run), str(tmp_path / "video.mp4"), "--out", str(tmp_path / "out")]) == 2
-    assert "words are not recognised in a new video yet" in capsys.readouterr().err
     assert export([str(run), "--out", str(tmp_path / "plain")]) == 0
     assert not (tmp_path / "plain" / "preprocessing.yaml").exists()  # no settings make its words of a video
     assert export([str(run), "--out", str(tmp_path / "model"), "--onnx"]) == 2

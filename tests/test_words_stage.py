@@ -184,9 +184,9 @@ def count_threads() -> int:
 
 
 @pytest.mark.slow  # another process that imports torch
-def test_a_worker_uses_one_thread(monkeypatch):
+def test_a_worker_uses_no_more_threads_than_its_share(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    with open_pool(1) as pool:
+    with open_pool(1, threads=1) as pool:
         assert pool.schedule(count_threads).result() == 1
 
 

@@ -157,7 +157,8 @@ def read_stream(store: ClipStore, clip_id: str, stream: Stream) -> dict[str, np.
     if stream.kind == "waveform":
         return {"values": arrays[stream.key].astype(np.float32) / 32768, "time": time}
     if stream.kind == "words":
-        return {"values": arrays[stream.key], "time": time}
+        kept = arrays.get(f"{stream.key}_valid", slice(None))  # of a video of which a part is hidden
+        return {"values": arrays[stream.key][kept], "time": time[kept]}
     if stream.kind == "crops":
         valid = arrays["face_valid"]
         return {

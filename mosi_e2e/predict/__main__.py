@@ -45,19 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         window_s=args.window,
         max_minutes=args.max_minutes,
         exact_seconds=args.exact_seconds,
+        words=args.words,
     )
     from mosi_e2e.predict.describe import describe
 
     predictor = Predictor.open_many(runs)
     if args.int8:
         predictor.use_int8()
+    predictor.choose_listener(options)  # before the first video
+    check_subtitles(args, predictor.streams)
     failures = []
     for video, stem in name_outputs(videos).items():
         try:
             with progress_bar(video.name) as report:
                 result = predictor.predict(video, report, options)
             print(describe(result))  # first: a full disk must not cost the score
-            write_results(result, video, args.out, stem, args.overlay)
+            write_results(result, video, args.out, stem, args)
         except Exception as error:  # noqa: BLE001  one video's defect must not cost the others
             failures.append(video)
             print(f"error: {explain(error, video)}", file=sys.stderr)
@@ -83,6 +86,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results; default: out/")
     parser.add_argument("--overlay", action="store_true", help="write the video with the running score, too")
+    parser.add_argument("--srt", action="store_true", help="write subtitles with a score per line, too")
+    parser.add_argument("--vtt", action="store_true", help="the same as WebVTT")
+    parser.add_argument(
+        "--words",
+        default="",
+        metavar="WHO",
+        help="who hears them: whisper, whisper:MODEL or ctc:MODEL; default: who heard the training clips",
+    )
     parser.add_argument(
         "--draws", type=int, default=20, help="number of dropout samples for the spread; default: 20"
     )
@@ -139,6 +150,14 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise UserError(f"--out {args.out} is a file; name a folder")
 
 
+def check_subtitles(args: argparse.Namespace, streams: Sequence[str]) -> None:
+    """Refuse subtitles of a model that hears no words."""
+    if (args.srt or args.vtt) and "words" not in streams:
+        raise UserError(
+            "--srt and --vtt write the words, and this model reads none; give one that does (docs/words.md)"
+        )
+
+
 def explain(error: Exception, video: Path) -> str:
     """What is said of a video that failed; where it was not foreseen, with the place in the code."""
     if isinstance(error, UserError):
@@ -161,7 +180,7 @@ def progress_bar(name: str) -> Iterator[Callable[[float, str], None]]:
         yield report
 
 
-def write_results(result, video: Path, folder: Path, stem: str, overlay: bool) -> None:
+def write_results(result, video: Path, folder: Path, stem: str, args: argparse.Namespace) -> None:
     """All files of one video.
 
     Raises:
@@ -170,9 +189,12 @@ def write_results(result, video: Path, folder: Path, stem: str, overlay: bool) -
     from mosi_e2e.predict.figure import write_figure
     from mosi_e2e.predict.files import write_csv, write_json
     from mosi_e2e.predict.page import write_result_page
+    from mosi_e2e.predict.subtitles import write_srt, write_vtt
 
     writers = {".json": write_json, ".csv": write_csv, ".png": write_figure, ".html": write_result_page}
-    if overlay:
+    writers |= {".srt": write_srt} if args.srt else {}
+    writers |= {".vtt": write_vtt} if args.vtt else {}
+    if args.overlay:
         from mosi_e2e.predict.overlay import write_overlay
 
         writers[OVERLAY_ENDING] = lambda result, path: write_overlay(result, video, path)

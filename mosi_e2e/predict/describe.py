@@ -2,7 +2,7 @@
 
 from mosi_e2e.data.streams import name_stream
 from mosi_e2e.predict.result import PersonResult, VideoResult
-from mosi_e2e.predict.words import say_leading, signed
+from mosi_e2e.predict.words import say_leading, say_words, signed
 
 
 def describe(result: VideoResult) -> str:
@@ -39,6 +39,7 @@ def describe_person(person: PersonResult, absent: float) -> list[str]:
     )
     lines.append(f"from {signed(absent)} (nothing seen or heard): {shares}")
     lines.append(say_leading(person))
+    lines.append(say_words(person))
     return [line for line in lines if line]
 
 

@@ -18,13 +18,18 @@ def write_json(result: VideoResult, path: Path) -> None:
 
 
 def write_csv(result: VideoResult, path: Path) -> None:
-    """One line per person and window: score, interval, per stream the head's score and the contribution."""
+    """One line per person and window: score, interval, per stream its head's score and share, words."""
     heads = list(dict.fromkeys(name for one in result.people for name in one.by_stream))
     streams = list(result.contribution)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        [*COLUMNS, *(f"{name}_score" for name in heads), *(f"{name}_contribution" for name in streams)]
+        [
+            *COLUMNS,
+            *(f"{name}_score" for name in heads),
+            *(f"{name}_contribution" for name in streams),
+            *(["words"] if "words" in streams else []),
+        ]
     )
     for person in result.people:
         writer.writerows(_list_rows(person, heads, streams))
@@ -38,6 +43,7 @@ def _list_rows(person: PersonResult, heads: list[str], streams: list[str]) -> li
             *(_number(value) for value in (one.start_s, one.end_s, one.score, one.low, one.high)),
             *(_number(one.by_stream.get(name)) for name in heads),
             *(_number(one.contribution[name]) for name in streams),
+            *([" ".join(word["word"] for word in one.words)] if "words" in streams else []),
         ]
         for one in person.timeline
     ]

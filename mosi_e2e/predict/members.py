@@ -57,13 +57,12 @@ def find_settings(facts: CacheFacts, streams: Sequence[str]) -> PreprocessConfig
     Raises:
         UserError: nothing in this program makes such a stream out of a video.
     """
-    if any(find_stream(name).kind == "words" for name in streams):
-        raise UserError("the model reads words, and words are not recognised in a new video yet")
     lacking = {find_stream(name).stage for name in streams} - facts.stages.keys()
     imported = [
         name
         for name in streams
-        if name not in known_streams() or "rules" in facts.stages.get(find_stream(name).stage, {})
+        if find_stream(name).kind != "words"  # which `recognising` hears
+        and (name not in known_streams() or "rules" in facts.stages.get(find_stream(name).stage, {}))
     ]
     if imported:
         raise UserError(

@@ -47,6 +47,15 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Line:
+    """The words of a window: each with what is said of it, its kind and how strong its colour is, 0 to 1."""
+
+    when: str
+    score: str
+    words: Sequence[tuple[str, str, str, float]]
+
+
+@dataclass(frozen=True)
 class PersonView:
     """What the template asks for of one person."""
 
@@ -66,6 +75,7 @@ class PersonView:
     shares: Sequence[Share]
     streams: Table
     windows: Table
+    lines: Sequence[Line]
 
 
 def write_result_page(result: VideoResult, path: Path) -> None:
@@ -132,6 +142,7 @@ def view_person(result: VideoResult, person: PersonResult, several: bool) -> Per
         shares=draw_shares(person),
         streams=tabulate_streams(person),
         windows=tabulate_windows(person),
+        lines=list_lines(person),
     )
 
 
@@ -208,6 +219,27 @@ def draw_shares(person: PersonResult) -> list[Share]:
         text = "not found" if is_missing else signed(value)
         shares.append(Share(name_stream(name), text, 50 if value >= 0 else 50 - width, width, kind(value)))
     return shares
+
+
+def list_lines(person: PersonResult) -> list[Line]:
+    """The words of each window, coloured by what they add to its score; 1 point is the full colour."""
+    return [
+        Line(
+            f"{window.start_s:.1f} to {window.end_s:.1f} s",
+            signed(window.score),
+            [
+                (
+                    word["word"],
+                    f"{signed(word['effect'])}, heard with {100 * word['confidence']:.0f} % confidence",
+                    kind(word["effect"]),
+                    round(min(abs(word["effect"]), 1.0), 2),
+                )
+                for word in window.words
+            ],
+        )
+        for window in person.timeline
+        if window.words
+    ]
 
 
 def tabulate_streams(person: PersonResult) -> Table:

@@ -16,19 +16,20 @@ import numpy as np
 
 from mosi_e2e.data.streams import find_stream, name_stream
 from mosi_e2e.predict.evidence import weigh
+from mosi_e2e.predict.leave_out import read_window
 from mosi_e2e.predict.members import Member, check_alike, find_settings, open_member
 from mosi_e2e.predict.people import name_people
 from mosi_e2e.predict.reading import Reading, join_readings
+from mosi_e2e.predict.recognising import Listener, choose_listener, hear_whole
 from mosi_e2e.predict.recording import Recording, read_recording
 from mosi_e2e.predict.remarks import list_remarks, list_warnings
 from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import cut_seconds
 from mosi_e2e.predict.segments import TYPICAL, choose_cuts
 from mosi_e2e.predict.summary import Summary
-from mosi_e2e.predict.windows import Stretch, StretchStore
+from mosi_e2e.predict.windows import Stretch, StretchStore, has_evidence, list_missing
 from preprocessing.decode import MediaError
 from preprocessing.errors import UserError
-from preprocessing.stages import PersonStage, find_stage
 
 SHORTEST_S = 0.5  # of a stretch, whatever the training clips were
 LONGEST_S = 15.0  # bounds memory and the time of attention
@@ -49,6 +50,8 @@ class PredictOptions:
         seed: of the draws.
         exact_seconds: mute each second before the speech encoder instead of behind it, see `docs/predict.md`:
             the voice then costs as many times as much as its window has seconds, and once more.
+        words: who hears them, for a model that reads them: `whisper`, `whisper:MODEL` or `ctc:MODEL`; empty:
+            who heard those that it learned from.
     """
 
     draws: int = 20
@@ -57,6 +60,7 @@ class PredictOptions:
     max_minutes: float = 120.0
     seed: int = 0
     exact_seconds: bool = False
+    words: str = ""
 
 
 class Predictor:
@@ -195,12 +199,14 @@ class Predictor:
         """Decode a video and look at its faces; arguments and errors as of `predict`."""
         report = on_progress or (lambda share, what: None)
         report(0.0, "reading the file")
+        listener = self.choose_listener(options)
         decode = replace(self.config.decode, max_missing=1.0, max_minutes=options.max_minutes)
+        config = replace(listener.config, decode=decode)
         stages = frozenset(find_stream(name).stage for name in self.streams)
         try:
-            return read_recording(
+            recording = read_recording(
                 Path(video),
-                replace(self.config, decode=decode),
+                config,
                 stages,
                 lambda share: report(LOOKING * share, "looking at the picture"),
             )
@@ -208,6 +214,13 @@ class Predictor:
             reason = str(error).replace("decode.max_minutes=", "--max-minutes ")
             advice = "" if ";" in reason else "; give another video, or leave it out"
             raise UserError(f"{video} cannot be scored: {reason}{advice}") from error
+        report(LOOKING, "listening")
+        remarks = [*recording.remarks, *filter(None, [listener.remark])]
+        return hear_whole(replace(recording, remarks=remarks), config, sorted(stages))
+
+    def choose_listener(self, options: PredictOptions) -> Listener:
+        """Who hears the words, if the model reads any; errors as of `recognising.choose_listener`."""
+        return choose_listener(self.config, self.facts, self.streams, options.words)
 
     def cut(self, recording: Recording, options: PredictOptions = PredictOptions()) -> list[list[Stretch]]:
         """The windows of each person."""
@@ -239,18 +252,20 @@ class Predictor:
         kept: list[Stretch] = []
         missing: list[list[str]] = []
         readings: list[list[Reading]] = [[] for _ in self.members]
+        words: list[list[dict]] = []
         for place, stretch in enumerate(stretches):  # one by one: several would be padded to the longest
             example = store.read_example(stretch, self.streams)
             if has_evidence(example):
                 seconds = cut_seconds(stretch.seconds)
                 draws = options.draws if len(self.members) == 1 else 0
+                settings = (seconds, draws, options.seed + place)
                 for reading, member, silence in zip(readings, self.members, quiet, strict=True):
-                    encoded = member.scorer.encode(example, seconds, silence)
-                    reading.append(member.scorer.read([encoded], [seconds], draws, options.seed + place))
+                    reading.append(read_window(member.scorer, example, silence, *settings))
+                words += [store.list_words(stretch)] if "words" in self.streams else []
                 kept.append(stretch)
                 missing.append(list_missing(example))
             yield 1
-        face_ratio = measure_faces(recording, number)
+        face_ratio = recording.measure_faces(number)
         total = sum(one.seconds for one in stretches)
         voice = sum(one.seconds for one in stretches if one.has_voice) if len(recording.waveform) else 0.0
         portrait = recording.draw_portrait(number)
@@ -271,25 +286,6 @@ class Predictor:
             options.level,
             self.task,
             weigh(list(self.evidence.values()), self.facts.synthetic, options.level, lacking),
+            words,
         )
         yield summary.describe(number + 1, portrait, face_ratio, voice / total)
-
-
-def has_evidence(example: dict) -> bool:
-    """Whether anything is seen or heard: silence by itself is nothing that could be scored."""
-    there = {name for name, rows in example["streams"].items() if len(rows["values"])}
-    return bool(there - example["silent"])
-
-
-def list_missing(example: dict) -> list[str]:
-    return [name for name, rows in example["streams"].items() if not len(rows["values"])]
-
-
-def measure_faces(recording: Recording, number: int) -> float | None:
-    """Share of the sampled frames with the person's face."""
-    stages = recording.people[number].stages
-    packed = [stage for stage in map(find_stage, stages) if isinstance(stage, PersonStage)]
-    seen = [stages[stage.name][f"{stage.row_key}_valid"] for stage in packed]
-    if any(map(len, seen)):
-        return float(max(seen, key=len).mean())  # of the stage with most rows
-    return None if not len(recording.time) else 0.0

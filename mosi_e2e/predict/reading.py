@@ -1,7 +1,7 @@
 """What models say of windows, and how readings of several windows or models become one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +17,7 @@ class Reading:
         contribution: [W] per stream: Shapley values.
         effect: per window [seconds]: by how much its score falls without that second.
         draws: [N, W] scores under dropout; N may be 0.
+        words: per window [words]: by how much its score falls without that word.
     """
 
     score: np.ndarray
@@ -25,6 +26,7 @@ class Reading:
     contribution: dict[str, np.ndarray]
     effect: list[np.ndarray]
     draws: np.ndarray
+    words: list[np.ndarray] = field(default_factory=list)
 
 
 def join_readings(readings: Sequence[Reading]) -> Reading:
@@ -40,6 +42,7 @@ def join_readings(readings: Sequence[Reading]) -> Reading:
         contribution=join(lambda one: one.contribution),
         effect=[effect for one in readings for effect in one.effect],
         draws=np.concatenate([one.draws for one in readings], axis=1),
+        words=[effect for one in readings for effect in one.words],
     )
 
 
@@ -56,4 +59,5 @@ def average_readings(readings: Sequence[Reading]) -> Reading:
         contribution=average(lambda one: one.contribution),
         effect=[np.mean(effects, axis=0) for effects in zip(*(one.effect for one in readings), strict=True)],
         draws=readings[0].draws[:0],
+        words=[np.mean(effects, axis=0) for effects in zip(*(one.words for one in readings), strict=True)],
     )

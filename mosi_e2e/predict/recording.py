@@ -7,7 +7,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,7 @@ class Recording:
         album: pictures for the page.
         columns: of the behaviour tokens.
         remarks: what is odd about the file.
+        heard: per stage of the sound that is made of all of it, its arrays.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Recording:
     album: Album
     columns: list[str]
     remarks: list[str]
+    heard: dict[str, Arrays] = field(default_factory=dict)
 
     @property
     def is_silent(self) -> bool:
@@ -90,7 +92,17 @@ class Recording:
         waveform[round(start_s * SAMPLE_RATE) : round(end_s * SAMPLE_RATE)] = 0
         end_s = math.inf if end_s >= self.duration_s else end_s  # a frame may stand at the very end
         people = [replace(one, stages=_hide_rows(one.stages, start_s, end_s)) for one in self.people]
-        return replace(self, waveform=waveform, people=people)
+        heard = _hide_rows(self.heard, start_s, end_s)
+        return replace(self, waveform=waveform, people=people, heard=heard)
+
+    def measure_faces(self, number: int) -> float | None:
+        """Share of the sampled frames with the person's face; None without a look at faces."""
+        stages = self.people[number].stages
+        packed = [stage for stage in map(find_stage, stages) if isinstance(stage, PersonStage)]
+        seen = [stages[stage.name][f"{stage.row_key}_valid"] for stage in packed]
+        if any(map(len, seen)):
+            return float(max(seen, key=len).mean())  # of the stage with most rows
+        return None if not len(self.time) else 0.0
 
     def draw_portrait(self, number: int) -> Portrait:
         """What the page shows of a person."""

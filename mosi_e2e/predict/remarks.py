@@ -62,6 +62,8 @@ def _remark_on_streams(recording: Recording, first: PersonResult, streams: Seque
         lacks.append("there is no sound")
     elif heard and recording.is_silent:
         lacks.append("the sound is silent throughout")
+    elif any(not len(arrays[f"{name}_time"]) for name, arrays in recording.heard.items()):
+        lacks.append("no speech was heard, and so no words")
     if seen and not recording.people[0].stages:
         lacks.append("no face was found" if recording.has_video else "there is no picture")
     if first.score is None:

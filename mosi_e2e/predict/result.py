@@ -69,6 +69,8 @@ class Window:
         streams_missing: what the model reads and this stretch lacks.
         seconds: per second or so, {start_s, end_s, effect}: by how much the score of this window falls
             when what is seen and heard then is taken away.
+        words: that are heard, {word, start_s, end_s, confidence, effect}: by how much the score of this
+            window falls without that word, the rest of the text read anew.
     """
 
     start_s: float
@@ -80,6 +82,7 @@ class Window:
     contribution: dict[str, float]
     streams_missing: list[str]
     seconds: list[dict[str, float]]
+    words: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,11 @@ class VideoResult:
     @property
     def timeline(self) -> list[Window]:
         return self.people[0].timeline
+
+    @property
+    def words(self) -> list[dict[str, Any]]:
+        """Those of all windows, see `Window`."""
+        return [word for window in self.timeline for word in window.words]
 
     @property
     def deciding(self) -> dict[str, float] | None:

@@ -17,6 +17,7 @@ from torch.ao.quantization import quantize_dynamic
 from mosi_e2e.data.batch import Batch, collate, drop_stream
 from mosi_e2e.data.encoded import Rows, encode_rows
 from mosi_e2e.data.streams import encoded_name, find_stream
+from mosi_e2e.models import list_readers
 from mosi_e2e.predict.muting import SILENCE_S, encode_silence, find_loudest, leave_out_seconds, stack_muted
 from mosi_e2e.predict.reading import Reading
 from mosi_e2e.predict.result import REACH
@@ -48,6 +49,7 @@ class Scorer:
         ]
         # Which streams each head of the model reads.
         self.heads = getattr(model, "submodels", None) or {name: [name] for name in self.streams}
+        self.readers = list_readers(model)
         self._absent: float | None = None
 
     def key(self, stream: str) -> str:
@@ -84,15 +86,19 @@ class Scorer:
             The example with encoded streams and, where the voice is one of them, `muted` [K, T, width]: the
             voice without each second.
         """
+        rows = {name: self._read_words(name, one) for name, one in example["streams"].items()}
         if not self.encodes:
-            return example
-        rows = example["streams"]
+            return example | {"streams": rows}
         streams = {name: self._encode_stream(name, rows[name]) for name in self.streams}
         encoded = example | {"streams": {self.key(name): tokens for name, tokens in streams.items()}}
         if "speech" in streams and len(edges):
             encoder, sound = self.model.encoders["speech"], rows["speech"]["values"]
             encoded["muted"] = leave_out_seconds(encoder, sound, streams["speech"], edges, quiet)
         return encoded
+
+    def _read_words(self, name: str, rows: Rows) -> Rows:
+        """A stream's rows; words as the numbers that their encoder takes."""
+        return self.readers[name](rows) if name in self.readers else rows
 
     def _encode_stream(self, name: str, rows: Rows) -> Rows:
         encoder = self.model.encoders[name]
@@ -116,12 +122,12 @@ class Scorer:
         hidden = self._hide(repeat(batch, len(low) // len(examples)), low, high) | stack_muted(examples)
         # One batch of everything: many small passes cost twice as much.
         answer = self.model(join([self._keep(batch, kept) for kept in sets] + [hidden]))
-        score = self._to_score(answer.score).reshape(-1, len(examples))  # [sets + K, W], the whole first
+        score = self.to_score(answer.score).reshape(-1, len(examples))  # [sets + K, W], the whole first
         worth = dict(zip(sets, score, strict=False)) | {frozenset(): np.full(len(examples), self.absent)}
         effect = score[0] - score[len(sets) :]  # [K, W]
         return Reading(
             score=score[0],
-            by_stream={name: self._to_score(raw[: len(examples)]) for name, raw in answer.by_stream.items()},
+            by_stream={name: self.to_score(raw[: len(examples)]) for name, raw in answer.by_stream.items()},
             alone={name: worth[frozenset({name})] for name in self.streams},
             contribution=share_out(worth, self.streams),
             effect=[effect[: len(edges) - 1, window] for window, edges in enumerate(seconds)],
@@ -135,14 +141,16 @@ class Scorer:
             empty = {name: {"values": self._no_rows(name), "time": np.zeros(0)} for name in self.streams}
             example = {"index": 0, "clip_id": "", "label": np.nan, "weight": 1.0, "streams": empty}
             with torch.inference_mode():
-                self._absent = float(self._to_score(self.model(collate([self.encode(example)])).score)[0])
+                self._absent = float(self.to_score(self.model(collate([self.encode(example)])).score)[0])
         return self._absent
 
     def _no_rows(self, stream: str) -> np.ndarray:
+        if stream in self.readers:
+            return np.zeros((0, 1), np.uint8)
         encoder = self.model.encoders[stream]
         return np.zeros((0, len(encoder.mean) if not self.encodes else 1), np.float32)
 
-    def _to_score(self, raw: Tensor) -> np.ndarray:
+    def to_score(self, raw: Tensor) -> np.ndarray:
         """Raw scores → [-3, 3]; a probability of "positive" becomes a place between the ends."""
         raw = raw.float()
         score = REACH * (2 * raw.sigmoid() - 1) if self.task == "binary" else raw.clamp(-REACH, REACH)
@@ -173,7 +181,7 @@ class Scorer:
             return np.zeros((0, len(batch["clip_id"])))
         with torch.random.fork_rng(devices=[]), self._dropping():
             torch.manual_seed(seed)
-            scores = self._to_score(self.model(repeat(batch, count)).score)  # every row draws its own
+            scores = self.to_score(self.model(repeat(batch, count)).score)  # every row draws its own
         return scores.reshape(count, -1)
 
     @contextmanager

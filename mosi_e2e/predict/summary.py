@@ -29,6 +29,7 @@ class Summary:
         level: of the intervals.
         task: regression | binary.
         grounds: what the model's record allows to say.
+        words: per window those that are heard, for a model that reads them.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class Summary:
         level: float,
         task: str,
         grounds: Grounds,
+        words: Sequence[Sequence[dict]] = (),
     ):
         self.stretches, self.missing, self.seconds = stretches, missing, seconds
         self.readings, self.heads, self.level, self.task = readings, heads, level, task
-        self.grounds = grounds
+        self.grounds, self.words = grounds, words
         self.noticeable = max(NOTICEABLE, NOTICEABLE_SHARE * (grounds.half_width or 0.0))
         self.mean = readings[0] if len(readings) == 1 else average_readings(readings)
         length = np.array([one.seconds for one in stretches])
@@ -111,6 +113,7 @@ class Summary:
                     },
                     streams_missing=self.missing[row],
                     seconds=self._list_seconds(row),
+                    words=self._list_words(row),
                 )
             )
         return windows
@@ -122,6 +125,12 @@ class Summary:
             {"start_s": float(start + a), "end_s": float(start + b), "effect": float(effect)}
             for a, b, effect in zip(edges[:-1], edges[1:], self.mean.effect[row], strict=True)
         ]
+
+    def _list_words(self, row: int) -> list[dict]:
+        if not self.words:
+            return []
+        effects = self.mean.words[row].tolist()
+        return [word | {"effect": effect} for word, effect in zip(self.words[row], effects, strict=True)]
 
     def _find_deciding(self) -> dict[str, float] | None:
         """The second that the whole score rests on most; None where none stands out.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from mosi_e2e.predict.recording import Recording, is_silent
 from preprocessing.config import PreprocessConfig
 from preprocessing.stages import SoundStage, Stage, find_stage
 from preprocessing.store import SAMPLE_RATE, Arrays
+from preprocessing.words import unpack_words
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,48 @@ class StretchStore:
     def read(self, stretch: Stretch, stage: str) -> Arrays:
         """The arrays of a stage, as the cache would have them of the stretch."""
         found = find_stage(stage)
-        arrays = self._hear(stretch, found) if found.hears else self._see(stretch, found)
+        find = (self._hear_all if found.is_whole else self._hear) if found.hears else self._see
+        arrays = find(stretch, found)
         return found.empty(self.config) if arrays is None else arrays
 
     def _hear(self, stretch: Stretch, stage: SoundStage) -> Arrays | None:
         piece = self._cut_sound(stretch)
         return stage.measure(piece, self.config) if stretch.has_voice and len(piece) else None
 
+    def list_words(self, stretch: Stretch) -> list[dict[str, Any]]:
+        """The words of its example: {word, start_s, end_s, confidence}, seconds of the video."""
+        rows = self.read(stretch, "words")
+        half = rows["words_length"] / 2
+        edges = [stretch.start_s + rows["words_time"] + sign * half for sign in (-1, 1)]
+        columns = zip(unpack_words(rows["words"]), *edges, rows["words_confidence"], strict=True)
+        kept = rows.get("words_valid", np.ones(len(half), dtype=bool))
+        return [
+            {"word": word, "start_s": float(start), "end_s": float(end), "confidence": float(sure)}
+            for (word, start, end, sure), is_kept in zip(columns, kept, strict=True)
+            if is_kept
+        ]
+
+    def _hear_all(self, stretch: Stretch, stage: Stage) -> Arrays | None:
+        arrays = self.recording.heard.get(stage.name) if stretch.has_voice else None
+        return None if arrays is None else self._cut(arrays, stretch, stage)
+
     def _see(self, stretch: Stretch, stage: Stage) -> Arrays | None:
         arrays = self.recording.people[stretch.person].stages.get(stage.name)
-        if arrays is None:
-            return None
+        return None if arrays is None else self._cut(arrays, stretch, stage)
+
+    def _cut(self, arrays: Arrays, stretch: Stretch, stage: Stage) -> Arrays:
         is_last = stretch.end_s >= self.recording.duration_s  # a frame may stand at the very end
         return stage.cut(arrays, stretch.start_s, np.inf if is_last else stretch.end_s)
+
+
+def has_evidence(example: dict) -> bool:
+    """Whether anything is seen or heard: silence by itself is nothing that could be scored."""
+    there = {name for name, rows in example["streams"].items() if len(rows["values"])}
+    return bool(there - example["silent"])
+
+
+def list_missing(example: dict) -> list[str]:
+    return [name for name, rows in example["streams"].items() if not len(rows["values"])]
 
 
 def is_heard(stream: str) -> bool:

@@ -3,6 +3,8 @@
 from mosi_e2e.data.streams import name_stream
 from mosi_e2e.predict.result import PersonResult
 
+MOST_WORDS = 5
+
 
 def name_result(person: PersonResult) -> str:
     """The class and the probability, as far as there are any."""
@@ -53,6 +55,18 @@ def say_leading(person: PersonResult) -> str:
     if person.leading_stream is None:
         return "no stream stands out"
     return f"most rests on {name_stream(person.leading_stream)}"
+
+
+def say_words(person: PersonResult) -> str:
+    """The words that move their windows' scores most, the strongest first; empty without words."""
+    words = [word for window in person.timeline for word in window.words]
+    strongest = sorted(words, key=lambda word: -abs(word["effect"]))[:MOST_WORDS]
+    said = ", ".join(f'"{word["word"]}" {signed(word["effect"])}' for word in strongest)
+    return (
+        f"{len(words)} words heard; without each of these, its window's score would lack: {said}"
+        if said
+        else ""
+    )
 
 
 def signed(value: float | None) -> str:

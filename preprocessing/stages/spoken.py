@@ -54,12 +54,6 @@ class Words(SoundStage):
         elif words.aligner:
             load_ctc(words.aligner, "words.aligner")
 
-    def obstacle(self, config: PreprocessConfig) -> str:
-        """As `Stage.obstacle`."""
-        if config.words.source in HEARS:
-            return ""
-        return "words of a known text, and a new video has none; say who hears them: --words whisper"
-
     def licence(self, options: Mapping[str, object]) -> Licence | None:
         """As `Stage.licence`."""
         model = options.get("words", {}).get("model", "")

@@ -1,0 +1,82 @@
+"""Who hears the words of a new video, for a model that reads words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mosi_e2e.data.streams import find_stream
+from mosi_e2e.engine.checkpoint import CacheFacts
+from mosi_e2e.predict.recording import Recording
+from preprocessing.checkpoints import check_checkpoint, name_checkpoint
+from preprocessing.config import PreprocessConfig, WordsConfig
+from preprocessing.errors import UserError
+from preprocessing.stages import find_stage
+from preprocessing.stages.spoken import HEARS
+
+USUAL = WordsConfig("whisper")  # where the model learned from known texts
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears the words.
+
+    Attributes:
+        config: the settings of a video.
+        remark: what is to be said of it; empty if nothing.
+    """
+
+    config: PreprocessConfig
+    remark: str = ""
+
+
+def choose_listener(
+    config: PreprocessConfig, facts: CacheFacts, streams: Sequence[str], asked: str
+) -> Listener:
+    """The recogniser of the model's own training clips; another one where these had known texts.
+
+    Args:
+        config: by which a new video is treated.
+        facts: of the model.
+        streams: that it reads.
+        asked: `whisper`, `whisper:MODEL` or `ctc:MODEL`; empty: not asked for any.
+
+    Raises:
+        UserError: what was asked for is none of these, or its checkpoint is not here.
+    """
+    if not any(find_stream(name).kind == "words" for name in streams):
+        if asked:
+            raise UserError("the model reads no words: leave --words out")
+        return Listener(config)
+    trained = config.words
+    known = trained if trained.source in HEARS else USUAL
+    words = parse_listener(asked, trained) if asked else known
+    check_checkpoint("the recogniser", words.model, f"--words {words.source}:FOLDER")
+    learned = trained.model if trained.source in HEARS else describe_texts(facts)
+    remark = ""
+    if (words.source, name_checkpoint(words.model)) != (trained.source, trained.model):
+        remark = f"the words were heard by {words.model}, and the model learned from {learned}"
+    return Listener(replace(config, words=words), remark)
+
+
+def parse_listener(asked: str, trained: WordsConfig) -> WordsConfig:
+    """Settings of `whisper:MODEL`; the language stays that of the training clips."""
+    source, _, model = asked.partition(":")
+    if source not in HEARS or (source == "ctc" and not model):
+        raise UserError(
+            f"words are heard by whisper, whisper:MODEL or ctc:MODEL, but got '{asked}'; type --words whisper"
+        )
+    return replace(USUAL, source=source, model=model or USUAL.model, language=trained.language)
+
+
+def describe_texts(facts: CacheFacts) -> str:
+    """What a model's words were, where nobody heard them."""
+    options = facts.stages.get("words", {}).get("options", {})
+    return f"the texts '{options['text']}'" if "text" in options else "known texts"
+
+
+def hear_whole(recording: Recording, config: PreprocessConfig, stages: Sequence[str]) -> Recording:
+    """The recording with what is heard in all of its sound at once."""
+    whole = [stage for stage in map(find_stage, stages) if stage.hears and stage.is_whole]
+    if not len(recording.waveform):
+        return recording
+    found = {stage.name: stage.measure(recording.waveform, config) for stage in whole}
+    return replace(recording, heard={name: arrays for name, arrays in found.items() if arrays is not None})

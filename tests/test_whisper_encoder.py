@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from tiny_encoders import backward, lacking_gradient, take_clip, waveforms
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from transformers.models.whisper import modeling_whisper
 
 from mosi_e2e.export.traceable import _replace_parts
 from mosi_e2e.models.config import SpeechConfig
@@ -150,3 +151,13 @@ def test_all_layers_are_mixed_by_learned_weights():
         wanted = F.layer_norm(last(*batch).values, (encoder.width,))
     torch.testing.assert_close(encoder(*batch).values, wanted.masked_fill(mixed.is_pad[..., None], 0.0))
     assert encoder.frozen and not any(p.requires_grad for p in encoder.backbone.parameters())
+
+
+def test_no_decoder_is_built_around_random_or_stored_weights(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("its decoder is larger than what is stored, which rebuilding refuses")
+
+    monkeypatch.setattr(modeling_whisper, "WhisperDecoder", refuse)
+    encoder = tiny_whisper()
+    assert encoder(*waveforms(5000)).values.shape == (1, 16, 32)
+    assert build_encoder("speech", encoder.standalone_config()).width == encoder.width

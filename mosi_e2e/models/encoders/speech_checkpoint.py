@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoFeatureExtractor, PreTrainedModel
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from mosi_e2e.models.encoders.checkpoints import Kind, load_network
+from mosi_e2e.models.encoders.checkpoints import Kind, load_network, read_settings
 from mosi_e2e.models.encoders.speech import FAMILIES, SAMPLE_RATE
 from preprocessing.checkpoints import LIBRARY_ERRORS
 from preprocessing.errors import UserError
@@ -52,6 +53,10 @@ def load_speech_model(model: str, pretrained: bool, kwargs: dict[str, Any]) -> P
     families but WavLM. Its gated position bias is as large as the attention weights, and WavLM through
     that function was no faster (measured on a CPU, 8 clips of 5 s).
     """
+    if not pretrained:
+        settings = read_settings(SPEECH, model, pretrained, kwargs)
+        if settings.model_type == "whisper":  # a decoder would be several times as large, and is not stored
+            return WhisperEncoder._from_config(settings)
     network = load_network(SPEECH, model, pretrained, kwargs)
     return network.encoder if network.config.model_type == "whisper" else network
 

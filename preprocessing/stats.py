@@ -36,6 +36,12 @@ def compute_stats(
     return stats
 
 
+def find_moments(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean and deviation [D] of the rows of all blocks [T, D]; None without a row."""
+    found = _accumulate(block.astype(np.float64) for block in blocks if len(block))
+    return None if found is None else (np.array(found["mean"]), np.array(found["std"]))
+
+
 def _valid_rows(files: ClipReader, clip_id: str, key: str) -> np.ndarray:
     arrays = files.read(clip_id)
     valid = arrays.get(f"{key}_valid")

@@ -62,30 +62,6 @@ def test_it_changes_nothing_but_the_time(place, once):
 
 
 @pytest.mark.slow
-def test_all_layers_are_kept_and_their_mixing_is_learned(place):
-    words = [
-        *FROZEN,
-        "model.crossmodal.streams=[speech,behaviour]",
-        "model.crossmodal.speech.layers=weighted",
-    ]
-    _, scores = train(place, "layers", *words, "optim.lr=0.05")
-    run = place / "runs" / "layers"
-    weights = load_file(run / "best" / "model.safetensors")["encoders.speech.layer_weight"]
-    assert weights.shape == (3,) and weights.abs().max() > 0.01
-    before = find_encoded(place)
-    assert evaluate([str(run), "--split", "valid"]) == 0  # finds what training kept
-    assert find_encoded(place) == before
-    again = pd.read_csv(run / "predictions_valid.csv")
-    np.testing.assert_allclose(again.score, scores.score, atol=5e-3)
-    config = load_config(RunConfig, run / "best" / "config.yaml")
-    raw = replace(config, data=replace(config.data, encode_frozen=False))
-    (run / "best" / "config.yaml").write_text(dump_config(raw))
-    assert evaluate([str(run), "--split", "valid"]) == 0  # from raw sound
-    again = pd.read_csv(run / "predictions_valid.csv")
-    np.testing.assert_allclose(again.score, scores.score, atol=5e-3)
-
-
-@pytest.mark.slow
 def test_each_clip_is_encoded_once(place, once, monkeypatch):
     before = find_encoded(place)
     n_clips = sum(len(part) for part in (once[1], ClipStore(place / "cache").index.query("split == 'train'")))
@@ -150,3 +126,29 @@ def test_a_read_only_cache_lets_the_run_keep_them(place, once, monkeypatch, caps
     assert "cache is read-only: what the speech encoder says is kept in" in capsys.readouterr().out
     assert find_encoded(place) == before
     assert list((place / "runs" / "read_only" / "encoded" / "clips").glob("speech_encoded-*/*.safetensors"))
+
+
+@pytest.mark.slow
+def test_all_layers_are_kept_and_their_mixing_is_learned(place):
+    words = [
+        *FROZEN,
+        "model.crossmodal.streams=[speech,behaviour]",
+        "model.crossmodal.speech.layers=weighted",
+    ]
+    _, scores = train(place, "layers", *words, "optim.lr=0.05")
+    run = place / "runs" / "layers"
+    stored = load_file(run / "best" / "model.safetensors")
+    weights, spread = (stored[f"encoders.speech.layer_{name}"] for name in ("weight", "std"))
+    assert weights.shape == (3,) and weights.abs().max() > 0.01
+    assert spread.shape == (3, 32) and 0 < spread.median() < 1
+    before = find_encoded(place)
+    assert evaluate([str(run), "--split", "valid"]) == 0  # finds what training kept
+    assert find_encoded(place) == before
+    again = pd.read_csv(run / "predictions_valid.csv")
+    np.testing.assert_allclose(again.score, scores.score, atol=5e-3)
+    config = load_config(RunConfig, run / "best" / "config.yaml")
+    raw = replace(config, data=replace(config.data, encode_frozen=False))
+    (run / "best" / "config.yaml").write_text(dump_config(raw))
+    assert evaluate([str(run), "--split", "valid"]) == 0  # from raw sound
+    again = pd.read_csv(run / "predictions_valid.csv")
+    np.testing.assert_allclose(again.score, scores.score, atol=5e-3)

@@ -161,3 +161,17 @@ def test_no_decoder_is_built_around_random_or_stored_weights(monkeypatch):
     encoder = tiny_whisper()
     assert encoder(*waveforms(5000)).values.shape == (1, 16, 32)
     assert build_encoder("speech", encoder.standalone_config()).width == encoder.width
+
+
+def test_layers_are_standardised_by_what_they_are_in_train():
+    encoder, batch = tiny_whisper(layers="weighted", freeze="frozen"), waveforms(9000, 5000)
+    layers = encoder.encode_layers(*batch)
+    rows = layers.values[~layers.is_pad].detach()
+    encoder.set_layer_statistics(rows.mean(dim=0), rows.std(dim=0, correction=0))
+    with torch.no_grad():
+        encoder.layer_weight[1] = 100.0
+        mixed = encoder(*batch)
+    found = mixed.values[~mixed.is_pad]
+    torch.testing.assert_close(found.mean(dim=0), torch.zeros(encoder.width), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.std(dim=0, correction=0), torch.ones(encoder.width), atol=1e-3, rtol=0)
+    assert not mixed.values[mixed.is_pad].any()

@@ -20,12 +20,13 @@ from mosi_e2e.data.batch import pad_stream
 from mosi_e2e.data.dataset import ClipDataset, read_stream
 from mosi_e2e.data.streams import encoded_name, find_stream
 from preprocessing.settings import digest
+from preprocessing.stats import find_moments
 from preprocessing.store import ClipStore, StageFiles
 
 HALF_MAX = float(np.finfo(np.float16).max)  # larger values are kept in float32
 Rows = dict[str, np.ndarray]  # values [T, ...] and time [T] of one clip's stream
 CACHED_KINDS = ("crops", "waveform", "tokens")  # words are few, and become numbers in the dataset
-MIX = "layer_weight"  # of `SpeechEncoder`
+MIX = "layer_"  # begins the names of what `SpeechEncoder` mixes its layers with
 VERSION = 1  # raise it when an encoder's code changes its output
 
 
@@ -41,7 +42,8 @@ def encode_frozen_streams(
     Args:
         accelerator: of the run.
         model: with `encoders` by stream, on the device.
-        sets: of one cache; they get the encoded streams instead of the raw ones.
+        sets: of one cache, that of train first where there is one; they get the encoded streams instead of
+            the raw ones.
         augment: streams that it changes are left as they are.
         spare: folder for what a read-only cache cannot keep.
 
@@ -101,7 +103,7 @@ def encoder_recipe(name: str, encoder: nn.Module, store: ClipStore) -> str:
     """Eight hex digits over the encoder's settings and weights and the stage that it reads."""
     weights = hashlib.sha256()
     for key, value in sorted(encoder.state_dict().items()):
-        if key == MIX:  # learned by the run, and applied to what is kept
+        if key.startswith(MIX):  # learned by the run, and applied to what is kept
             continue
         weights.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     before = store.recipe(find_stream(name).stage)
@@ -142,3 +144,14 @@ def encode_clips(
         if np.abs(arrays["values"]).max(initial=0) < HALF_MAX:
             arrays["values"] = arrays["values"].astype(np.float16)
         files.write(clip_id, arrays, {"state": "ok"})
+
+
+def standardise_layers(model: nn.Module, train: ClipDataset) -> None:
+    """Give encoders that mix several layers the mean and deviation of what was kept of train."""
+    for name, encoder in model.encoders.items():
+        if name not in train.encoded or not hasattr(encoder, "layer_mean"):
+            continue
+        files = train.encoded[name]
+        found = find_moments(files.read(clip_id)["values"] for clip_id in train.clips.clip_id)
+        if found is not None:
+            encoder.set_layer_statistics(*(torch.from_numpy(one).float() for one in found))

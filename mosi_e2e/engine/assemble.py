@@ -8,7 +8,7 @@ from accelerate.utils import DistributedType, set_seed
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import ClipDataset
-from mosi_e2e.data.encoded import encode_frozen_streams
+from mosi_e2e.data.encoded import encode_frozen_streams, standardise_layers
 from mosi_e2e.data.folds import apply_folds, find_statistics
 from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_augmenter, build_loader
@@ -44,6 +44,7 @@ def build_trainer(
     if config.data.encode_frozen:
         spare = place_run(config) / "encoded"
         encode_frozen_streams(accelerator, model, (train_set, valid_set), config.augment, spare)
+        standardise_layers(model, train_set)
     average, seeds = build_average(model, config.optim.ema), model.clip_seeds
     if config.compile:
         model.compile(dynamic=True)

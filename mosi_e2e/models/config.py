@@ -70,7 +70,8 @@ class SpeechConfig:
         freeze_stem: keep the convolutional stem frozen under `full` too, as usual in fine-tuning.
         layers: `last`, or `weighted`: a learned mean over all layers, since how something is said is found
             below the last one (SUPERB; Yang et al., Interspeech 2021, section 2.2). What a frozen encoder
-            says is then kept of every layer: 0.4 MB a second of whisper-base, 1 MB of wav2vec2-base.
+            says is then kept of every layer (0.4 MB a second of whisper-base, 1 MB of wav2vec2-base), and
+            each of its numbers is standardised by train.
         gradient_checkpointing: recompute activations in the backward pass: less memory, a third more
             time.
     """

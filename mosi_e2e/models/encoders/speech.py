@@ -15,6 +15,7 @@ from mosi_e2e.models.layers import Tokens
 from preprocessing.errors import UserError
 
 SAMPLE_RATE = 16_000  # Hz, of the cache and of every checkpoint of these families
+SMALLEST_SPREAD = 1e-3  # of a number that is the same throughout, and says nothing
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")
 
 
@@ -63,7 +64,10 @@ class SpeechEncoder(PretrainedEncoder):
             backbone.activation_checkpointing_enable()
         if config.layers == "weighted":
             # One for what enters the first layer and one for what leaves each; equal at the start.
-            self.layer_weight = nn.Parameter(torch.zeros(1 + self._count_layers()))
+            count = 1 + self._count_layers()
+            self.layer_weight = nn.Parameter(torch.zeros(count))
+            self.register_buffer("layer_mean", torch.zeros(count, self.width))
+            self.register_buffer("layer_std", torch.ones(count, self.width))
         self._mask_padding()
         self._freeze()
 
@@ -125,8 +129,22 @@ class SpeechEncoder(PretrainedEncoder):
         if self.config.layers == "last" or tokens.values.shape[-1] == self.width:
             return tokens
         layers = tokens.values.unflatten(-1, (-1, self.width))  # [b t l d]
-        share = self.layer_weight.softmax(dim=0)[:, None].to(layers.dtype)
-        return tokens._replace(values=(layers * share).sum(dim=-2))
+        layers = (layers - self.layer_mean) / self.layer_std
+        share = self.layer_weight.softmax(dim=0)[:, None]
+        mixed = (layers * share).sum(dim=-2).masked_fill(tokens.is_pad[..., None], 0.0)
+        return tokens._replace(values=mixed)
+
+    def set_layer_statistics(self, mean: Float[Tensor, " n"], std: Float[Tensor, " n"]) -> None:
+        """Standardise each number of each layer by what it is in train.
+
+        Frozen layers have a few numbers that are many times as large as all others, in which what is asked
+        for does not lie; a head that learns at one rate for all would take long to look beyond them.
+
+        Args:
+            mean, std: of `encode_layers`' values [l * d] over train.
+        """
+        self.layer_mean.copy_(mean.view_as(self.layer_mean))
+        self.layer_std.copy_(std.clamp(min=SMALLEST_SPREAD).view_as(self.layer_std))
 
     def encode_layers(
         self, values: Float[Tensor, "b s"], time: Float[Tensor, "b 1"], is_pad: Bool[Tensor, "b s"]

@@ -104,7 +104,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 def write_page(folder: Path, template: str, context: Mapping[str, Any]) -> Path:
     """Render into `folder/index.html`, which appears whole."""
     path = folder / "index.html"
-    write_atomic(path, render(template, context).encode())
+    write_atomic(path, render(template, context).encode(errors="backslashreplace"))  # names of others
     return path
 
 

@@ -74,6 +74,8 @@ def parse_json(content: bytes, source: str) -> dict[str, Any]:
     """As `read_json`, from the bytes; `source` is named in errors."""
     try:
         found = json.loads(content)
+        if b"\\ud" in content.lower():  # halves of characters can be read, and not written
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{source} is damaged ({first_line(error)}): it must be JSON; copy it again"

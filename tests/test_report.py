@@ -223,7 +223,7 @@ def test_damaged_files_cost_themselves_alone(runs, tmp_path):
     for told in (
         "cross: predictions_test.csv is not shown",
         "binary: predictions_test.csv has no column video_id, label",
-        "binary: environment.json cannot be read",
+        "binary: environment.json is damaged",
         "late_seed0: history.csv cannot be read",
         "broken: config.yaml cannot be read",
     ):

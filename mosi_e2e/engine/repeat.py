@@ -74,9 +74,9 @@ def describe_change(change: dict) -> str:
 
 
 def describe_code(git: dict | None) -> str:
-    if git is None:
+    if not git or not git.get("commit"):
         return "no checkout"
-    return git["commit"][:10] + (" with changes" if git["dirty"] else "")
+    return git["commit"][:10] + (" with changes" if git.get("dirty") else "")
 
 
 def compare_results(run: Path, again: Path) -> tuple[bool, str]:

@@ -1,6 +1,5 @@
 """Runs → systems (seeds of the same settings) → boards (systems scored on the same clips)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -17,6 +16,7 @@ from mosi_e2e.engine.losses import Objective, build_objective
 from mosi_e2e.metrics import binary_classes
 from mosi_e2e.report.runs import Run
 from preprocessing.errors import UserError
+from preprocessing.plain_text import read_json
 from preprocessing.settings import digest
 
 NOT_SETTINGS = ("name", "out", "seed", "trackers")  # runs that differ in these alone are one system
@@ -196,10 +196,10 @@ def make_board(key: tuple, members: Mapping[str, list[Run]], wanted: str, refere
 def read_plan(place: Path) -> dict:
     """Order, reference and missing variants of an ablation, from its `table.json` if that is written."""
     try:
-        table = json.loads((place / "table.json").read_text())
+        table = read_json(place / "table.json")
         order = [row["variant"] for row in table["rows"]]
         return {"order": order, "reference": table["reference"], "missing": table["missing"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, KeyError, TypeError):
         return {}
 
 
@@ -246,7 +246,8 @@ def check_written(board: Board) -> tuple[int, list[str]]:
     return same, odd
 
 
-def agrees(written: float | None, found: float | None) -> bool:
-    if written is None or found is None:
+def agrees(written: object, found: float | None) -> bool:
+    """Whether a file's number is the one that was found; it may hold anything."""
+    if not isinstance(written, int | float) or found is None:
         return written is found
     return abs(written - found) <= AGREEMENT * max(1.0, abs(found))

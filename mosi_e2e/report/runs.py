@@ -1,6 +1,5 @@
 """Run folders, found and read. What cannot be read is kept as a remark: a report drops nothing silently."""
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,12 +9,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from mosi_e2e.class_metrics import check_classes
 from mosi_e2e.class_predictions import PREDICTED, find_classes, name_probabilities, read_class_table
 from mosi_e2e.config import SPLITS, TASKS
 from mosi_e2e.predictions import read_run_table
+from mosi_e2e.report.records import (
+    ENVIRONMENT,
+    FACTS,
+    METRICS,
+    read_config,
+    read_history,
+    read_record,
+)
 from preprocessing.errors import UserError
 
 POOLED_FACTS = Path("fold0", "best", "facts.json")  # of a folder whose folds were pooled
@@ -179,55 +185,29 @@ def find_strays(root: Path, folders: Sequence[Path]) -> list[Path]:
 def read_run(folder: Path, name: str) -> tuple[Run | None, str]:
     """The run, or None and why its config is none."""
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        return None, f"{folder}: config.yaml cannot be read ({first_line(error)})"
-    if not isinstance(config, dict) or config.get("task") not in TASKS:
+        config, faults = read_config(folder / "config.yaml")
+    except UserError as error:
+        return None, f"{folder}: {error}"
+    if config.get("task") not in TASKS:
         return None, f"{folder}: config.yaml is not that of a run (no task)"
-    faults: list[str] = []
     history = read_history(folder / "history.csv", faults)
     tables = {
         split: read_predictions(folder / f"predictions_{split}.csv", config, faults) for split in SPLITS
     }
-    written = {split: read_json(folder / f"metrics_{split}.json", faults) for split in SPLITS}
+    written = {split: read_record(folder / f"metrics_{split}.json", METRICS, faults) for split in SPLITS}
+    facts = read_record(folder / "best" / "facts.json", FACTS, faults)
     run = Run(
         folder,
         name,
         config,
-        read_json(folder / "environment.json", faults),
-        read_json(folder / "best" / "facts.json", faults) or read_json(folder / POOLED_FACTS, faults),
+        read_record(folder / "environment.json", ENVIRONMENT, faults),
+        facts or read_record(folder / POOLED_FACTS, FACTS, faults),
         history,
         {split: table for split, table in tables.items() if table is not None},
         {split: content for split, content in written.items() if content},
         tuple(faults),
     )
     return run, ""
-
-
-def read_json(path: Path, faults: list[str]) -> dict:
-    """Its content, or nothing; a damaged file becomes a fault."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        faults.append(f"{path.name} cannot be read ({first_line(error)})")
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def read_history(path: Path, faults: list[str]) -> pd.DataFrame | None:
-    if not path.is_file():
-        return None
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        faults.append(f"history.csv cannot be read ({first_line(error)})")
-        return None
-    if not {"epoch", "train_loss", "valid_loss"} <= set(table):
-        faults.append("history.csv has no columns epoch, train_loss, valid_loss")
-        return None
-    return table if len(table) else None
 
 
 def read_predictions(path: Path, config: Mapping[str, Any], faults: list[str]) -> pd.DataFrame | None:
@@ -275,7 +255,3 @@ def choose_classified(table: pd.DataFrame, path: Path, faults: list[str]) -> pd.
         faults.append(f"{path.name} is not shown: {error}")
         return None
     return known
-
-
-def first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -18,5 +18,5 @@ def write_report(runs: Sequence[Run], strays: Sequence[str], wish: Wish, out: Pa
     with tqdm(desc="drawing", unit=" figures", delay=0.5) as bar:
         report = make_report(runs, strays, wish, Gallery(out / "figures", bar))
     path = write_page(out, "report.html", report.context())
-    write_atomic(out / "report.md", write_markdown(report).encode())
+    write_atomic(out / "report.md", write_markdown(report).encode(errors="backslashreplace"))
     return path

@@ -3,14 +3,16 @@
 import errno
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from preprocessing.errors import UserError
+from preprocessing.plain_text import LFS_MARK, first_line
 
 OS_ERROR = re.compile(r"os error (\d+)")
 
@@ -36,6 +38,56 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         beside.unlink(missing_ok=True)
 
 
+class Stored(NamedTuple):
+    """What a file says of one tensor."""
+
+    shape: tuple[int, ...]
+    type: str
+
+
+def read_header(path: Path) -> dict[str, Stored]:
+    """Names, shapes and types of a safetensors file, without its values.
+
+    Raises:
+        UserError: it is a Git LFS pointer, cut or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            is_pointer = file.read(len(LFS_MARK)) == LFS_MARK
+        if is_pointer:
+            raise UserError(f"{path} is a Git LFS pointer, not the weights; in its folder type: git lfs pull")
+        with safe_open(path, "pt") as file:
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
+            return {name: Stored(tuple(one.get_shape()), one.get_dtype()) for name, one in parts.items()}
+    except (OSError, SafetensorError) as error:
+        raise say_damaged(path, error) from error
+
+
+def load_tensors(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
+    """The tensors of a file whose header was looked at.
+
+    Raises:
+        UserError: the file is damaged, or a value in it is not finite.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise say_damaged(path, error) from error
+    broken = next((n for n, v in tensors.items() if v.is_floating_point() and not v.isfinite().all()), None)
+    if broken is not None:
+        raise UserError(
+            f"{path} holds values that are not finite (first: {broken[:80]}), so scores made with it mean "
+            "nothing; copy it again from where it came, or train again"
+        )
+    return tensors
+
+
+def say_damaged(path: Path, error: Exception) -> UserError:
+    """The one line about a file that is not what safetensors wrote."""
+    return UserError(f"{path} is damaged or cut ({first_line(error)}); copy it again from where it came")
+
+
 def read_tensors(path: Path, wanted: Mapping[str, tuple[int, ...]], some: bool = False) -> dict[str, Tensor]:
     """The tensors of a file, which are those that are wanted.
 
@@ -45,19 +97,11 @@ def read_tensors(path: Path, wanted: Mapping[str, tuple[int, ...]], some: bool =
         some: fewer than these are allowed.
 
     Raises:
-        UserError: the file cannot be read, holds other tensors, or one that is NaN or infinite.
+        UserError: the file cannot be read, holds other tensors, or a value that is not finite.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            check_shapes(path, found, wanted, some)
-            tensors = {name: file.get_tensor(name) for name in found}
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is damaged or missing ({error}); restore it from a copy") from error
-    broken = next((n for n, v in tensors.items() if v.is_floating_point() and not v.isfinite().all()), None)
-    if broken is not None:
-        raise UserError(f"{path} holds values that are NaN or infinite (first: {broken}); restore a copy")
-    return tensors
+    found = {name: one.shape for name, one in read_header(path).items()}
+    check_shapes(path, found, wanted, some)
+    return load_tensors(path, found)
 
 
 def check_shapes(path: Path, found: Mapping, wanted: Mapping, some: bool) -> None:

@@ -189,7 +189,7 @@ def test_wrong_shapes_and_values_that_are_not_finite(trainer, last, name):
     assert f"belongs to another model (first difference: {key} is [1, " in refuse(trainer, last)
     tensors[key][0, 0] = float("nan")
     exchange(last, name, tensors)
-    assert f"NaN or infinite (first: {key})" in refuse(trainer, last)
+    assert f"values that are not finite (first: {key})" in refuse(trainer, last)
 
 
 def test_a_count_of_updates_that_no_run_has_done_is_refused(trainer, last):

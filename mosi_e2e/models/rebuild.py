@@ -9,10 +9,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
@@ -21,8 +20,9 @@ from mosi_e2e.data.streams import find_stream
 from mosi_e2e.models import build_model, list_streams
 from mosi_e2e.models.config import ModelConfig
 from mosi_e2e.models.encoders import speech, text
+from mosi_e2e.tensors import Stored, load_tensors, read_header
 from preprocessing.errors import UserError
-from preprocessing.plain_text import LFS_MARK, first_line
+from preprocessing.plain_text import first_line
 
 FAMILIES = {"waveform": speech.FAMILIES, "words": text.FAMILIES}  # kind of stream → names of bare families
 # Building makes more than it keeps: layers that are replaced, buffers that are not stored.
@@ -39,13 +39,6 @@ TYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-
-
-class Stored(NamedTuple):
-    """What a weights file says of one tensor."""
-
-    shape: tuple[int, ...]
-    type: str
 
 
 class TooLargeError(Exception):
@@ -84,37 +77,8 @@ def rebuild_model(
             planned = _build(config, columns, path, n_outputs)
         check_header(planned.state_dict(), stored, path)
         model = _build(config, columns, path, n_outputs)
-    try:
-        with safe_open(path, "pt") as file:
-            weights = {name: file.get_tensor(name) for name in stored}
-    except (OSError, SafetensorError) as error:
-        raise _say_damaged(path, error) from error
-    for name, value in weights.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise UserError(
-                f"{path} holds values that are not finite ({name[:80]}), so its scores mean nothing; "
-                "train the model again, or copy it again from where it came"
-            )
-    model.load_state_dict(weights)
+    model.load_state_dict(load_tensors(path, stored))
     return model.eval()
-
-
-def read_header(path: Path) -> dict[str, Stored]:
-    """Names, shapes and types of a safetensors file, without its values.
-
-    Raises:
-        UserError: it is a Git LFS pointer, cut or damaged.
-    """
-    try:
-        with path.open("rb") as file:
-            is_pointer = file.read(len(LFS_MARK)) == LFS_MARK
-        if is_pointer:
-            raise UserError(f"{path} is a Git LFS pointer, not the weights; in its folder type: git lfs pull")
-        with safe_open(path, "pt") as file:
-            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
-            return {name: Stored(tuple(one.get_shape()), one.get_dtype()) for name, one in parts.items()}
-    except (OSError, SafetensorError) as error:
-        raise _say_damaged(path, error) from error
 
 
 def check_age(config: ModelConfig, stored: Iterable[str], path: Path) -> None:
@@ -228,7 +192,3 @@ def check_header(planned: Mapping[str, Tensor], stored: Mapping[str, Stored], pa
 
 def _describe(one: Stored | None) -> str:
     return "missing" if one is None else f"{one.type} {list(one.shape)}"
-
-
-def _say_damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} is damaged or cut ({first_line(error)}); copy it again from where it came")

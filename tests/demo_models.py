@@ -14,6 +14,10 @@ from preprocessing.decode import probe
 from preprocessing.errors import UserError
 
 CONTRIBUTION = {"face": -1.1, "speech": 0.44, "behaviour": 0.0}
+WORDS = [
+    {"word": "<good>", "start_s": 0.1, "end_s": 0.5, "confidence": 0.9, "effect": 0.4},
+    {"word": "bad", "start_s": 0.6, "end_s": 0.9, "confidence": 0.8, "effect": -2.0},
+]
 WINDOWS = ((0.0, 2.0, -0.4), (2.0, 3.0, 1.5), (3.0, 4.0, 0.2), (6.0, 8.0, 5.0))
 
 
@@ -47,7 +51,15 @@ def make_result(duration_s: float = 8.0, remarks: list[str] | None = None) -> Vi
     seconds = [{"start_s": 0.0, "end_s": 1.0, "effect": -0.2}, {"start_s": 1.0, "end_s": 2.0, "effect": 0.1}]
     timeline = [
         Window(
-            start, end, score, score - 0.3, score + 0.3, {}, CONTRIBUTION, [], seconds if start == 0 else []
+            start,
+            end,
+            score,
+            score - 0.3,
+            score + 0.3,
+            {},
+            CONTRIBUTION,
+            [],
+            *((seconds, WORDS) if start == 0 else ([], [])),
         )
         for start, end, score in WINDOWS
     ]

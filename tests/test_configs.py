@@ -7,7 +7,7 @@ import pytest
 import yaml
 from made_cache import make_cache
 from made_features import make_tables, write_pickle
-from tiny_text import write_sentences, write_text_checkpoint
+from tiny_text import add_words, write_sentences, write_text_checkpoint
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.runs.training import train
@@ -64,6 +64,12 @@ def words(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def spoken(tmp_path_factory) -> Path:
+    """A cache of clips whose words are known, too."""
+    return add_words(make_cache(tmp_path_factory.mktemp("spoken"), size=16))
+
+
+@pytest.fixture(scope="module")
 def imported(tmp_path_factory) -> Path:
     """A cache that brings its own streams, for recipes with `tokens`."""
     folder = tmp_path_factory.mktemp("imported")
@@ -90,12 +96,13 @@ def test_preprocessing_recipe_loads(path):
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
-def test_recipe_takes_a_step(path, cache, named, imported, words, tmp_path):
+def test_recipe_takes_a_step(path, cache, named, imported, words, spoken, tmp_path):
     config = load_config(RunConfig, path)
     section = getattr(config.model, config.model.name)
     more = SMALL if config.model.name == "crossmodal" else []
     if "words" in section.streams:
-        cache, more = words / "cache", [f"model.late_fusion.words.model={words / 'bert'}"]
+        more = [*more, f"model.{config.model.name}.words.model={words / 'bert'}"]
+        cache = spoken if len(section.streams) > 1 else words / "cache"
     cache = imported if section.tokens else named if config.task == "classes" else cache
     folder = run_one_epoch(path, cache, tmp_path, *more)
     history = (folder / "history.csv").read_text().splitlines()

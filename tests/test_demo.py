@@ -358,6 +358,18 @@ def test_bars_and_seconds_have_the_scales_of_the_prediction_page():
         assert f"from −{reach} to +{reach}" in render("demo_result.html", shown)
 
 
+def test_words_are_coloured_by_what_they_add():
+    shown = describe_result(Answer(make_result().to_dict(), "", "", None))
+    (part, words), *others = shown["lines"]
+    assert not others and part.time == "0:00 – 0:02"
+    assert [(word, kind, strength) for word, _, kind, strength in words] == [
+        ("<good>", "plus", 0.4),
+        ("bad", "minus", 1.0),
+    ]
+    page = render("demo_result.html", shown)
+    assert "&lt;good&gt;" in page and "−2.00, heard with 80 % confidence" in page
+
+
 def test_who_was_scored_is_shown_where_there_are_several_people():
     shown = describe_result(Answer(make_result().to_dict(), "", "", b"a picture"))
     assert shown["people"] == [("person 1 (left)", "−1.26"), ("person 2 (right)", "no score")]

@@ -125,9 +125,8 @@ def test_without_speech_the_words_are_absent_and_that_is_said(place, monkeypatch
 
 def test_a_model_of_known_texts_says_who_hears_instead(place, monkeypatch, tmp_path, capsys):
     result = Predictor.open(place / "given").predict(place / "video.mp4", options=PLAIN)
-    assert (
-        "the words were heard by whisper-base, and the model learned from the texts 'text'" in result.remarks
-    )
+    told = "the words were heard by whisper-base, and the model learned from the texts 'text': its errors"
+    assert any(remark.startswith(told) for remark in result.remarks)
     monkeypatch.setenv("MOSI_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     asked = [str(place / "given"), str(place / "video.mp4"), "--out", str(tmp_path)]

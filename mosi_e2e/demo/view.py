@@ -11,6 +11,7 @@ from mosi_e2e.data.streams import name_stream
 from mosi_e2e.demo.worker import Answer
 from mosi_e2e.pages import embed
 from mosi_e2e.predict.result import REACH, choose_reach
+from mosi_e2e.predict.words import colour_words
 from mosi_e2e.tables import SYNTHETIC_MODEL
 
 # The seven marks that MOSI's annotators chose from.
@@ -85,6 +86,7 @@ def describe_result(answer: Answer) -> dict[str, Any]:
         "windows": [make_moment(one) for one in timeline],
         "scores_json": json.dumps([[one["start_s"], one["end_s"], one["score"]] for one in timeline]),
         "moments": list_moments(timeline, result["deciding"]),
+        "lines": [(make_moment(one), colour_words(one["words"])) for one in timeline if one["words"]],
         "ticks": list_ticks(duration),
         "bars": make_bars(result),
         "score_absent": format_score(result["score_absent"]),

@@ -31,11 +31,12 @@ Opener = Callable[[Path], Model]  # importable: it is sent to the process by nam
 
 def open_predictor(model: Path) -> Model:
     """A run folder's model."""
-    from mosi_e2e.predict.predictor import (
-        Predictor,
-    )  # torch comes with it, which the page itself does without
+    # Torch comes with it, which the page itself does without.
+    from mosi_e2e.predict.predictor import PredictOptions, Predictor
 
-    return Predictor.open(model)
+    predictor = Predictor.open(model)
+    predictor.choose_listener(PredictOptions())  # a recogniser that is missing is told at the start
+    return predictor
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from mosi_e2e.predict.people import draw_people
 from mosi_e2e.predict.pictures import Still
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult, choose_reach
 from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still
-from mosi_e2e.predict.words import capital, name_result, say_deciding, signed, tell
+from mosi_e2e.predict.words import capital, colour_words, name_result, say_deciding, signed, tell
 from preprocessing.store import write_atomic
 
 STILLS, TRACES = 9, 3
@@ -222,20 +222,10 @@ def draw_shares(person: PersonResult) -> list[Share]:
 
 
 def list_lines(person: PersonResult) -> list[Line]:
-    """The words of each window, coloured by what they add to its score; 1 point is the full colour."""
+    """The words of each window, coloured by what they add to its score."""
     return [
         Line(
-            f"{window.start_s:.1f} to {window.end_s:.1f} s",
-            signed(window.score),
-            [
-                (
-                    word["word"],
-                    f"{signed(word['effect'])}, heard with {100 * word['confidence']:.0f} % confidence",
-                    kind(word["effect"]),
-                    round(min(abs(word["effect"]), 1.0), 2),
-                )
-                for word in window.words
-            ],
+            f"{window.start_s:.1f} to {window.end_s:.1f} s", signed(window.score), colour_words(window.words)
         )
         for window in person.timeline
         if window.words

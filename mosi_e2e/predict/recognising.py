@@ -53,7 +53,10 @@ def choose_listener(
     learned = trained.model if trained.source in HEARS else describe_texts(facts)
     remark = ""
     if (words.source, name_checkpoint(words.model)) != (trained.source, trained.model):
-        remark = f"the words were heard by {words.model}, and the model learned from {learned}"
+        remark = (
+            f"the words were heard by {words.model}, and the model learned from {learned}: its errors are "
+            "known for those"
+        )
     return Listener(replace(config, words=words), remark)
 
 

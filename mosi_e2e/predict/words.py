@@ -1,5 +1,7 @@
 """A result in words, for every place where it is shown."""
 
+from collections.abc import Mapping, Sequence
+
 from mosi_e2e.data.streams import name_stream
 from mosi_e2e.predict.result import PersonResult
 
@@ -62,11 +64,20 @@ def say_words(person: PersonResult) -> str:
     words = [word for window in person.timeline for word in window.words]
     strongest = sorted(words, key=lambda word: -abs(word["effect"]))[:MOST_WORDS]
     said = ", ".join(f'"{word["word"]}" {signed(word["effect"])}' for word in strongest)
-    return (
-        f"{len(words)} words heard; without each of these, its window's score would lack: {said}"
-        if said
-        else ""
-    )
+    return f"{len(words)} words heard; most adds to its window: {said}" if said else ""
+
+
+def colour_words(words: Sequence[Mapping]) -> list[tuple[str, str, str, float]]:
+    """Each word with what is said of it, `plus` or `minus`, and its strength: 1 for a point or more."""
+    return [
+        (
+            word["word"],
+            f"{signed(word['effect'])}, heard with {100 * word['confidence']:.0f} % confidence",
+            "plus" if word["effect"] >= 0 else "minus",
+            round(min(abs(word["effect"]), 1.0), 2),
+        )
+        for word in words
+    ]
 
 
 def signed(value: float | None) -> str:

@@ -23,6 +23,7 @@ from preprocessing.errors import UserError
 from preprocessing.hub_access import check_reachable
 
 if TYPE_CHECKING:
+    from mosi_e2e.predict.classes import ClassResult
     from mosi_e2e.predict.predictor import OnProgress, PredictOptions, Predictor
     from mosi_e2e.predict.result import VideoResult
 
@@ -152,8 +153,8 @@ class MosiModel(ModelHubMixin, library_name="mosi_e2e", tags=["video", "sentimen
         video: str | Path,
         on_progress: "OnProgress | None" = None,
         options: "PredictOptions | None" = None,
-    ) -> "VideoResult":
-        """The sentiment of the people in a video of any length.
+    ) -> "VideoResult | ClassResult":
+        """The sentiment, or the classes, of the people in a video of any length.
 
         Args:
             video: a file that FFmpeg reads.

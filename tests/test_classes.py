@@ -7,14 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_cache import make_cache, name_label
+from made_predictor import write_video
 from tiny_models import write_recipe
 
 from mosi_e2e import load
+from mosi_e2e.demo.worker import open_predictor
 from mosi_e2e.engine.checkpoint import load_model
 from mosi_e2e.evaluate import main as evaluate
 from mosi_e2e.export.__main__ import main as export
+from mosi_e2e.predict.__main__ import main as predict
 from mosi_e2e.report.__main__ import main as report
 from mosi_e2e.train import main as train
+from preprocessing.errors import UserError
 from preprocessing.store import ClipStore
 
 CLASSES = ["calm", "happy", "sad"]
@@ -124,6 +128,26 @@ def test_a_model_folder_names_its_classes(run, tmp_path):
     card = (tmp_path / "model" / "README.md").read_text()
     assert "probability of each of the classes calm, happy, sad" in card and "calm 9, happy 8, sad 6" in card
     assert load(tmp_path / "model").facts.classes == CLASSES
+
+
+def test_a_video_gets_classes_over_time(run, tmp_path, capsys):
+    video = write_video(tmp_path / "talk.mp4", 1.6)
+    assert predict([str(run), str(video), "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert "without a stream its probability falls by" in told and "SYNTHETIC" in told
+    result = json.loads((tmp_path / "out" / "talk.json").read_text())
+    assert sum(result["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert result["label_class"] == max(result["probabilities"], key=result["probabilities"].get)
+    assert result["score"] == result["probabilities"][result["label_class"]]
+    assert set(result["by_stream"]) == {"visual", "acoustic"} and set(result["contribution"]) == set(STREAMS)
+    assert {"start_s", "end_s", "score", "label_class"} <= result["timeline"][0].keys()
+    table = pd.read_csv(tmp_path / "out" / "talk.csv")
+    assert list(table)[:5] == ["person", "start_s", "end_s", "predicted", "p_calm"]
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".csv"}
+    assert predict([str(run), str(video), "--overlay", "--out", str(tmp_path / "out")]) == 2
+    assert "show sentiment, and this model knows classes" in capsys.readouterr().err
+    with pytest.raises(UserError, match="the page shows sentiment"):
+        open_predictor(run)
 
 
 def test_a_map_gives_the_regression_task_from_names(place):

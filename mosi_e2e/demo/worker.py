@@ -36,6 +36,11 @@ def open_predictor(model: Path) -> Model:
 
     predictor = Predictor.open(model)
     predictor.choose_listener(PredictOptions())  # a recogniser that is missing is told at the start
+    if predictor.task == "classes":
+        raise UserError(
+            f"the page shows sentiment, and {model} knows classes; type: python -m mosi_e2e.predict "
+            f"{model} VIDEO"
+        )
     return predictor
 
 

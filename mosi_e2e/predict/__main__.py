@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         exact_seconds=args.exact_seconds,
         words=args.words,
     )
+    from mosi_e2e.predict.classes import describe_classes
     from mosi_e2e.predict.describe import describe
 
     predictor = Predictor.open_many(runs)
@@ -54,12 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         predictor.use_int8()
     predictor.choose_listener(options)  # before the first video
     check_subtitles(args, predictor.streams)
+    if predictor.task == "classes" and (args.overlay or args.srt or args.vtt):
+        raise UserError(
+            "--overlay, --srt and --vtt show sentiment, and this model knows classes; leave it out"
+        )
     failures = []
     for video, stem in name_outputs(videos).items():
         try:
             with progress_bar(video.name) as report:
                 result = predictor.predict(video, report, options)
-            print(describe(result))  # first: a full disk must not cost the score
+            # First: a full disk must not cost the score.
+            print(describe_classes(result) if predictor.task == "classes" else describe(result))
             write_results(result, video, args.out, stem, args)
         except Exception as error:  # noqa: BLE001  one video's defect must not cost the others
             failures.append(video)
@@ -186,12 +192,15 @@ def write_results(result, video: Path, folder: Path, stem: str, args: argparse.N
     Raises:
         UserError: some cannot be written; what can is written nevertheless.
     """
+    from mosi_e2e.predict.classes import ClassResult, write_class_csv, write_class_json
     from mosi_e2e.predict.figure import write_figure
     from mosi_e2e.predict.files import write_csv, write_json
     from mosi_e2e.predict.page import write_result_page
     from mosi_e2e.predict.subtitles import write_srt, write_vtt
 
     writers = {".json": write_json, ".csv": write_csv, ".png": write_figure, ".html": write_result_page}
+    if isinstance(result, ClassResult):
+        writers = {".json": write_class_json, ".csv": write_class_csv}
     writers |= {".srt": write_srt} if args.srt else {}
     writers |= {".vtt": write_vtt} if args.vtt else {}
     if args.overlay:

@@ -86,6 +86,7 @@ def check_alike(one: Member, other: Member) -> None:
     same = (
         one.scorer.streams == other.scorer.streams
         and one.config.task == other.config.task
+        and one.facts.classes == other.facts.classes
         and one.facts.stages == other.facts.stages
     )
     if not same:

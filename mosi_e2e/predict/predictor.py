@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mosi_e2e.data.streams import find_stream, name_stream
+from mosi_e2e.predict.classes import ClassResult, classify
 from mosi_e2e.predict.evidence import weigh
 from mosi_e2e.predict.leave_out import read_window
 from mosi_e2e.predict.members import Member, check_alike, find_settings, open_member
@@ -112,8 +113,8 @@ class Predictor:
         video: str | Path,
         on_progress: OnProgress | None = None,
         options: PredictOptions = PredictOptions(),
-    ) -> VideoResult:
-        """Score a video of any length.
+    ) -> VideoResult | ClassResult:
+        """Score a video of any length; a model of classes gives a `ClassResult`.
 
         Args:
             video: any file that FFmpeg reads.
@@ -124,7 +125,10 @@ class Predictor:
             UserError: the file cannot be used; the message says why.
         """
         recording = self.read(video, on_progress, options)
-        return self.score(recording, self.cut(recording, options), on_progress, options)
+        stretches = self.cut(recording, options)
+        if self.task == "classes":
+            return classify(self, recording, stretches, on_progress)
+        return self.score(recording, stretches, on_progress, options)
 
     def score(
         self,

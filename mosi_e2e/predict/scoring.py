@@ -21,7 +21,6 @@ from mosi_e2e.models import list_readers
 from mosi_e2e.predict.muting import SILENCE_S, encode_silence, find_loudest, leave_out_seconds, stack_muted
 from mosi_e2e.predict.reading import Reading
 from mosi_e2e.predict.result import REACH
-from preprocessing.errors import UserError
 from preprocessing.store import SAMPLE_RATE
 
 
@@ -30,16 +29,11 @@ class Scorer:
 
     Args:
         model: in eval mode.
-        task: regression | binary.
+        task: regression | binary; of classes only `encode` is used (`predict.classes`).
         streams: that it reads.
     """
 
     def __init__(self, model: nn.Module, task: str, streams: Sequence[str]):
-        if task == "classes":
-            raise UserError(
-                "a model of classes is not scored over a video's time yet; score clips of a cache: python -m "
-                "mosi_e2e.evaluate RUN --cache CACHE"
-            )
         self.model, self.task, self.streams = model, task, sorted(streams)
         self.encodes = model.takes_encoded
         self.dropouts = [

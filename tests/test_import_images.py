@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from test_configs import SMALL
+from typed_commands import load_module
 
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_stream
@@ -22,6 +23,7 @@ from preprocessing.import_images.__main__ import main
 from preprocessing.store import ClipStore
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "faces_fer2013.yaml"
+face_robustness = load_module("benchmarks/face_robustness.py")
 SHADES = {"happy": 200, "sad": 60}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -95,6 +97,28 @@ def test_they_train_with_the_same_trainer(run):
     scores = json.loads((run / "metrics_test.json").read_text())
     assert scores["task"] == "classes" and scores["n"] == 2
     assert pd.read_csv(run / "predictions_test.csv").label.tolist() == ["happy", "sad"]
+
+
+def test_robustness_is_measured_change_by_change(run):
+    kinds = {"light": (face_robustness.light, (0.0,)), "shrink": (face_robustness.shrink, (224, 16))}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(face_robustness, "CHANGES", kinds)
+        rows = face_robustness.measure(run, "test")
+    assert [(row["change"], row["strength"], row["n"]) for row in rows] == [
+        ("as they are", 0.0, 2), ("light", 0.0, 2), ("shrink", 224, 2), ("shrink", 16, 2)
+    ]  # fmt: skip
+    assert rows[1]["uar"] == 0.5  # in the dark all are alike
+    assert rows[0] == rows[2] | {"change": "as they are", "strength": 0.0}  # no picture is that large
+
+
+@pytest.mark.parametrize("kind", face_robustness.CHANGES)
+def test_each_change_leaves_a_picture(kind, tmp_path):
+    picture = cv2.imread(str(draw(tmp_path / "x.png", height=48, width=48)))
+    make, values = face_robustness.CHANGES[kind]
+    for value in values:
+        changed = make(value)(picture)
+        assert changed.shape == picture.shape and changed.dtype == np.uint8
+        assert kind == "face size, pixels" or not np.array_equal(changed, picture)
 
 
 def test_a_run_gives_its_face_encoder_to_another_model(run):

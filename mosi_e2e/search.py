@@ -152,7 +152,7 @@ def report(config: SearchConfig, study) -> Path:
     settings = [f"{name}={value}" for name, value in best.params.items()]
     recipe = out / "best.yaml"
     recipe.write_text(dump_config(load_config(RunConfig, config.base, [*config.set, *settings])))
-    print(f"best of {len(study.trials)} trials: {best.value:.4f} on valid with {' '.join(settings)}")
+    print(f"best of {len(study.trials)} trials: {abs(best.value):.4f} on valid with {' '.join(settings)}")
     print(
         "the best of many trials looks better on valid than it is; score it on test once: "
         f"accelerate launch -m mosi_e2e.train --config {recipe} --score test"

@@ -31,9 +31,7 @@ def label_clips(store: ClipStore, config: RunConfig, classes: Sequence[str] = ()
     valence = config.data.labels_valence
     if config.task == "classes":
         if valence:
-            raise UserError(
-                "data.labels_valence belongs to task=regression and task=binary; type data.labels_valence={}"
-            )
+            raise UserError("data.labels_valence belongs to task=regression and task=binary; leave it out")
         if names is None:
             raise UserError(
                 f"task=classes needs labels that are names, but those of {store.root} are numbers; type "
@@ -44,8 +42,7 @@ def label_clips(store: ClipStore, config: RunConfig, classes: Sequence[str] = ()
         _map_names(store, names, config)
     elif valence:
         raise UserError(
-            f"data.labels_valence maps names, but the labels of {store.root} are numbers; type "
-            "data.labels_valence={}"
+            f"data.labels_valence maps names, but the labels of {store.root} are numbers; leave it out"
         )
     return []
 

@@ -36,6 +36,7 @@ from preprocessing.store import ClipStore, write_atomic
 from preprocessing.words import unpack_words
 
 RECIPE = "configs/words.yaml"
+KINDS = ("both", "given")
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 KEYS = ("mae", "corr", "acc2_non0", "f1_non0", "acc7")
 TITLES = ("MAE", "Corr", "Acc-2 non0", "F1 non0", "Acc-7")
@@ -61,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--pretrainings",
         type=int,
         help="runs on MOSEI; later seeds begin with these in turns; default: --seeds",
+    )
+    parser.add_argument(
+        "--kinds", nargs="*", choices=KINDS, default=KINDS, help="of runs on MOSI; default: both"
     )
     parser.add_argument("--mosei-epochs", type=int, default=2, help="default: 2")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings for all runs")
@@ -102,7 +106,7 @@ def collect_rows(caches: dict[str, Path], args: argparse.Namespace) -> list[dict
         runs = [train_run("mosei", seed, caches["mosei"], args, settings) for seed in range(count)]
         before = [f"start={runs[seed % count]}" for seed in range(args.seeds)]
         rows += [score_runs(runs, name, caches[name]) for name in ("mosei", "given", *heard)]
-    for kind in ("both", "given"):
+    for kind in args.kinds:
         runs = [
             train_run(kind, seed, caches[kind], args, [begin] if begin else [])
             for seed, begin in enumerate(before)

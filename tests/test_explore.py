@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from made_cache import LACKING, SPLITS, make_cache
 from pages_read import check_page
+from tiny_text import add_words
 
 from mosi_e2e.explore.__main__ import main
 from mosi_e2e.explore.choice import spread_clips
@@ -56,6 +57,15 @@ def test_clips_that_lack_something_say_so(cache, tmp_path):
     for state in ("none: no audio", "none: no face", "none: too short"):
         assert state in page.text
     assert "no label" in page.text
+
+
+def test_words_stand_at_their_times(cache, tmp_path):
+    own = add_words(shutil.copytree(cache, tmp_path / "cache"))
+    page = explore(own, tmp_path / "out", "--clips=ta_1")
+    assert "the film was good" in [one.get("aria-label") for one in page.all("div")]
+    said = [one for one in page.all("span") if "title" in one]
+    assert [one["title"].partition(":")[0] for one in said] == ["the", "film", "was", "good"]
+    assert said[0]["style"].startswith("left:0.0%")
 
 
 def test_failed_clips_are_listed_with_their_reason_in_the_page(cache, tmp_path):

@@ -93,7 +93,7 @@ def test_a_word_adds_what_is_lost_without_it(place, run):
 
 def test_a_library_user_gets_the_words(place):
     result = mosi_e2e.load(place / "heard").predict(place / "video.mp4")
-    assert [word["word"] for word in result.words] == SAID
+    assert [word["word"] for word in result.list_words()] == SAID
     assert result.contribution.keys() == {"speech", "words"} and not result.streams_missing
 
 
@@ -104,7 +104,7 @@ def test_words_are_on_the_page_in_the_files_and_as_subtitles(place, tmp_path, ca
     assert [word["word"] for word in found["timeline"][0]["words"]] == SAID
     assert " ".join(SAID) in (tmp_path / "video.csv").read_text()
     page = (tmp_path / "video.html").read_text()
-    assert page.count("% confidence") == len(SAID) and "raise the score of their window" in page
+    assert page.count("% confidence") == 2 * len(SAID) and "raise the score of their window" in page
     score = found["timeline"][0]["score"]
     srt = (tmp_path / "video.srt").read_text()
     assert srt.startswith("1\n00:00:00,2") and srt.endswith(f"[{score:+.2f}] The film was ungood.\n")
@@ -115,7 +115,7 @@ def test_words_are_on_the_page_in_the_files_and_as_subtitles(place, tmp_path, ca
 def test_without_speech_the_words_are_absent_and_that_is_said(place, monkeypatch, tmp_path):
     monkeypatch.setattr(listening, "find_speech", lambda _: [])
     result = Predictor.open(place / "heard").predict(place / "video.mp4", options=PLAIN)
-    assert result.streams_missing == ["words"] and result.words == [] and result.score is not None
+    assert result.streams_missing == ["words"] and result.list_words() == [] and result.score is not None
     assert "no speech was heard, and so no words: the score rests on voice alone" in result.remarks
     alone = Predictor.open(place / "given").predict(place / "video.mp4", options=PLAIN)
     assert alone.score is None and "there is no score: no speech was heard, and so no words" in alone.remarks

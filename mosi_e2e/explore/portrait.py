@@ -18,6 +18,7 @@ from mosi_e2e.explore.tracks import (
     track_box,
     track_imported,
     track_pitch,
+    track_words,
 )
 from preprocessing.stages import list_stages
 from preprocessing.store import ClipStore
@@ -93,6 +94,8 @@ def draw_stage(store: ClipStore, clip_id: str, stage: str, axis: Axis, raw: Path
         return [track_wave(sound, axis), track_spectrogram(sound, axis)]
     if stage == "acoustics":
         return track_pitch(store, clip_id, axis)
+    if stage == "words":
+        return [track_words(store, clip_id, axis)]
     if stage == "behaviour":
         return track_behaviour(store, clip_id, axis)
     return track_imported(store, clip_id, axis, stage)

@@ -12,6 +12,7 @@ import numpy as np
 
 from mosi_e2e.explore.survey import find_pitch
 from preprocessing.store import ClipStore
+from preprocessing.words import unpack_words
 
 BOX_WIDTH, BOX_HEIGHT, MARGIN = 1000, 100, 6
 LIVELY = 5  # expression traces shown per clip
@@ -42,15 +43,28 @@ class Still:
 
 
 @dataclass(frozen=True)
+class Label:
+    """A word in a row: place and width in percent, what is said of it, its colour and how strong that is."""
+
+    text: str
+    left: float
+    width: float
+    about: str
+    colour: str = ""
+    strength: float = 0.0
+
+
+@dataclass(frozen=True)
 class Track:
     """One row.
 
     Attributes:
         name, scale: at its left: what it is, and what its bottom and top mean.
-        kind: lines | area | image | strip | absent; what the template draws.
+        kind: lines | area | image | strip | words | absent; what the template draws.
         lines: curves, or the one outline of an area.
         source: `data:` address of an image that fills the row.
         stills: pictures of a strip.
+        labels: words.
         aspect: width / height of a strip's row.
         alt: the row in words.
     """
@@ -61,6 +75,7 @@ class Track:
     lines: Sequence[Line] = ()
     source: str = ""
     stills: Sequence[Still] = ()
+    labels: Sequence[Label] = ()
     aspect: float = 1.0
     alt: str = ""
 
@@ -182,6 +197,19 @@ def track_imported(store: ClipStore, clip_id: str, axis: Axis, stage: str) -> li
     time, rows = read_tokens(store, clip_id, stage)
     names = store.columns(stage, stage)
     return draw_liveliest(axis, time, {f"{stage} {name}": rows[:, i] for i, name in enumerate(names)})
+
+
+def track_words(store: ClipStore, clip_id: str, axis: Axis) -> Track:
+    """What is said, each word at its time."""
+    arrays = store.read(clip_id, "words")
+    half = arrays["words_length"] / 2
+    starts, ends = np.maximum(arrays["words_time"] - half, 0.0), arrays["words_time"] + half
+    rows = zip(unpack_words(arrays["words"]), starts, ends, arrays["words_confidence"], strict=True)
+    labels = [
+        Label(word, axis.percent(start), axis.percent(end - start), f"{start:.2f} to {end:.2f} s, {sure:.2f}")
+        for word, start, end, sure in rows
+    ]
+    return Track("words", "", "words", labels=labels, alt=" ".join(label.text for label in labels))
 
 
 def read_tokens(store: ClipStore, clip_id: str, stage: str) -> tuple[np.ndarray, np.ndarray]:

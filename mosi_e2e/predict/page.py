@@ -9,7 +9,7 @@ import numpy as np
 
 from mosi_e2e.data.streams import name_stream
 from mosi_e2e.explore.sound import make_player, track_wave
-from mosi_e2e.explore.tracks import BOX_WIDTH, Axis, Track, absent, draw_curves, make_axis, spell
+from mosi_e2e.explore.tracks import BOX_WIDTH, Axis, Label, Track, absent, draw_curves, make_axis, spell
 from mosi_e2e.explore.tracks import Still as Placed
 from mosi_e2e.pages import Notice, Picture, Table, embed, render
 from mosi_e2e.predict.people import draw_people
@@ -147,17 +147,36 @@ def view_person(result: VideoResult, person: PersonResult, several: bool) -> Per
 
 
 def list_tracks(result: VideoResult, person: PersonResult, axis: Axis) -> list[Track]:
-    """Frames, sound and expression."""
+    """Frames, sound, words and expression."""
     stills = choose_stills(person.portrait.stills, STILLS, axis.end_s)
     tracks = [lay_strip(stills, person, axis) if stills else absent("frames", "no picture")]
     tracks.append(
         track_wave(result.waveform, axis) if len(result.waveform) else absent("waveform", "no sound")
     )
+    if any(window.words for window in person.timeline):
+        tracks.append(lay_words(person, axis))
     traces = choose_traces(person.portrait, TRACES)
     if not traces:
         return [*tracks, absent("expression", "no face")]
     curves = {spell(name): values for name, values in traces.items()}
     return [*tracks, draw_curves(axis, "expression", person.portrait.behaviour_time, curves, "", low=0.0)]
+
+
+def lay_words(person: PersonResult, axis: Axis) -> Track:
+    """Each word at its time, coloured by what it adds."""
+    words = [word for window in person.timeline for word in window.words]
+    labels = [
+        Label(
+            text,
+            axis.percent(word["start_s"]),
+            axis.percent(word["end_s"] - word["start_s"]),
+            about,
+            colour,
+            strength,
+        )
+        for word, (text, about, colour, strength) in zip(words, colour_words(words), strict=True)
+    ]
+    return Track("words", "", "words", labels=labels, alt=" ".join(label.text for label in labels))
 
 
 def lay_strip(stills: Sequence[Still], person: PersonResult, axis: Axis) -> Track:

@@ -206,11 +206,6 @@ class VideoResult:
         return self.people[0].timeline
 
     @property
-    def words(self) -> list[dict[str, Any]]:
-        """Those of all windows, see `Window`."""
-        return [word for window in self.timeline for word in window.words]
-
-    @property
     def deciding(self) -> dict[str, float] | None:
         return self.people[0].deciding
 
@@ -225,6 +220,10 @@ class VideoResult:
     @property
     def voice_ratio(self) -> float:
         return self.people[0].voice_ratio
+
+    def list_words(self) -> list[dict[str, Any]]:
+        """What the first person says, word by word; see `Window`."""
+        return [word for window in self.timeline for word in window.words]
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: the first person's entries stand at the top, `people` has everybody's."""

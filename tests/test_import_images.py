@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,12 +11,16 @@ import pandas as pd
 import pytest
 import torch
 from test_configs import SMALL
+from tiny_encoders import tiny_speech
+from tiny_models import TINY_CROSS
 from typed_commands import load_module
 
+from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_stream
-from mosi_e2e.engine.checkpoint import load_model
-from mosi_e2e.models.config import FaceConfig, SpeechConfig
+from mosi_e2e.engine.checkpoint import CacheFacts, load_model, save_model
+from mosi_e2e.models import build_model
+from mosi_e2e.models.config import FaceConfig, ModelConfig, SpeechConfig
 from mosi_e2e.models.encoders import build_encoder
 from mosi_e2e.train import main as train
 from preprocessing.errors import UserError
@@ -130,6 +135,24 @@ def test_a_run_gives_its_face_encoder_to_another_model(run):
     assert not all(parameter.requires_grad for parameter in encoder.parameters())
     alone = build_encoder("face", encoder.standalone_config())  # needs the run no longer
     assert alone.backbone.state_dict().keys() == wanted.keys()
+
+
+def test_a_run_gives_its_voice_too(tmp_path):
+    trained = tiny_speech(layers="weighted")
+    with torch.no_grad():
+        trained.layer_weight[1] = 2.0
+    alone = replace(TINY_CROSS, streams=["speech"], speech=trained.standalone_config())
+    config = ModelConfig(crossmodal=alone)
+    model = build_model(config, {})
+    model.encoders["speech"] = trained
+    facts = CacheFacts({}, [0.5], True)
+    save_model(tmp_path / "run" / "best", model, RunConfig(model=config), facts)
+    given = SpeechConfig(str(tmp_path / "run"), freeze="frozen", layers="weighted")
+    encoder = build_encoder("speech", given)
+    wanted = trained.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in encoder.state_dict().items())
+    assert encoder.frozen and encoder.layer_weight[1] == 2.0
+    assert "layer_weight" not in build_encoder("speech", replace(given, layers="last")).state_dict()
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ def load_trained(stream: str, config: object, run: Path) -> nn.Module:
 
 
 def take_weights(encoder: nn.Module, trained: nn.Module) -> nn.Module:
-    """Give a new encoder the weights of a trained one of the same network."""
-    encoder.backbone.load_state_dict(trained.backbone.state_dict())
+    """Give a new encoder the weights of a trained one of the same network, and how it mixes its layers."""
+    ours, theirs = encoder.state_dict(), trained.state_dict()
+    encoder.load_state_dict(ours | {name: value for name, value in theirs.items() if name in ours})
     return encoder

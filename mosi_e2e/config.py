@@ -62,7 +62,7 @@ class DataConfig:
             Results do not depend on it; memory does.
         eval_batch: clips per forward pass of one process in evaluation.
         workers: loading processes beside each training process.
-        bucket: clips of one update are of similar length, which saves padding.
+        bucket: clips of one update, and of a batch in evaluation, are of similar length, which saves padding.
         encode_frozen: what a frozen encoder makes of a stream that is not augmented is computed once and kept
             in the cache; an epoch then costs a fraction.
         scramble_times: only for ablations: within each clip the rows of a stream get one another's times, so

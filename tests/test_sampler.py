@@ -124,3 +124,14 @@ def test_it_goes_on_where_it_was():
     assert list(sampler) == whole[3 * sampler.steps_per_update :] and len(sampler) == len(list(sampler))
     sampler.start_update = sampler.updates_per_epoch
     assert list(sampler) == []
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_sweep_by_length_sees_every_clip_once_and_like_beside_like(world):
+    lengths = np.random.default_rng(0).uniform(1, 30, 23)
+    samplers = [SweepSampler(23, 4, rank, world, lengths) for rank in range(world)]
+    batches = [[pick.index for pick in part if pick.weight] for sampler in samplers for part in sampler]
+    assert sorted(index for batch in batches for index in batch) == list(range(23))
+    assert batches[0][0] == lengths.argmax()
+    spread = np.mean([np.ptp(lengths[batch]) for batch in batches if batch])
+    assert spread < 6 < np.mean([np.ptp(lengths[first : first + 4]) for first in range(0, 23, 4)])

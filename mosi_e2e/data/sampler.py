@@ -8,6 +8,7 @@ one process or eight, one pass or accumulation, a resumed run or an uninterrupte
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 from torch.utils.data import Sampler
 
 from mosi_e2e.data.dataset import Pick
@@ -89,19 +90,33 @@ class UpdateSampler(Sampler[list[Pick]]):
             yield [Pick(int(i), self.epoch, weight) for i in part] or [Pick(int(clips[0]), self.epoch, 0.0)]
 
 
+def list_lengths(clips: pd.DataFrame, bucket: bool) -> np.ndarray | None:
+    """The seconds of each clip, by which samplers put clips together; None where they are to be mixed."""
+    return clips.duration_s.to_numpy() if bucket else None
+
+
 def cut(order: np.ndarray, size: int) -> list[np.ndarray]:
     """Pieces of `size`; the last may be shorter."""
     return [order[first : first + size] for first in range(0, len(order), size)]
 
 
 class SweepSampler(Sampler[list[Pick]]):
-    """Every clip once, in order, without augmentation; all processes yield equally many batches of one size.
+    """Every clip once, without augmentation; all processes yield equally many batches of one size.
 
     Fillers of weight 0 make up the rest, so that what processes gather has one shape.
+
+    Args:
+        count: clips in the dataset.
+        batch_size: clips per forward pass.
+        rank, world: this process and how many there are.
+        lengths: of the clips, any unit: the longest come first and clips of a batch are of similar length,
+            which saves padding; None keeps the dataset's order.
     """
 
-    def __init__(self, count: int, batch_size: int, rank: int, world: int):
+    def __init__(self, count: int, batch_size: int, rank: int, world: int, lengths: np.ndarray | None = None):
         self.count, self.rank, self.world = count, rank, world
+        order = np.arange(count) if lengths is None else np.argsort(-lengths, kind="stable")
+        self.order = order.tolist()
         self.batch_size = min(batch_size, -(-count // world))
 
     def __len__(self) -> int:
@@ -110,5 +125,5 @@ class SweepSampler(Sampler[list[Pick]]):
     def __iter__(self) -> Iterator[list[Pick]]:
         for step in range(len(self)):
             first = (step * self.world + self.rank) * self.batch_size
-            numbers = range(first, first + self.batch_size)
-            yield [Pick(i) if i < self.count else Pick(0, weight=0.0) for i in numbers]
+            clips = [Pick(i) for i in self.order[first : first + self.batch_size]]
+            yield clips + [Pick(0, weight=0.0)] * (self.batch_size - len(clips))

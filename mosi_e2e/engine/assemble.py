@@ -12,7 +12,7 @@ from mosi_e2e.data.encoded import encode_frozen_streams, standardise_layers
 from mosi_e2e.data.folds import apply_folds, find_statistics
 from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_augmenter, build_loader
-from mosi_e2e.data.sampler import SweepSampler, UpdateSampler
+from mosi_e2e.data.sampler import SweepSampler, UpdateSampler, list_lengths
 from mosi_e2e.engine.checkpoint import CacheFacts, begin_with, cache_facts
 from mosi_e2e.engine.early_stopping import EarlyStopping
 from mosi_e2e.engine.loop import Trainer
@@ -50,7 +50,11 @@ def build_trainer(
         model.compile(dynamic=True)
     sampler = build_sampler(config, train_set, accelerator)
     sweep = SweepSampler(
-        len(valid_set), config.data.eval_batch, accelerator.process_index, accelerator.num_processes
+        len(valid_set),
+        config.data.eval_batch,
+        accelerator.process_index,
+        accelerator.num_processes,
+        list_lengths(valid_set.clips, config.data.bucket),
     )
     updates = sampler.updates_per_epoch * config.optim.epochs
     schedule = Schedule(optimizer, config.optim, updates, objective.monitor[1])
@@ -111,7 +115,7 @@ def build_sampler(config: RunConfig, train_set: ClipDataset, accelerator: Accele
         config.seed,
         accelerator.process_index,
         accelerator.num_processes,
-        lengths=train_set.clips.duration_s.to_numpy() if config.data.bucket else None,
+        list_lengths(train_set.clips, config.data.bucket),
     )
     if config.loss.ccc and sampler.steps_per_update > 1:
         raise UserError("loss.ccc needs every update in one pass; type data.micro_batch=0, or loss.ccc=0")

@@ -17,7 +17,7 @@ from mosi_e2e.data.folds import apply_folds
 from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_loader
 from mosi_e2e.data.recipes import describe_difference
-from mosi_e2e.data.sampler import SweepSampler
+from mosi_e2e.data.sampler import SweepSampler, list_lengths
 from mosi_e2e.engine.checkpoint import check_columns, check_run, load_model
 from mosi_e2e.engine.launch import adapt_to_machine
 from mosi_e2e.engine.loop import predict_split
@@ -86,7 +86,11 @@ def score_run(run: Path, split: str, cache: str | None = None, out: Path | None 
     if config.data.encode_frozen:  # as in training, and for all runs of the same encoder
         encode_frozen_streams(accelerator, model, [data], config.augment, (out or run) / "encoded")
     sampler = SweepSampler(
-        len(data), config.data.eval_batch, accelerator.process_index, accelerator.num_processes
+        len(data),
+        config.data.eval_batch,
+        accelerator.process_index,
+        accelerator.num_processes,
+        list_lengths(data.clips, config.data.bucket),
     )
     loader = build_loader(data, sampler, config.data.workers)
     objective = build_objective(

@@ -156,8 +156,8 @@ class ScoreHead(nn.Linear):
 
 def build_head(in_width: int, width: int, dropout: float, n_outputs: int = 1) -> nn.Sequential:
     """A shallow network from one vector of a clip to `n_outputs` numbers."""
-    head = ScoreHead(width, n_outputs)
-    return nn.Sequential(nn.Linear(in_width, width), nn.GELU(), nn.Dropout(dropout), head)
+    hidden = nn.Linear(in_width, width)  # made first: the order of random weights is that of the layers
+    return nn.Sequential(hidden, nn.GELU(), nn.Dropout(dropout), ScoreHead(width, n_outputs))
 
 
 class AttentivePool(nn.Module):

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def load_bounded(path: Path, reader: type[pickle.Unpickler]) -> Any:
-    """Read a pickle that cannot ask for much more memory than its own size.
+    """Read a pickle whose objects cannot have numbers far beyond how many there are.
 
     A pickle may number its objects, to name them again. Python keeps room for all numbers up to the highest:
     ten bytes that number an object 2,147,483,647 take 32 GB.

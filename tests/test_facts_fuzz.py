@@ -65,6 +65,7 @@ def clip_file(cache) -> tuple[StageFiles, str, bytes, dict]:
 def test_damaged_clip_files(clip_file, draw):
     files, clip_id, whole, expected = clip_file
     files.path(clip_id).write_bytes(damage(whole, draw))
+    checked = files.check(clip_id)  # what preprocessing asks
     try:
         found, said = files.read(clip_id), clip_id
     except UserError as error:
@@ -73,6 +74,7 @@ def test_damaged_clip_files(clip_file, draw):
         files.path(clip_id).write_bytes(whole)
     assert all(found[key].tobytes() == expected[key].tobytes() for key in expected)
     assert "\n" not in said and clip_id in said
+    assert (checked is None) == (said != clip_id)
 
 
 @pytest.mark.parametrize(

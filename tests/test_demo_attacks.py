@@ -344,9 +344,10 @@ def test_equal_uploads_are_two_and_one_upload_is_scored_once(door):
 NAMED = re.compile(r"(test_\w+\.py)::(test_\w+)")
 
 
-def test_the_security_page_names_tests_that_there_are():
+@pytest.mark.parametrize("page", ["security.md", "reliability.md"])
+def test_the_pages_name_tests_that_there_are(page):
     here = Path(__file__).parent
-    named = NAMED.findall((here.parent / "docs" / "security.md").read_text())
+    named = NAMED.findall((here.parent / "docs" / page).read_text())
     assert len(named) > 20
     missing = [test for file, test in named if f"def {test}(" not in (here / file).read_text()]
     assert missing == []

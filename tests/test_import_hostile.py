@@ -219,6 +219,18 @@ def test_damaged_sequences(tmp_path, draw):
     assert "\n" not in said and len(said) < 2000
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_nan_that_signals_gives_no_second_line(tmp_path):
+    """Its bits say that a calculation with it is to be told of."""
+    signal = np.frombuffer(b"\1\0\0\0\0\0\xf0\x7f", np.float64)[0]
+    tables, (rows, spans) = make_tables(), make_rows(10, 2, 3)
+    tables["train"]["vision"] = np.full(tables["train"]["vision"].shape, signal)
+    source = TableSource(write_pickle(tmp_path / "a.pkl", tables), ImportOptions())
+    assert np.isnan(source.read(0)["vision"]).all()
+    path = write_sequence(tmp_path / "a.csd", "audio", {"v": (np.full(rows.shape, signal), spans)})
+    assert np.isnan(SequenceFile(path).features("v")).all()
+
+
 @pytest.mark.timeout(60)
 def test_a_heap_of_texts_in_which_hdf5_would_go_in_circles(tmp_path):
     """Its free room says that it has 0 bytes; the names before it can still be read, those behind cannot."""

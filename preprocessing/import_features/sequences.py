@@ -79,7 +79,7 @@ class SequenceFile:
 
     def features(self, entry: str, rows: slice = slice(None)) -> np.ndarray:
         """Rows [T, D] of an entry."""
-        with one_line(self.path, "whole HDF5 file"), np.errstate(over="ignore"):  # inf is counted later
+        with one_line(self.path, "whole HDF5 file"), np.errstate(all="ignore"):  # counted later
             return self._check(entry)[0][rows].astype(np.float32)
 
     def column_names(self, stream: str) -> list[str]:

@@ -79,7 +79,7 @@ class TableSource:
     def read(self, number: int) -> Table:
         """See `Source.read`."""
         split, row = self._rows[number]
-        with np.errstate(over="ignore"):  # what becomes infinite is counted as missing
+        with np.errstate(all="ignore"):  # what becomes infinite, and NaN of any kind, is counted as missing
             return {n: np.asarray(arrays[split][row], np.float32) for n, arrays in self._values.items()}
 
     def place(self, number: int, spans: Mapping[str, tuple[int, int]]) -> tuple[Table, float]:

@@ -11,7 +11,7 @@ def load_bounded(path: Path, reader: type[pickle.Unpickler]) -> Any:
     """Read a pickle whose objects cannot have numbers far beyond how many there are.
 
     A pickle may number its objects, to name them again. Python keeps room for all numbers up to the highest:
-    ten bytes that number an object 2,147,483,647 take 32 GB.
+    16 bytes each, so 32 GiB for ten bytes that number an object 2,147,483,647.
 
     Args:
         path: of the file.

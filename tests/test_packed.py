@@ -242,7 +242,7 @@ def test_reading_what_is_not_there(tmp_path):
 
 @pytest.mark.parametrize("read", [open_store, load_pickle])
 def test_a_pickle_cannot_ask_for_more_memory_than_it_has_bytes(tmp_path, read):
-    """Python keeps room for all numbers of objects up to the highest: here 32 GB."""
+    """Python keeps room for all numbers of objects up to the highest: here 32 GiB."""
     (tmp_path / "a.pkl").write_bytes(b"\x80\x02}r\xff\xff\xff\x7f.")
     with pytest.raises(UserError, match=r"damaged .it gives object 2 the number 2147483647"):
         read(tmp_path / "a.pkl")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from typed_commands import load_module
 
+from mosi_e2e.class_metrics import CLASS_KEYS
 from mosi_e2e.intervals import ANGLE, LOGARITHM, PLAIN, SCALES, estimate_intervals, expand_percentiles
 from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS
 from mosi_e2e.resampling import draw_resamples
@@ -36,7 +37,7 @@ def test_studentised_interval_equals_plain_loops(scale, values):
 
 
 def test_scales_invert_and_stay_in_range():
-    assert set(SCALES) == {*REGRESSION_KEYS, *BINARY_KEYS}
+    assert set(SCALES) == {*REGRESSION_KEYS, *BINARY_KEYS, *CLASS_KEYS}
     grid = np.linspace(0.01, 0.99, 50)
     for scale in {*SCALES.values(), PLAIN}:
         assert scale.inverse(scale.forward(grid)) == pytest.approx(grid)

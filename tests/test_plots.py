@@ -35,7 +35,7 @@ def test_both_curves_are_drawn():
     np.testing.assert_allclose(curve(score, "valid").get_ydata(), history.valid_mae)
     np.testing.assert_allclose(rate.lines[0].get_ydata(), history.lr)
     assert curve(loss, "train (augmented)").get_color() != curve(loss, "valid").get_color()
-    assert curve(score, "train mean: 1.500").get_ydata()[0] == 1.5
+    assert curve(score, "trivial baseline: 1.500").get_ydata()[0] == 1.5
     assert figure.get_suptitle() == "a run" and loss.get_legend() and score.get_legend()
 
 

@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--kind", default="both", help="which runs of the folder; default: both")
     args = parser.parse_args(argv)
-    texts = pd.read_csv(args.labels, dtype=str).merge(pd.read_csv(args.heard, dtype=str), on=IDS).fillna("")
+    heard = pd.read_csv(args.heard, dtype=str)
+    heard = heard[[*IDS, *(name for name in heard if name.startswith("heard_"))]]
+    texts = pd.read_csv(args.labels, dtype=str).merge(heard, on=IDS).fillna("")
     split = texts["split" if "split" in texts else "mode"]
     words = weigh_words(texts[split == "train"])
     cases = collect_cases(args.runs, args.kind, texts[split == "test"], words)

@@ -135,13 +135,20 @@ def write_checkpoints(folder: Path) -> None:
     save_file(face.state_dict(), folder / "vit_small.safetensors")
 
 
+@pytest.mark.slow  # trains many small models
 def test_the_page_about_results_is_right(workplace):
     for name, middle in (("mmmo", 3), ("pom", 4)):
         tables = make_tables()
         for table in tables.values():
             table["regression_labels"] = middle + table["regression_labels"].round() / 2
         write_archive(workplace / f"{name}_seq.npz", tables)
+    labels = pd.read_csv(write_sentences(workplace / "mosi_labels.csv"))
+    labels.to_csv(workplace / "mosei.csv", index=False)
+    labels.rename(columns={"heard": "heard_ibm"}).to_csv(workplace / "heard.csv", index=False)
+    for name in ("MINILM", "MPNET"):
+        write_text_checkpoint(workplace / name)
     run_page("results.md")
+    assert (workplace / "runs" / "words_minilm" / "word_errors_given.json").is_file()
     for name in ("mmmo", "pom"):
         assert "| ridge with lengths |" in (workplace / "runs" / name / "results.md").read_text()
 

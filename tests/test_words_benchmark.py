@@ -13,6 +13,7 @@ def words():
     return load_module("benchmarks/words.py")
 
 
+@pytest.mark.slow  # eleven trainings
 def test_every_kind_of_run_is_scored_on_its_words(words, tmp_path, one_thread, capsys):
     labels = write_sentences(tmp_path / "labels.csv")
     pd.read_csv(labels).rename(columns={"heard": "heard_ibm"}).to_csv(tmp_path / "heard.csv", index=False)

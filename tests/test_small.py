@@ -66,6 +66,23 @@ def test_a_damaged_base_is_one_line(small, content):
         load(small)
 
 
+def test_a_strangers_folder_is_held_against_the_checkpoint(small):
+    config = small / "config.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("num_hidden_layers: 2", "num_hidden_layers: 90000"))
+    with pytest.raises(UserError, match="does not describe the model"):  # nothing of that size was built
+        load(small)
+    config.write_text(text)
+    bases = json.loads((small / "base.json").read_text())
+    (small / "base.json").write_text(json.dumps({"behaviour": bases["words"]}))
+    with pytest.raises(UserError, match=r"base\.json does not fit config\.yaml"):
+        load(small)
+    (small / "base.json").write_text(json.dumps(bases))
+    (small / "model.safetensors").write_bytes((small / "model.safetensors").read_bytes()[:-9])
+    with pytest.raises(UserError, match="damaged or cut"):
+        load(small)
+
+
 def test_what_began_with_no_known_checkpoint_stays_whole(small, capsys):
     (small.parent / "weights" / NAME / "weights.json").unlink()
     assert export([str(small.parent / "run"), "--out", str(small.parent / "other"), "--small"]) == 2

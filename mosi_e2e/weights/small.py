@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.models.config import encoder_settings
+from mosi_e2e.models.config import ModelConfig, encoder_settings
 from mosi_e2e.models.encoders import build_encoder
-from mosi_e2e.tensors import write_tensors
+from mosi_e2e.models.rebuild import check_stands_alone
+from mosi_e2e.tensors import load_tensors, read_header, write_tensors
 from mosi_e2e.weights.catalogue import CHECKPOINTS
 from mosi_e2e.weights.fetch import RECORD, get_checkpoint
 from preprocessing.checkpoints import weights_folder
@@ -51,12 +51,12 @@ def shrink_folder(folder: Path, run: Path) -> list[str]:
     """
     trained, alone = (load_config(RunConfig, place / "config.yaml") for place in (run, folder))
     section = getattr(trained.model, trained.model.name)
-    weights, bases = load_file(folder / WEIGHTS), {}
+    weights, bases = load_tensors(folder / WEIGHTS, read_header(folder / WEIGHTS)), {}
     for stream in section.streams:
         name = find_base(encoder_settings(section, stream))
         if not name:
             continue
-        base = read_base(stream, name, alone)
+        base = read_base(stream, name, alone.model)
         left = {key for key, value in base.items() if key in weights and same(value, weights[key])}
         bases[stream] = {"checkpoint": name, "tensors": sorted(left), "sha256": hash_tensors(base, left)}
         weights = {key: value for key, value in weights.items() if key not in left}
@@ -80,8 +80,12 @@ def expand_folder(folder: Path) -> Path:
     target = weights_folder() / EXPANDED / name_expanded(folder)
     if target.is_dir():
         return target
-    weights = load_file(folder / WEIGHTS)
-    config = load_config(RunConfig, folder / "config.yaml")
+    config = load_config(RunConfig, folder / "config.yaml").model
+    check_stands_alone(config)
+    section = getattr(config, config.name)
+    if any(not hasattr(encoder_settings(section, stream), "pretrained") for stream in bases):
+        raise UserError(f"{folder / BASE} does not fit config.yaml; get the folder again from where it came")
+    weights = load_tensors(folder / WEIGHTS, read_header(folder / WEIGHTS))
     for stream, entry in bases.items():
         name = entry["checkpoint"]
         base = read_base(stream, name, config)
@@ -95,15 +99,23 @@ def expand_folder(folder: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as aside:
         whole = Path(aside) / "model"
-        shutil.copytree(folder, whole, ignore=shutil.ignore_patterns(BASE, WEIGHTS))
+        whole.mkdir()
+        for path in folder.iterdir():
+            if path.is_file() and path.name not in (BASE, WEIGHTS):
+                shutil.copyfile(path, whole / path.name)
         write_tensors(whole / WEIGHTS, weights)
-        whole.rename(target)
+        try:
+            whole.rename(target)
+        except OSError:
+            if not target.is_dir():  # another process was faster
+                raise
     return target
 
 
 def name_expanded(folder: Path) -> str:
     """The name of what is made of a small folder; another content has another."""
-    prints = "".join(hash_file(folder / name) for name in (BASE, WEIGHTS, "config.yaml", "facts.json"))
+    files = (folder / name for name in (BASE, WEIGHTS, "config.yaml", "facts.json"))
+    prints = "".join(hash_file(file) for file in files if file.is_file())
     return f"{folder.resolve().name}-{hashlib.sha256(prints.encode()).hexdigest()[:12]}"
 
 
@@ -139,21 +151,19 @@ def find_base(settings: Any) -> str:
     return name if name in CHECKPOINTS else ""
 
 
-def read_base(stream: str, name: str, alone: RunConfig) -> dict[str, Tensor]:
+def read_base(stream: str, name: str, alone: ModelConfig) -> dict[str, Tensor]:
     """The tensors of an encoder as its checkpoint has them, by their names in the model.
 
     Args:
         stream: whose encoder.
-        name: of the checkpoint.
+        name: of the checkpoint, which alone decides the sizes: a stranger's folder may ask for any.
         alone: settings of a model folder, whose encoders stand alone.
     """
-    settings = encoder_settings(getattr(alone.model, alone.model.name), stream)
+    settings = encoder_settings(getattr(alone, alone.name), stream)
     folder = get_checkpoint(name)
-    if hasattr(settings, "weights"):
-        began = replace(settings, weights=str(folder / MODEL_PTH), pretrained=True)
-    else:
-        began = replace(settings, model=str(folder), pretrained=True)
-    state = build_encoder(stream, began).state_dict()
+    is_image = hasattr(settings, "weights")
+    place = {"model": name, "weights": str(folder / MODEL_PTH)} if is_image else {"model": str(folder)}
+    state = build_encoder(stream, replace(settings, **place, pretrained=True, kwargs={})).state_dict()
     return {f"encoders.{stream}.{key}": value for key, value in state.items()}
 
 

@@ -1,10 +1,9 @@
 """What a model of classes says of a video: probabilities over time, and what they rest on."""
 
 import csv
-import dataclasses
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from mosi_e2e.data.streams import name_stream
 from mosi_e2e.predict.evidence import remark_on_evidence
 from mosi_e2e.predict.recording import Recording
 from mosi_e2e.predict.remarks import list_warnings
+from mosi_e2e.predict.result import to_plain
 from mosi_e2e.predict.scoring import Scorer, join
 from mosi_e2e.predict.windows import Stretch, StretchStore, has_evidence, list_missing
 from preprocessing.config import PreprocessConfig
@@ -118,7 +118,7 @@ class ClassResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: the first person's entries stand at the top, `people` has everybody's."""
-        own = _round(dataclasses.asdict(self))
+        own = to_plain(self)
         people = own.pop("people")
         first = {key: value for key, value in people[0].items() if key != "number"}
         return {"video": own.pop("video")} | first | own | {"people": people}
@@ -272,12 +272,3 @@ def write_class_csv(result: ClassResult, path: Path) -> None:
             shares = [f"{value:.{PLACES}f}" for value in one.probabilities.values()]
             writer.writerow([person.number, *edges, one.label_class, *shares])
     write_atomic(path, text.getvalue().encode())
-
-
-def _round(value: Any) -> Any:
-    """Numbers to four places."""
-    if isinstance(value, Mapping):
-        return {key: _round(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_round(one) for one in value]
-    return round(value, PLACES) + 0.0 if isinstance(value, float) else value

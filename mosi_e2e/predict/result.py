@@ -132,7 +132,7 @@ class PersonResult:
     why_none: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return _plain(self)
+        return to_plain(self)
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ class VideoResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: the first person's entries stand at the top, `people` has everybody's."""
-        own = _plain(self)
+        own = to_plain(self)
         people = own.pop("people")
         first = {key: value for key, value in people[0].items() if key not in ("number", "name")}
         return {"video": own.pop("video")} | first | own | {"people": people}
@@ -261,13 +261,13 @@ def name_class(score: float, half_width: float, task: str) -> str:
     return "positive" if is_positive else "negative"
 
 
-def _plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Dataclasses → dicts, without what is only for the page; numbers to four places."""
     if dataclasses.is_dataclass(value):
         names = (one.name for one in dataclasses.fields(value) if one.name not in NOT_STORED)
-        return {name: _plain(getattr(value, name)) for name in names}
+        return {name: to_plain(getattr(value, name)) for name in names}
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: to_plain(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [to_plain(one) for one in value]
     return round(value, 4) + 0.0 if isinstance(value, float) else value  # + 0.0: no -0.0

@@ -25,6 +25,7 @@ from mosi_e2e.models.encoders import build_encoder
 from mosi_e2e.train import main as train
 from preprocessing.errors import UserError
 from preprocessing.import_images.__main__ import main
+from preprocessing.settings import dump_config, load_config
 from preprocessing.store import ClipStore
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "faces_fer2013.yaml"
@@ -135,6 +136,17 @@ def test_a_run_gives_its_face_encoder_to_another_model(run):
     assert not all(parameter.requires_grad for parameter in encoder.parameters())
     alone = build_encoder("face", encoder.standalone_config())  # needs the run no longer
     assert alone.backbone.state_dict().keys() == wanted.keys()
+
+
+def test_a_stored_model_takes_no_weights_of_a_run_beside_it(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    stranger = Path(shutil.copytree(run / "best", tmp_path / "stranger"))
+    config = load_config(RunConfig, stranger / "config.yaml")
+    face = replace(config.model.crossmodal.face, model=run.name, kwargs={})
+    model = replace(config.model, crossmodal=replace(config.model.crossmodal, face=face))
+    (stranger / "config.yaml").write_text(dump_config(replace(config, model=model)))
+    with pytest.raises(UserError, match="face names other files"):
+        load_model(stranger)
 
 
 def test_a_run_gives_its_voice_too(tmp_path):

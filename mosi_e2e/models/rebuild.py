@@ -20,6 +20,7 @@ from mosi_e2e.data.streams import find_stream
 from mosi_e2e.models import build_model, list_streams
 from mosi_e2e.models.config import ModelConfig
 from mosi_e2e.models.encoders import speech, text
+from mosi_e2e.models.encoders.trained import find_run
 from mosi_e2e.tensors import Stored, load_tensors, read_header
 from preprocessing.errors import UserError
 from preprocessing.plain_text import first_line
@@ -108,7 +109,7 @@ def check_stands_alone(config: ModelConfig) -> None:
         name = stream.name
         encoder = getattr(getattr(config, config.name), name)
         overlay = encoder.kwargs.get("pretrained_cfg_overlay", {})
-        alone = not (encoder.pretrained or getattr(encoder, "weights", None))
+        alone = not (encoder.pretrained or getattr(encoder, "weights", None) or find_run(name, encoder))
         known = FAMILIES.get(stream.kind)
         alone = alone and (encoder.model in known if known else not set(encoder.model) & set("/\\:"))
         if not alone or _find_odd(encoder.kwargs) or not isinstance(overlay, dict) or set(overlay) - OVERLAY:

@@ -130,7 +130,7 @@ def floor_classes(
     majority = score_classes(label, np.tile(share, (label.size, 1)), classes)
     support = np.bincount(label, minlength=len(classes))
     drawn = np.random.default_rng(seed)
-    # The draws of one class's clips are multinomial: no clip needs to be drawn by itself.
+    # The draws of one class's clips are multinomial: clips need not be drawn one by one.
     counts = np.stack([drawn.multinomial(size, share, size=RANDOM_DRAWS) for size in support], axis=1)
     acc, uar, macro_f1, *recall = rate_counts(counts).mean(axis=0).tolist()
     keys = list_class_keys(classes)

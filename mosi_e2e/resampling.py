@@ -283,7 +283,7 @@ def _extremes(values: NDArray, unit: NDArray, n_units: int) -> tuple[NDArray, ND
 def _find_constant(weights: NDArray, low: NDArray, high: NDArray) -> NDArray[np.bool_]:
     """In which rows of `weights` all values of the units with a weight are the same. [n]."""
     if np.min(high - low) > CONSTANT_SPREAD:
-        # Each unit varies by itself, so every mixture does: usual for videos, and saves half the work.
+        # Each single unit varies, so every mixture does: usual for videos, and saves half the work.
         return np.zeros(len(weights), dtype=bool)
     drawn = weights > 0
     largest = np.where(drawn, high, -np.inf).max(axis=-1)

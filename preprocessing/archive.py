@@ -68,7 +68,7 @@ class Member:
 
 
 def extract_archive(
-    archive: Path, target: Path, limits: Limits, mend: str, elsewhere: str = "type another --out"
+    archive: Path, target: Path, limits: Limits, advice: str, elsewhere: str = "type another --out"
 ) -> int:
     """Unpack `archive` into the new folder `target` and return the number of files.
 
@@ -76,7 +76,7 @@ def extract_archive(
         archive: the zip file.
         target: folder that does not exist yet.
         limits: what is refused.
-        mend: what to type if the archive is damaged; ends the message.
+        advice: what to type if the archive is damaged; ends the message.
         elsewhere: what to type if `target` has no room, or may not be written to.
 
     Raises:
@@ -91,7 +91,7 @@ def extract_archive(
             write_members(opened, members, target, size)
     except DAMAGES as error:
         reason = repr(str(error)[:80])  # it may quote any bytes of the file
-        raise UserError(f"{archive} is no zip archive, incomplete or damaged ({reason}): {mend}") from error
+        raise UserError(f"{archive} is no zip archive, incomplete or damaged ({reason}): {advice}") from error
     except OSError as error:
         raise UserError(
             f"{archive} cannot be unpacked to {target.parent} ({error.strerror or error}): make room and run "

@@ -153,7 +153,7 @@ def remember_failure(
 def _is_lasting(error: Exception, backend: str) -> bool:
     """Whether the clip itself is at fault: the same file would fail again.
 
-    Not so where reading it failed in the operating system, and where the user can mend something beside it: a
+    Not so where reading it failed in the operating system, and where the user can fix something else: a
     program that is missing, a CSV.
     """
     if isinstance(error, OpenFaceError):

@@ -154,7 +154,7 @@ def _read_promises(container, streams: list, clock: Clock) -> dict[int, float]:
     """Seconds that each stream promises to last, by its index.
 
     Where only the container says how long it is (FLV, Matroska without tags), some stream has to reach that
-    end; which one is open, so none is suspected as long as one does. Where the time stamps had to be
+    end; which one is open, so no stream is suspected as long as one does. Where the time stamps had to be
     corrected, the header was made of the wrong ones: nothing is promised but what the packets say.
     """
     packets = {one.index: one for one in (clock.video, clock.audio) if one is not None}

@@ -76,7 +76,7 @@ class Part:
 
 @contextmanager
 def explain_writing(path: Path) -> Iterator[None]:
-    """Turn what goes wrong on this machine's disk into one line: no retry of the connection mends it."""
+    """Turn what goes wrong on this machine's disk into one line: no retry of the connection helps."""
     try:
         yield
     except OSError as error:
@@ -87,5 +87,5 @@ def explain_writing(path: Path) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """What happens, for whoever watches; results alone go to standard output."""
+    """What happens, for the user; results alone go to standard output."""
     print(text, file=sys.stderr)

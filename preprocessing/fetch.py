@@ -1,6 +1,6 @@
 """`python -m preprocessing.fetch`: a data set's zip, from the net or the disk → a folder to preprocess.
 
-data/mosi.part/     while it is under way; the same command goes on with it
+data/mosi.part/     while it is under way; the same command continues
 ├── archive.part    bytes so far, with archive.json about the file they belong to
 ├── archive.zip     the whole archive
 └── unpacked/       renamed to data/mosi when it is whole
@@ -126,15 +126,15 @@ def fetch(source: str, out: Path, options: FetchOptions) -> None:
     work = out.with_name(f"{out.name}.part")
     with explain_writing(out), claim(work):
         archive = local or fetch_archive(source, out, work, options.patience)
-        mend = "get the file again" if local else f"delete {archive} and run again"
+        advice = "get the file again" if local else f"delete {archive} and run again"
         say(f"computing the SHA-256 of {archive}")
         sha256 = hash_file(archive)
         if options.sha256 and sha256 != options.sha256:
             raise UserError(
-                f"{archive} has the SHA-256 {sha256}, not {options.sha256}: {mend}, or correct --sha256"
+                f"{archive} has the SHA-256 {sha256}, not {options.sha256}: {advice}, or correct --sha256"
             )
         unpacked = work / "unpacked"
-        files = extract_archive(archive, unpacked, options.limits, mend)
+        files = extract_archive(archive, unpacked, options.limits, advice)
         mark = {"source": source, "sha256": sha256, "bytes": archive.stat().st_size, "files": files}
         write_atomic(unpacked / MARK, (json.dumps(mark, indent=1) + "\n").encode())
         if options.keep_zip and not local:

@@ -56,7 +56,7 @@ def test_the_code_is_compared(run):
         compare_environments(longer, environment)
     )
     dirty = environment | {"git": {"commit": "1", "dirty": True}}
-    assert "whether alike is not known" in compare_environments(dirty, dirty)[0]
+    assert "whether in the same way is not known" in compare_environments(dirty, dirty)[0]
     assert compare_environments(environment | {"git": None}, environment | {"git": None}) == []
 
 

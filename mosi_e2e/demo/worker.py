@@ -35,7 +35,7 @@ def open_predictor(model: Path) -> Model:
     from mosi_e2e.predict.predictor import PredictOptions, Predictor
 
     predictor = Predictor.open(model)
-    predictor.choose_listener(PredictOptions())  # a recogniser that is missing is told at the start
+    predictor.choose_listener(PredictOptions())  # a missing recogniser is reported at the start
     if predictor.task == "classes":
         raise UserError(
             f"the page shows sentiment, and {model} knows classes; type: python -m mosi_e2e.predict "

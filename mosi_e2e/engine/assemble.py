@@ -150,4 +150,4 @@ def suit_distribution(accelerator: Accelerator, sampler: UpdateSampler, ema: flo
             raise UserError("DeepSpeed takes every update in one pass; type data.micro_batch=0, or use FSDP")
         settings = accelerator.state.deepspeed_plugin.deepspeed_config
         settings["train_micro_batch_size_per_gpu"] = sampler.micro_batch
-        settings["gradient_clipping"] = clip_norm  # it clips by itself, and by 1 unless it is told
+        settings["gradient_clipping"] = clip_norm  # it clips automatically, to 1 without a setting

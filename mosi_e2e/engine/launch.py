@@ -19,8 +19,8 @@ def adapt_to_machine() -> None:
 
     The config file asks the launcher for `auto` processes. That is one per GPU, but where there is none one
     per core, each with a copy of the model; bfloat16 is slower than float32 there. And without a GPU
-    Accelerate 1.15 takes each of several processes for the only one, unless it is told that the processor is
-    meant. Call before the first `Accelerator`.
+    Accelerate 1.15 takes each of several processes for the only one, unless a setting says that the processor
+    is meant. Call before the first `Accelerator`.
     """
     if torch.cuda.is_available():
         return

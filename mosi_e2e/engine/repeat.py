@@ -54,7 +54,7 @@ def compare_environments(before: dict, now: dict) -> list[str]:
     if before["git"] != now["git"]:
         lines.append(f"code: {describe_code(before['git'])} → {describe_code(now['git'])}")
     elif before["git"] and before["git"]["dirty"]:
-        lines.append("code: the same commit, changed then and now; whether alike is not known")
+        lines.append("code: the same commit, changed then and now; whether in the same way is not known")
     for key in ("python", "platform", "cpus", "gpus", "processes", "mixed_precision"):
         if before[key] != now[key]:
             lines.append(f"{key}: {before[key]} → {now[key]}")

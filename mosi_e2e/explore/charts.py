@@ -10,7 +10,7 @@ from mosi_e2e.pages import Picture, draw_svg
 from mosi_e2e.plots import BLUE, GREEN, GREY, ORANGE
 
 COLOURS = {"train": BLUE, "valid": GREEN, "test": ORANGE}
-MARKERS = {"train": "o", "valid": "s", "test": "^"}  # so that no split is told by its colour alone
+MARKERS = {"train": "o", "valid": "s", "test": "^"}  # so that a split is known by more than its colour
 LINES = {"train": "-", "valid": "--", "test": ":"}
 SIZE = (4.4, 3.1)  # inches: the width of a phone, or of a card beside another
 LABEL_BINS = np.arange(-3.25, 3.5, 0.5)

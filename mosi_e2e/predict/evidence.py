@@ -29,7 +29,7 @@ class Evidence:
         key: of the metric: mae | acc.
         value: the model's.
         interval: 95 %, low and high; None where there is none.
-        baseline: the best trivial baseline, by name; None where none is known.
+        baseline: the best trivial baseline, by name; None where it is not known.
         baseline_value: its metric.
         calibration: errors on held-out clips.
     """

@@ -71,7 +71,7 @@ def stack_muted(examples: Sequence[dict]) -> Batch:
 def encode_silence(encoder: nn.Module, sound: np.ndarray) -> np.ndarray:
     """[width] what the speech encoder makes of silence behind sound [S], float32.
 
-    Silence by itself will not do: many encoders standardise what they get by all of it, and nothing but
+    Silence alone is not enough: many encoders standardise what they get by all of it, and nothing but
     zeros then comes out as unlike a pause as can be.
     """
     silence = np.zeros(round(SILENCE_S * SAMPLE_RATE), np.float32)

@@ -22,7 +22,7 @@ from preprocessing.stages.look import Glance, Person, describe_track, look_at_cl
 from preprocessing.store import SAMPLE_RATE, Arrays
 from preprocessing.tracks import choose_speaker, list_tracks, measure_loudness
 
-LEAST_SHARE, LEAST_S = 0.1, 1.0  # of the sampled frames and in sight: less is nobody who is told apart
+LEAST_SHARE, LEAST_S = 0.1, 1.0  # of the sampled frames and in sight: with less, nobody counts as a person
 MOST_PEOPLE = 6
 SILENT_PEAK = 8  # of 32768, 72 dB below full scale: what codecs make of digital silence
 MOST_THREADS = 4  # that look for faces; each holds a model and two frames
@@ -134,7 +134,7 @@ def read_recording(
 
     Args:
         path: the file.
-        config: the settings of the model's cache; what fails to decode is told, not refused.
+        config: the settings of the model's cache; what fails to decode is remarked, not refused.
         stages: those that the model reads.
         on_progress: told about the frames.
 

@@ -122,7 +122,7 @@ class StretchStore:
 
 
 def has_evidence(example: dict) -> bool:
-    """Whether anything is seen or heard: silence by itself is nothing that could be scored."""
+    """Whether anything is seen or heard: silence alone cannot be scored."""
     there = {name for name, rows in example["streams"].items() if len(rows["values"])}
     return bool(there - example["silent"])
 

@@ -151,7 +151,7 @@ def draw_curves(name: str, runs: Sequence[Run]) -> Drawing | None:
 
 
 def trace_run(run: Run, metric: str, loss: Axes, score: Axes, is_named: bool) -> str | None:
-    """One run's lines, in the legend if `is_named`; what is told of its best epoch, None without one."""
+    """One run's lines, in the legend if `is_named`; the text about its best epoch, None without one."""
     history = run.history.apply(pd.to_numeric, errors="coerce")
     line = {"marker": "." if len(history) < SEEN_AS_LINE else None, "ms": 4, "lw": 1.2, "alpha": 0.85}
     train, valid, kept = ("train (augmented)", "valid", "best epoch, kept") if is_named else [None] * 3

@@ -25,7 +25,7 @@ class Spot:
     Attributes:
         left, top: in percent of the picture.
         name: of the clip.
-        text: what is told beside it.
+        text: what stands beside it.
     """
 
     left: float

@@ -70,7 +70,7 @@ class ScoreTable:
     notes: Sequence[str]
 
     def flatten(self) -> Table:
-        """For Markdown, where a row must say by itself what it belongs to."""
+        """For Markdown, where each row must say what it belongs to."""
         rows, system = [], ""
         for row in self.rows:
             system = row.name if row.kind == "system" else system

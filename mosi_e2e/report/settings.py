@@ -130,7 +130,7 @@ def show_value(value: Any) -> str:
 
 
 def tabulate_environments(runs: Sequence[Run]) -> list[Table]:
-    """What runs ran on: what they have in common, then what not; runs that are alike share a column."""
+    """What runs ran on: what they have in common, then what not; identical runs share a column."""
     columns: dict[tuple, list[str]] = {}
     for run in runs:
         columns.setdefault(tuple(list_environment(run.environment)), []).append(run.name)

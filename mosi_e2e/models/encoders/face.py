@@ -19,7 +19,7 @@ FRAMES_PER_PASS = 256
 
 
 class FaceEncoder(PretrainedEncoder):
-    """Encode each crop by itself, into the image model's pooled features.
+    """Encode each crop alone, into the image model's pooled features.
 
     Only frames that are there run through the network. Mean, standard deviation, size and interpolation
     are those it was trained with, from its own data config. The crop is kept whole: it is cut around the

@@ -23,7 +23,7 @@ class TokenEncoder(nn.Module):
     rows that the tracker marked as failed, enter as zeros (the mean of the training data) whatever they
     hold, NaN included. With `stride` or `context`, a convolution over time of `stride + 2 * context`
     rows makes one token of every `stride` rows; its time is the mean over the valid rows among them, and
-    it is padding where none is valid.
+    it is padding where no row is valid.
     """
 
     config_class: ClassVar[type] = TokenConfig

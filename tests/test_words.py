@@ -229,7 +229,10 @@ def test_mistakes_are_explained(config, message):
         build_encoder("words", config)
 
 
-@pytest.mark.parametrize(("model", "rank"), [("late_fusion", 0), ("late_fusion", 4), ("crossmodal", 0)])
+@pytest.mark.parametrize(
+    ("model", "rank"),
+    [pytest.param("late_fusion", 0, marks=pytest.mark.slow), ("late_fusion", 4), ("crossmodal", 0)],
+)
 def test_a_model_of_words_learns_is_scored_and_can_be_trained_further(
     place, tmp_path, model, rank, one_thread, capsys
 ):

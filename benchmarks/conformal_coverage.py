@@ -1,8 +1,8 @@
 """Does predict's interval cover what it claims? Simulated held-out clips, then clips of new videos.
 
 A simulated split is a sample of videos whose clips have part of their errors in common, as in
-`interval_coverage.py`. The interval is made from it by `mosi_e2e.calibration`, and counted is how often it
-holds the label of a clip of a new video:
+`interval_coverage.py`. The interval is made from it by `mosi_e2e.runs.calibration`, and counted is how
+often it holds the label of a clip of a new video:
 
 - `by video`: each video counts once, as `predict` does it;
 - `by clip`: every clip counts once, as if clips of one video were independent; shown for comparison.
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from interval_coverage import Population, draw_split
 
-from mosi_e2e.calibration import calibrate
+from mosi_e2e.runs.calibration import calibrate
 
 NEW_VIDEOS = 200  # whose clips are tried per split, each video with the same weight
 SIZES = (4, 9, 20, 31)  # videos of a held-out split; MOSI's test split has 31

@@ -1,4 +1,4 @@
-"""How well `preprocessing.covers` notices covered mouths and eyes, on real clips with covers drawn into them.
+"""How well `preprocessing.faces.covers` notices covered mouths and eyes, on real clips with drawn covers.
 
     python benchmarks/covers.py --clips FOLDER
 
@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from preprocessing.clip_files import MEDIA_EXTENSIONS, walk_files
 from preprocessing.config import DecodeConfig, FacesConfig, TrackConfig
-from preprocessing.covers import LEAST, LEFT_EYE, LIPS, RIGHT_EYE
 from preprocessing.errors import UserError, command
-from preprocessing.faces import load_landmarker
-from preprocessing.frames import pick_frames
-from preprocessing.media import Media
+from preprocessing.faces.covers import LEAST, LEFT_EYE, LIPS, RIGHT_EYE
+from preprocessing.faces.landmarks import load_landmarker
+from preprocessing.media.file import Media
+from preprocessing.media.frames import pick_frames
+from preprocessing.sets.media_files import MEDIA_EXTENSIONS, walk_files
 
 LOWER_FACE = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
 LOWER_FACE += (377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356, 6)

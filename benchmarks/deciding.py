@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
 from preprocessing.errors import UserError, command
-from preprocessing.labels import read_labels
+from preprocessing.sets.labels import read_labels
 
 
 @dataclass(frozen=True)

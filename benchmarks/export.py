@@ -22,11 +22,11 @@ import onnxruntime
 import torch
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.export.examples import make_batch
 from mosi_e2e.export.programs import Traced, trace, write_onnx
 from mosi_e2e.models import build_model, list_streams
 from mosi_e2e.models.config import ModelConfig
+from mosi_e2e.runs.checkpoint import CacheFacts
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import command
 from preprocessing.settings import load_config

@@ -24,13 +24,13 @@ from mosi_e2e.data.folds import apply_folds
 from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_loader
 from mosi_e2e.data.sampler import SweepSampler
-from mosi_e2e.engine.checkpoint import check_run, load_model
 from mosi_e2e.engine.loop import predict_split
 from mosi_e2e.engine.losses import build_objective
 from mosi_e2e.models import list_streams
+from mosi_e2e.runs.checkpoint import check_run, load_model
+from preprocessing.cache.packed import open_store
+from preprocessing.cache.store import write_atomic
 from preprocessing.errors import UserError
-from preprocessing.packed import open_store
-from preprocessing.store import write_atomic
 
 Change = Callable[[np.ndarray], np.ndarray]  # [H, W, 3] uint8 → the same shape
 TURN = 0.25  # share of the height by which the far side of a turned face is lower, at strength 1

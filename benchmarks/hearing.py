@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.clip_files import MEDIA_EXTENSIONS
 from preprocessing.errors import UserError, command
+from preprocessing.sets.media_files import MEDIA_EXTENSIONS
 
 
 @command
@@ -39,11 +39,11 @@ def measure(clips: list[Path], model: str, language: str) -> dict[str, object]:
     """The figures of some clips; those that cannot be read are left out."""
     import torch
 
-    from preprocessing.decode import MediaError, probe
     from preprocessing.hearing.error_rate import count_errors
     from preprocessing.hearing.models import load_whisper
     from preprocessing.hearing.voice import find_speech
-    from preprocessing.sound import read_sound
+    from preprocessing.media.decode import MediaError, probe
+    from preprocessing.media.sound import read_sound
 
     torch.set_num_threads(1)
     recogniser = load_whisper(model, language)

@@ -1,4 +1,4 @@
-"""Does an interval that claims 95 % cover 95 %? Simulated test splits, scored by `mosi_e2e.statistics`.
+"""Does an interval that claims 95 % cover 95 %? Simulated splits, scored by `mosi_e2e.scores.statistics`.
 
 A simulated split is a sample of videos from an endless population: sentiment and the model's errors both
 have a part that all clips of a video share. The true value of a metric is that of a very large split.
@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mosi_e2e.metrics import REGRESSION_KEYS, score_regression
-from mosi_e2e.statistics import bootstrap_interval, compare_paired
+from mosi_e2e.scores.metrics import REGRESSION_KEYS, score_regression
+from mosi_e2e.scores.statistics import bootstrap_interval, compare_paired
 
 # The truth's own error is then about 30 times smaller than the width of an interval.
 POPULATION_VIDEOS = 40_000

@@ -24,10 +24,10 @@ from mosi_e2e.config import AugmentConfig
 from mosi_e2e.data.augment import Augmenter, augment_waveform, change_speed
 from mosi_e2e.data.batch import collate
 from mosi_e2e.data.dataset import decode_crops
-from preprocessing.checksums import sum_arrays
+from preprocessing.cache.checksums import sum_arrays
+from preprocessing.cache.store import SAMPLE_RATE, Arrays, StageFiles
 from preprocessing.config import FacesConfig
 from preprocessing.errors import command
-from preprocessing.store import SAMPLE_RATE, Arrays, StageFiles
 
 CROPS, SIDE, SECONDS, COLUMNS = 21, 224, 4, 62
 CLIPS = 16  # of a batch

@@ -26,12 +26,12 @@ PER_VIDEO = 25
 
 def make(root: Path, count: int) -> None:
     """Write the clips and finish the cache; what is timed is `finish`: index, statistics, tables."""
+    from preprocessing.cache.store import StageFiles
     from preprocessing.config import PreprocessConfig
-    from preprocessing.finish import finish
-    from preprocessing.labels import read_labels
+    from preprocessing.run.finish import finish
+    from preprocessing.sets.labels import read_labels
     from preprocessing.stages import find_stage
     from preprocessing.stages.recipes import make_recipes
-    from preprocessing.store import StageFiles
 
     raw = root / "raw"
     raw.mkdir(parents=True)
@@ -66,7 +66,7 @@ def make(root: Path, count: int) -> None:
 
 
 def open_index(root: Path) -> None:
-    from preprocessing.store import ClipStore
+    from preprocessing.cache.store import ClipStore
 
     ClipStore(root / "cache")
 
@@ -81,7 +81,7 @@ def resume(root: Path) -> None:
 def open_dataset(root: Path):
     from mosi_e2e.config import DataConfig
     from mosi_e2e.data.dataset import ClipDataset
-    from preprocessing.store import ClipStore
+    from preprocessing.cache.store import ClipStore
 
     return ClipDataset(ClipStore(root / "cache"), "train", ["behaviour"], DataConfig())
 
@@ -104,10 +104,10 @@ def report(root: Path) -> None:
     """A page about one run whose test split is the whole cache; its predictions are noise."""
     from mosi_e2e.config import LossConfig, RunConfig
     from mosi_e2e.engine.losses import Objective
-    from mosi_e2e.engine.runlog import score_table, write_split
     from mosi_e2e.report.__main__ import main
+    from mosi_e2e.runs.runlog import score_table, write_split
+    from preprocessing.cache.store import ClipStore
     from preprocessing.settings import dump_config
-    from preprocessing.store import ClipStore
 
     clips = ClipStore(root / "cache").index[["clip_id", "video_id", "label"]]
     rng, run = np.random.default_rng(0), root / "runs" / "run"

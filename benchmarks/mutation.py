@@ -1,6 +1,6 @@
 """Do the tests notice when the code is wrong? One small change at a time, and the module's own tests.
 
-    python benchmarks/mutation.py mosi_e2e/metrics.py
+    python benchmarks/mutation.py mosi_e2e/scores/metrics.py
     python benchmarks/mutation.py mosi_e2e/demo/guard.py --tests tests/test_demo_attacks.py --most 30
 
 A mutant is the module with one comparison, calculation, Boolean operator, number, condition or returned value
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python benchmarks/mutation.py",
         description="Change a module in one place at a time and see whether its tests notice.",
-        epilog="example: python benchmarks/mutation.py mosi_e2e/metrics.py --most 60",
+        epilog="example: python benchmarks/mutation.py mosi_e2e/scores/metrics.py --most 60",
     )
     parser.add_argument("modules", nargs="+", type=Path, help="Python files of the project")
     parser.add_argument("--tests", nargs="*", default=[], help="default: tests/test_<module>*.py")

@@ -18,18 +18,18 @@ from tqdm import trange
 
 from preprocessing.config import OpenFaceConfig
 from preprocessing.errors import UserError, command
-from preprocessing.openface_columns import list_flags
-from preprocessing.openface_run import check_openface, extract_openface
+from preprocessing.openface.columns import list_flags
+from preprocessing.openface.program import check_openface, extract_openface
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 
 
 def install_stand_in(folder: Path, seconds: float) -> tuple[str, Path]:
     """The program of the tests, and a clip that it works on for so long."""
-    if not (TESTS / "fake_openface.py").is_file():
-        raise UserError(f"there is no {TESTS / 'fake_openface.py'}; type --program PROGRAM --clip CLIP")
+    if not (TESTS / "kit" / "fake_openface.py").is_file():
+        raise UserError(f"there is no {TESTS / 'kit/fake_openface.py'}; type --program PROGRAM --clip CLIP")
     sys.path.insert(0, str(TESTS))
-    import fake_openface
+    from kit import fake_openface
 
     clip = folder / "clip.mp4"
     clip.write_text(json.dumps({"frames": round(30 * seconds), "sleep_s": seconds}))

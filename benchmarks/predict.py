@@ -61,9 +61,9 @@ def write_run(folder: Path) -> Path:
     import torch
 
     from mosi_e2e.config import RunConfig
-    from mosi_e2e.engine.checkpoint import CacheFacts, save_model
     from mosi_e2e.models import build_model
     from mosi_e2e.models.config import CrossModalConfig, FaceConfig, ModelConfig, SpeechConfig
+    from mosi_e2e.runs.checkpoint import CacheFacts, save_model
     from preprocessing.config import PreprocessConfig
     from preprocessing.stages import find_stage
     from preprocessing.stages.recipes import describe_stages
@@ -87,7 +87,7 @@ def measure_video(run: Path, video: Path, args: argparse.Namespace, answer) -> N
     started = time.perf_counter()
     from mosi_e2e.predict import predictor as module
     from mosi_e2e.predict.overlay import write_overlay
-    from preprocessing.faces import load_landmarker
+    from preprocessing.faces.landmarks import load_landmarker
 
     predictor = module.Predictor.open(run)
     if args.int8:

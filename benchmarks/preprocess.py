@@ -27,20 +27,20 @@ import cv2
 import numpy as np
 from skimage import data
 
-from preprocessing.acoustics import extract_acoustics
-from preprocessing.clip_files import MEDIA_EXTENSIONS, walk_files
-from preprocessing.clip_job import ClipJob, process_clip
 from preprocessing.config import PreprocessConfig
-from preprocessing.container import open_media
-from preprocessing.decode import MediaError, video_stream
 from preprocessing.errors import UserError, command
-from preprocessing.faces import cut_crop, load_landmarker
-from preprocessing.frames import pick_frames
-from preprocessing.labels import ClipEntry
-from preprocessing.media import Media
-from preprocessing.pipeline import preprocess
+from preprocessing.faces.landmarks import cut_crop, load_landmarker
+from preprocessing.media.container import open_media
+from preprocessing.media.decode import MediaError, video_stream
+from preprocessing.media.file import Media
+from preprocessing.media.frames import pick_frames
+from preprocessing.run.clip_job import ClipJob, process_clip
+from preprocessing.run.pipeline import preprocess
+from preprocessing.sets.labels import ClipEntry
+from preprocessing.sets.media_files import MEDIA_EXTENSIONS, walk_files
 from preprocessing.settings import load_config
 from preprocessing.stages import name_stages
+from preprocessing.stages.acoustics import extract_acoustics
 from preprocessing.stages.recipes import make_recipes
 
 STAGES = name_stages()

@@ -22,14 +22,14 @@ from sklearn.preprocessing import StandardScaler
 from mosi_e2e.config import SPLITS, RunConfig
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_stream
-from mosi_e2e.intervals import Interval
-from mosi_e2e.metrics import score_regression
 from mosi_e2e.runs.evaluation import score_run
 from mosi_e2e.runs.training import train
-from mosi_e2e.statistics import bootstrap_interval, compare_paired
+from mosi_e2e.scores.intervals import Interval
+from mosi_e2e.scores.metrics import score_regression
+from mosi_e2e.scores.statistics import bootstrap_interval, compare_paired
+from preprocessing.cache.store import ClipStore, write_atomic
 from preprocessing.errors import UserError, command
 from preprocessing.settings import load_config
-from preprocessing.store import ClipStore, write_atomic
 
 RECIPES = ("configs/sequences_late_fusion.yaml", "configs/sequences_crossmodal.yaml")
 ALPHAS = 10.0 ** np.arange(-2, 6.5, 0.5)

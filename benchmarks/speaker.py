@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from preprocessing.clip_files import MEDIA_EXTENSIONS, walk_files
 from preprocessing.config import DecodeConfig, TrackConfig
 from preprocessing.errors import UserError, command
-from preprocessing.faces import Face, load_landmarker
-from preprocessing.frames import pick_frames
-from preprocessing.media import Media
-from preprocessing.tracks import measure_loudness, measure_speaking, speaks_clearly
+from preprocessing.faces.landmarks import Face, load_landmarker
+from preprocessing.faces.tracks import measure_loudness, measure_speaking, speaks_clearly
+from preprocessing.media.file import Media
+from preprocessing.media.frames import pick_frames
+from preprocessing.sets.media_files import MEDIA_EXTENSIONS, walk_files
 
 
 @dataclass(frozen=True)

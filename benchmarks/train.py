@@ -24,11 +24,11 @@ from accelerate.utils import send_to_device
 from torch.utils.flop_counter import FlopCounterMode
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine.assemble import build_trainer
 from mosi_e2e.engine.launch import adapt_to_machine
 from mosi_e2e.engine.loop import Trainer, train_epoch, train_step
+from mosi_e2e.runs.assemble import build_trainer
+from preprocessing.cache.packed import open_store
 from preprocessing.errors import command
-from preprocessing.packed import open_store
 from preprocessing.settings import load_config
 
 MATRIX = 8192  # side of the matrices that the card's own rate is measured with

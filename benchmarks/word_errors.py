@@ -18,9 +18,9 @@ import pandas as pd
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import Ridge
 
+from preprocessing.cache.store import write_atomic
 from preprocessing.errors import command
 from preprocessing.hearing.error_rate import count_errors, normalise_text
-from preprocessing.store import write_atomic
 
 EDGES = (-0.001, 0.0, 0.1, 0.25, 0.5, np.inf)
 BINS = ("0", "up to 0.1", "up to 0.25", "up to 0.5", "above 0.5")

@@ -25,15 +25,15 @@ from sklearn.linear_model import Ridge
 from mosi_e2e.config import SPLITS, RunConfig
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_stream
-from mosi_e2e.metrics import score_regression
 from mosi_e2e.runs.evaluation import score_run
 from mosi_e2e.runs.training import train
-from mosi_e2e.statistics import bootstrap_interval
+from mosi_e2e.scores.metrics import score_regression
+from mosi_e2e.scores.statistics import bootstrap_interval
+from preprocessing.cache.store import ClipStore, write_atomic
+from preprocessing.cache.words import unpack_words
 from preprocessing.errors import UserError, command
 from preprocessing.import_words import Source, import_words
 from preprocessing.settings import load_config
-from preprocessing.store import ClipStore, write_atomic
-from preprocessing.words import unpack_words
 
 RECIPE = "configs/words.yaml"
 KINDS = ("both", "given")

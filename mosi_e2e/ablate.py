@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mosi_e2e.ablation.config import AblationConfig, list_runs
+from mosi_e2e.experiments.ablation import AblationConfig, list_runs
 from preprocessing.arguments import Parser
 from preprocessing.errors import command
 from preprocessing.settings import load_config
@@ -23,10 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--table", action="store_true", help="only make the table of what is finished")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the file")
     args = parser.parse_intermixed_args(argv)
-    from mosi_e2e.ablation.execute import execute
-    from mosi_e2e.ablation.formats import lay_out, list_remarks, write_tables
-    from mosi_e2e.ablation.pooling import pool_folds
-    from mosi_e2e.ablation.table import summarise
+    from mosi_e2e.experiments.execute import execute
+    from mosi_e2e.experiments.formats import lay_out, list_remarks, write_tables
+    from mosi_e2e.experiments.pooling import pool_folds
+    from mosi_e2e.experiments.table import summarise
 
     config = load_config(AblationConfig, args.config, args.overrides)
     runs = list_runs(config)

@@ -15,7 +15,7 @@ from preprocessing.errors import UserError, command
 
 VERBS = {  # verb → module with `main(argv)`, what it does
     "sample": ("preprocessing.sample.__main__", "make a synthetic sample set"),
-    "fetch": ("preprocessing.fetch", "download or unpack a raw set"),
+    "fetch": ("preprocessing.fetch.__main__", "download or unpack a raw set"),
     "preprocess": ("preprocessing.__main__", "raw clips and labels → cache"),
     "pack": ("preprocessing.pack", "a cache as one file for a notebook"),
     "shards": ("preprocessing.shards", "a cache as tar shards for a cluster"),

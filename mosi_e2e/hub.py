@@ -16,11 +16,11 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import nn
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.export.folder import FILES, TrainedModel, read_folder, write_folder
 from mosi_e2e.models import list_streams
+from mosi_e2e.runs.checkpoint import CacheFacts
 from preprocessing.errors import UserError
-from preprocessing.hub_access import check_reachable
+from preprocessing.pretrained.hub_access import check_reachable
 
 if TYPE_CHECKING:
     from mosi_e2e.predict.classes import ClassResult

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mosi_e2e.ablation.execute import LOG, last_line, run_command
 from mosi_e2e.config import RunConfig
+from mosi_e2e.experiments.execute import LOG, last_line, run_command
 from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command, make_folder
 from preprocessing.settings import dump_config, load_config

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from preprocessing.errors import UserError
-from preprocessing.plain_text import LFS_MARK, first_line
+from preprocessing.untrusted.plain_text import LFS_MARK, first_line
 
 OS_ERROR = re.compile(r"os error (\d+)")
 

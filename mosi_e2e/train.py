@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_intermixed_args(argv)
     config = load_config(RunConfig, args.config, args.overrides)
     from mosi_e2e.engine.loop import Stopped
-    from mosi_e2e.engine.repeat import repeat
+    from mosi_e2e.runs.repeat import repeat
     from mosi_e2e.runs.training import say_defaults, train
 
     try:

@@ -41,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("error: say which clips: --config FILE, or labels=FOLDER out=FOLDER", file=sys.stderr)
         return 2
     config = load_config(PreprocessConfig, args.config, args.overrides)
-    from preprocessing.estimate import read_last_run
-    from preprocessing.pipeline import preprocess, show_plan
-    from preprocessing.summary import describe_summary
+    from preprocessing.run.estimate import read_last_run
+    from preprocessing.run.pipeline import preprocess, show_plan
+    from preprocessing.run.summary import describe_summary
 
     if args.dry_run:
         show_plan(config, args.retry_failed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocessing.errors import UserError
-from preprocessing.openface_columns import describe_columns
+from preprocessing.openface.columns import describe_columns
 
 READERS = ("pyav", "decord")
 TRACK_CHOICES = ("speaking", "largest")
@@ -35,7 +35,7 @@ class DecodeConfig:
 
     Attributes:
         max_missing: the largest share of the promised duration that may fail to decode.
-        reader: of the frames, `pyav` or `decord` (see `frames.py`).
+        reader: of the frames, `pyav` or `decord` (see `media/frames.py`).
         max_minutes: longer clips are refused; it bounds a worker's memory, which grows with the sound that
             openSMILE takes in one piece.
     """
@@ -155,7 +155,7 @@ class PreprocessConfig:
 
     Attributes:
         labels: label file, the folder that holds it and the clips, or a zip of that folder.
-        layout: auto | course | mmsa | cmu | csv (see `labels.py`).
+        layout: auto | course | mmsa | cmu | csv (see `sets/labels.py`).
         labels_columns: names of the columns of a course file with a header of its own:
             `clip`, `label`, `split`, `video`.
         out: cache folder.

@@ -1,7 +1,7 @@
 """`python -m preprocessing.import_words`: a table of sentences → a cache of words, without any media.
 
-The cache has one stage, `words` (`preprocessing.words`), for a model that reads words alone. Times are spread
-over the clip, since a table has none.
+The cache has one stage, `words` (`preprocessing.cache.words`), for a model that reads words alone. Times are
+spread over the clip, since a table has none.
 """
 
 import argparse
@@ -14,15 +14,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from preprocessing.arguments import Parser
+from preprocessing.cache.checksums import hash_file
+from preprocessing.cache.facts import read_json
+from preprocessing.cache.lock import hold_cache
+from preprocessing.cache.store import StageFiles
+from preprocessing.cache.words import CONTEXT_END, put_before, spread_words
 from preprocessing.cache.writer import NO_ROWS, CacheWriter
-from preprocessing.checksums import hash_file
 from preprocessing.errors import UserError, command
-from preprocessing.facts import read_json
-from preprocessing.labels import ClipEntry, join_ids, parse_rows
-from preprocessing.lock import hold_cache
+from preprocessing.sets.labels import ClipEntry, join_ids, parse_rows
 from preprocessing.settings import digest
-from preprocessing.store import StageFiles
-from preprocessing.tables import (
+from preprocessing.untrusted.tables import (
     RowProblem,
     Table,
     find_exact_columns,
@@ -32,7 +33,6 @@ from preprocessing.tables import (
     read_table,
     refuse,
 )
-from preprocessing.words import CONTEXT_END, put_before, spread_words
 
 STAGE, VERSION = "words", 1
 IDS = {"video": "video_id", "clip": "clip_id"}

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from preprocessing.arguments import Parser
-from preprocessing.clip_files import MEDIA_EXTENSIONS, SOUND_EXTENSIONS, find_file, walk_files
+from preprocessing.cache.store import write_table
 from preprocessing.errors import UserError, command
-from preprocessing.labels import parse_split
-from preprocessing.layouts import CSV_NAMES
-from preprocessing.store import write_table
-from preprocessing.tables import (
+from preprocessing.sets.labels import parse_split
+from preprocessing.sets.layouts import CSV_NAMES
+from preprocessing.sets.media_files import MEDIA_EXTENSIONS, SOUND_EXTENSIONS, find_file, walk_files
+from preprocessing.sets.voices import CORPORA, Voice, deal_speakers, parse_voice
+from preprocessing.untrusted.tables import (
     RowProblem,
     find_exact_columns,
     normalise_name,
@@ -21,7 +22,6 @@ from preprocessing.tables import (
     read_table,
     refuse,
 )
-from preprocessing.voices import CORPORA, Voice, deal_speakers, parse_voice
 
 FEWEST_SPEAKERS = 3  # train, valid and test
 SPEAKER_NAMES = ("speaker", "video_id", "subject", "actor")

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from preprocessing.archive import check_space
 from preprocessing.arguments import Parser
-from preprocessing.checksums import SUMS, sum_arrays
+from preprocessing.cache.checksums import SUMS, sum_arrays
+from preprocessing.cache.lock import hold_file
+from preprocessing.cache.packed import PACK_FORMAT
+from preprocessing.cache.store import Arrays, ClipStore, StageFiles
 from preprocessing.errors import UserError, command
-from preprocessing.lock import hold_file
-from preprocessing.packed import PACK_FORMAT
-from preprocessing.store import Arrays, ClipStore, StageFiles
+from preprocessing.untrusted.archive import check_space
 
 NOT_CACHED = ("failed", "refused")
 Sums = dict[str, dict[str, dict[str, int]]]  # per clip, stage and array

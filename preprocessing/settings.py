@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import yaml
 
 from preprocessing.errors import UserError
-from preprocessing.plain_text import first_line, parse_yaml, read_yaml
-from preprocessing.schema import (
+from preprocessing.untrusted.plain_text import first_line, parse_yaml, read_yaml
+from preprocessing.untrusted.schema import (
     NUMBER,
     WrongValueError,
     build,

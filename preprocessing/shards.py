@@ -2,7 +2,7 @@
 
 A cache has a file per clip and stage: for tens of thousands of clips more files than shared file systems
 like. Shards are few large files. Any program that knows WebDataset reads them from front to back, this one
-reads any clip at once (`sharded.py`).
+reads any clip at once (`cache/sharded.py`).
 
     DIR/
     ├── train-000000.tar ...   <key>.json, <key>.faces.safetensors, <key>.waveform.safetensors, ...
@@ -29,14 +29,14 @@ from typing import Any
 from safetensors import SafetensorError
 from tqdm import tqdm
 
-from preprocessing.archive import check_space
 from preprocessing.arguments import Parser
-from preprocessing.checksums import DAMAGE
+from preprocessing.cache.checksums import DAMAGE
+from preprocessing.cache.lock import hold_cache
+from preprocessing.cache.sharded import MEMBERS, SHARD_FORMAT, SHARDS, is_sharded, load_member, member_key
+from preprocessing.cache.store import ClipStore, StageFiles, name_beside, write_atomic, write_table
 from preprocessing.errors import UserError, command
-from preprocessing.lock import hold_cache
 from preprocessing.settings import digest
-from preprocessing.sharded import MEMBERS, SHARD_FORMAT, SHARDS, is_sharded, load_member, member_key
-from preprocessing.store import ClipStore, StageFiles, name_beside, write_atomic, write_table
+from preprocessing.untrusted.archive import check_space
 
 BLOCK = tarfile.BLOCKSIZE  # bytes: headers and contents begin at multiples of it
 RECORD = tarfile.RECORDSIZE  # bytes: the whole file is a multiple of it

@@ -24,7 +24,7 @@ def shared() -> Path:
 @pytest.fixture(scope="module")
 def one_thread():
     """Results of a module's tests that can be compared to the bit, on the processor."""
-    from launched import one_thread_on_the_processor  # here, since torch takes seconds to import
+    from kit.launched import one_thread_on_the_processor  # here, since torch takes seconds to import
 
     with one_thread_on_the_processor():
         yield

@@ -8,17 +8,17 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from made_cache import make_cache
-from tiny_models import write_recipe
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 
-import mosi_e2e.ablation.execute as execute
+import mosi_e2e.experiments.execute as execute
 import mosi_e2e.train
 from mosi_e2e.ablate import main
-from mosi_e2e.ablation.config import AblationConfig, list_runs
-from mosi_e2e.ablation.formats import to_latex, to_markdown
-from mosi_e2e.ablation.table import read_run, summarise
-from mosi_e2e.metrics import score_regression
-from mosi_e2e.statistics import compare_paired
+from mosi_e2e.experiments.ablation import AblationConfig, list_runs
+from mosi_e2e.experiments.formats import to_latex, to_markdown
+from mosi_e2e.experiments.table import read_run, summarise
+from mosi_e2e.scores.metrics import score_regression
+from mosi_e2e.scores.statistics import compare_paired
 from preprocessing.errors import UserError
 from preprocessing.settings import load_config
 

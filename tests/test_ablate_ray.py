@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from made_cache import make_cache
-from tiny_models import write_recipe
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 
-import mosi_e2e.ablation.execute as execute
+import mosi_e2e.experiments.execute as execute
 from mosi_e2e.ablate import main
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'mosi-e2e[ray]'")

@@ -3,11 +3,11 @@
 import numpy as np
 import opensmile
 import pytest
-from made_clips import make_chirps, make_tone
+from kit.made_clips import make_chirps, make_tone
 
-from preprocessing.acoustics import MIN_SAMPLES, columns, extract_acoustics
+from preprocessing.cache.store import SAMPLE_RATE
 from preprocessing.config import FEATURE_SETS, AcousticsConfig
-from preprocessing.store import SAMPLE_RATE
+from preprocessing.stages.acoustics import MIN_SAMPLES, columns, extract_acoustics
 
 CONFIG = AcousticsConfig()
 PITCH = "F0semitoneFrom27.5Hz_sma3nz"

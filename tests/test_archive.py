@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing import archive
-from preprocessing.archive import Limits, extract_archive
 from preprocessing.errors import UserError
+from preprocessing.untrusted import archive
+from preprocessing.untrusted.archive import Limits, extract_archive
 
 MEND = "get the file again"
 

@@ -7,11 +7,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from fuzzing import CASES, damage, seeded
+from kit.fuzzing import CASES, damage, seeded
 
-from preprocessing.archive import Limits, extract_archive
 from preprocessing.errors import UserError
-from preprocessing.labels import read_labels
+from preprocessing.sets.labels import read_labels
+from preprocessing.untrusted.archive import Limits, extract_archive
 
 pytestmark = pytest.mark.timeout(max(300, CASES))  # seconds
 LIMITS = Limits(files=50, total_gb=0.001)

@@ -6,7 +6,8 @@ from scipy.spatial.transform import Rotation
 from skimage.data import astronaut
 from skimage.transform import rotate
 
-from preprocessing.behaviour import (
+from preprocessing.config import TrackConfig
+from preprocessing.faces.behaviour import (
     BLENDSHAPES,
     GAZE,
     IRIS_LEFT,
@@ -16,8 +17,7 @@ from preprocessing.behaviour import (
     face_row,
     pack_behaviour,
 )
-from preprocessing.config import TrackConfig
-from preprocessing.faces import EYE_LEFT, EYE_RIGHT, Face, load_landmarker
+from preprocessing.faces.landmarks import EYE_LEFT, EYE_RIGHT, Face, load_landmarker
 
 SHAPES = np.linspace(0, 1, 52, dtype=np.float32)
 

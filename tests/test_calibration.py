@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from typed_commands import load_module
+from kit.typed_commands import load_module
 
-from mosi_e2e import calibration
-from mosi_e2e.calibration import Calibration, calibrate
+from mosi_e2e.runs import calibration
+from mosi_e2e.runs.calibration import Calibration, calibrate
 
 
 def make_table(errors: list[list[float]]) -> pd.DataFrame:

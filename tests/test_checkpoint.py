@@ -8,24 +8,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from made_cache import make_cache
-from tiny_encoders import GROUP_NORM, VIT
-from tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model
+from kit.made_cache import make_cache
+from kit.tiny_encoders import GROUP_NORM, VIT
+from kit.tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine import resume
-from mosi_e2e.engine.checkpoint import (
-    cache_facts,
-    check_columns,
-    count_parameters,
-    load_model,
-    save_model,
-)
-from mosi_e2e.engine.resume import find_resume, replace_folder
 from mosi_e2e.models.config import FaceConfig, ModelConfig, SpeechConfig
+from mosi_e2e.runs import resume
+from mosi_e2e.runs.checkpoint import cache_facts, check_columns, count_parameters, load_model, save_model
+from mosi_e2e.runs.resume import find_resume, replace_folder
 from mosi_e2e.tensors import write_tensors
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
-from preprocessing.store import ClipStore
 
 CLIPS = ["ta_1", "ta_2", "tb_1", "tc_3"]
 

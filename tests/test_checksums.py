@@ -5,21 +5,22 @@ import shutil
 
 import numpy as np
 import pytest
-from made_cache import make_cache
-from made_features import make_tables, write_pickle
+from kit.made_cache import make_cache
+from kit.made_features import make_tables, write_pickle
 from safetensors import safe_open
 from safetensors.numpy import save
 
 from mosi_e2e.config import DataConfig
 from mosi_e2e.data.dataset import ClipDataset, Pick
-from preprocessing import packed, shards
-from preprocessing.checksums import SUMS, parse_status
+from preprocessing import shards
+from preprocessing.cache import packed
+from preprocessing.cache.checksums import SUMS, parse_status
+from preprocessing.cache.packed import open_store
+from preprocessing.cache.sharded import ShardStore
+from preprocessing.cache.store import ClipStore, StageFiles
 from preprocessing.errors import UserError
 from preprocessing.import_features.__main__ import main as import_features
 from preprocessing.pack import main as pack
-from preprocessing.packed import open_store
-from preprocessing.sharded import ShardStore
-from preprocessing.store import ClipStore, StageFiles
 
 ARRAYS = {
     "x": np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3),

@@ -6,20 +6,20 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from made_cache import make_cache, name_label
-from made_predictor import write_video
-from tiny_models import write_recipe
+from kit.made_cache import make_cache, name_label
+from kit.made_predictor import write_video
+from kit.tiny_models import write_recipe
 
 from mosi_e2e import load
 from mosi_e2e.demo.worker import open_predictor
-from mosi_e2e.engine.checkpoint import load_model
 from mosi_e2e.evaluate import main as evaluate
 from mosi_e2e.export.__main__ import main as export
 from mosi_e2e.predict.__main__ import main as predict
 from mosi_e2e.report.__main__ import main as report
+from mosi_e2e.runs.checkpoint import load_model
 from mosi_e2e.train import main as train
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
-from preprocessing.store import ClipStore
 
 CLASSES = ["calm", "happy", "sad"]
 STREAMS = ["acoustics", "behaviour", "functionals"]

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from mosi_e2e.predict.inputs import is_video
-from preprocessing.clip_files import MEDIA_EXTENSIONS, find_file
 from preprocessing.errors import UserError
-from preprocessing.labels import read_labels
-from preprocessing.openface import find_openface_csv
+from preprocessing.openface.table import find_openface_csv
+from preprocessing.sets.labels import read_labels
+from preprocessing.sets.media_files import MEDIA_EXTENSIONS, find_file
 
 STORED = ("NFD", "NFC")
 MMSA = "video_id,clip_id,text,label,label_T,label_A,label_V,annotation,mode\n"

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_clips import H264, draw_number, find_lag_s, find_packets, make_chirps, read_number, write_clip
+from kit.made_clips import H264, draw_number, find_lag_s, find_packets, make_chirps, read_number, write_clip
 
-from preprocessing.decode import probe
-from preprocessing.frames import FrameReader
-from preprocessing.sound import read_sound
-from preprocessing.store import SAMPLE_RATE
+from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.media.decode import probe
+from preprocessing.media.frames import FrameReader
+from preprocessing.media.sound import read_sound
 
 COUNT, SECONDS = 40, 1.6
 PICTURES = [draw_number(number) for number in range(COUNT)]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from made_cache import make_cache
-from made_features import make_tables, write_pickle
-from tiny_text import add_words, write_sentences, write_text_checkpoint
+from kit.made_cache import make_cache
+from kit.made_features import make_tables, write_pickle
+from kit.tiny_text import add_words, write_sentences, write_text_checkpoint
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.runs.training import train

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_clips import draw_number, make_chirps, read_number, write_clip
+from kit.made_clips import draw_number, make_chirps, read_number, write_clip
 
 from preprocessing.config import READERS
-from preprocessing.container import name_file, open_media
-from preprocessing.decode import MediaError, probe
-from preprocessing.frames import FrameReader
-from preprocessing.sound import read_sound
+from preprocessing.media.container import name_file, open_media
+from preprocessing.media.decode import MediaError, probe
+from preprocessing.media.frames import FrameReader
+from preprocessing.media.sound import read_sound
 
 PICTURES = [draw_number(number) for number in range(10)]
 PLAYLIST = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:5\n#EXTINF:3,\n{}\n#EXT-X-ENDLIST\n"

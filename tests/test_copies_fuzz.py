@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzzing import ODD, damage, replace_one, seeded, use_store
-from made_cache import make_cache
+from kit.fuzzing import ODD, damage, replace_one, seeded, use_store
+from kit.made_cache import make_cache
 
 from preprocessing import pack, shards
 

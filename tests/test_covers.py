@@ -5,13 +5,13 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from made_clips import write_clip
-from made_predictor import PORTRAIT
-from one_clip import extract
+from kit.made_clips import write_clip
+from kit.made_predictor import PORTRAIT
+from kit.one_clip import extract
 
 from preprocessing.config import FacesConfig, PreprocessConfig, TrackConfig
-from preprocessing.covers import LEFT_EYE, LIPS, RIGHT_EYE, describe_covers
-from preprocessing.faces import load_landmarker
+from preprocessing.faces.covers import LEFT_EYE, LIPS, RIGHT_EYE, describe_covers
+from preprocessing.faces.landmarks import load_landmarker
 
 LOWER = (
     127,

@@ -7,14 +7,14 @@ import time
 
 import pytest
 import timm
-from tiny_encoders import GROUP_NORM, VIT
+from kit.tiny_encoders import GROUP_NORM, VIT
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from mosi_e2e import load
 from mosi_e2e.models.config import FaceConfig, SpeechConfig
 from mosi_e2e.models.encoders import build_encoder
 from preprocessing.errors import UserError
-from preprocessing.hub_access import try_address
+from preprocessing.pretrained.hub_access import try_address
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 377607901\n"
 

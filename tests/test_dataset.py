@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_cache import LACKING, STREAMS, UNLABELLED, make_cache
+from kit.made_cache import LACKING, STREAMS, UNLABELLED, make_cache
 
 from mosi_e2e.config import AugmentConfig, DataConfig
 from mosi_e2e.data.dataset import ClipDataset, Pick, cut_window, read_stream
 from mosi_e2e.data.loaders import build_augmenter, build_loader
 from mosi_e2e.data.sampler import SweepSampler
+from preprocessing.cache.store import SAMPLE_RATE, ClipStore
 from preprocessing.errors import UserError
-from preprocessing.store import SAMPLE_RATE, ClipStore
 
 FAILED_CLIPS = ("tb_2", "xa_2")
 

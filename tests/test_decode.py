@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from made_clips import (
+from kit.made_clips import (
     draw_number,
     find_lag_s,
     find_packets,
@@ -16,9 +16,9 @@ from made_clips import (
     write_clip,
 )
 
-from preprocessing.decode import MediaError, check_duration, probe
-from preprocessing.sound import read_sound
-from preprocessing.store import SAMPLE_RATE
+from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.media.decode import MediaError, check_duration, probe
+from preprocessing.media.sound import read_sound
 
 PICTURES = [draw_number(number) for number in range(10)]  # 0.4 s
 SECONDS = 0.8

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 CODE = """
-import preprocessing.frames
+import preprocessing.media.frames
 import torch, torchaudio
 maps = open("/proc/self/maps").read() if __import__("pathlib").Path("/proc/self/maps").exists() else ""
 assert "libnvblas" not in maps

@@ -16,9 +16,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from demo_models import WINDOWS, make_result, open_obedient
-from made_clips import draw_number, make_tone, write_clip
-from pages_read import PageReader
+from kit.demo_models import WINDOWS, make_result, open_obedient
+from kit.made_clips import draw_number, make_tone, write_clip
+from kit.pages_read import PageReader
 
 from mosi_e2e.demo import limits as says
 from mosi_e2e.demo.__main__ import main
@@ -28,8 +28,8 @@ from mosi_e2e.demo.uploads import PREFIX, Upload, Uploads, open_folder, remove_l
 from mosi_e2e.demo.view import describe_result, format_time, word_score
 from mosi_e2e.demo.worker import Answer
 from mosi_e2e.export.__main__ import main as export
-from mosi_e2e.pages import render
-from mosi_e2e.tables import SYNTHETIC_MODEL
+from mosi_e2e.pages.page import render
+from mosi_e2e.pages.tables import SYNTHETIC_MODEL
 from preprocessing.errors import UserError
 
 TIMEOUT_S = 2.5

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from demo_models import make_result
+from kit.demo_models import make_result
 from starlette.testclient import TestClient
 
 pytest.importorskip("gradio", reason="needs the extra demo (Gradio)")

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from demo_models import open_obedient
-from made_clips import draw_number, make_tone, write_clip
-from typed_commands import load_module
+from kit.demo_models import open_obedient
+from kit.made_clips import draw_number, make_tone, write_clip
+from kit.typed_commands import load_module
 
 pytest.importorskip("gradio", reason="needs the extra demo (Gradio)")
 import uvicorn

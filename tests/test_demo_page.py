@@ -16,16 +16,16 @@ import cv2
 import numpy as np
 import pytest
 from conftest import SHARED
-from launched import ROOT, free_port
-from made_cache import make_cache
-from made_clips import make_tone, write_clip
-from made_set import PORTRAIT, write_face
-from pages_read import PageReader
-from tiny_models import MODELS, TINY_CROSS, tiny_model
+from kit.launched import ROOT, free_port
+from kit.made_cache import make_cache
+from kit.made_clips import make_tone, write_clip
+from kit.made_set import PORTRAIT, write_face
+from kit.pages_read import PageReader
+from kit.tiny_models import MODELS, TINY_CROSS, tiny_model
 
 from mosi_e2e.config import DataConfig, RunConfig
-from mosi_e2e.engine.checkpoint import cache_facts, save_model
-from preprocessing.store import ClipStore
+from mosi_e2e.runs.checkpoint import cache_facts, save_model
+from preprocessing.cache.store import ClipStore
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the extra dev (playwright)")
 pytest.importorskip("gradio", reason="needs the extra demo (Gradio)")

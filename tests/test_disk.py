@@ -6,15 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
-from made_cache import make_cache
+from kit.made_cache import make_cache
 
 from mosi_e2e import evaluate
 from mosi_e2e.export import __main__ as export
 from preprocessing import errors, pack
+from preprocessing.cache.store import write_atomic
 from preprocessing.errors import command
 from preprocessing.sample import __main__ as sample
 from preprocessing.sample import render
-from preprocessing.store import write_atomic
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.ENOTDIR])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from doc_pages import (
+from kit.doc_pages import (
     COMMANDS,
     NOT_RUN,
     OURS,
@@ -24,12 +24,11 @@ from doc_pages import (
     run_page,
     run_scripts,
 )
-from made_cache import make_cache
-from made_features import make_tables, write_archive, write_pickle
-from made_predictor import write_run, write_video
-from plugged import plug
-from safetensors.numpy import load_file
-from typed_commands import (
+from kit.made_cache import make_cache
+from kit.made_features import make_tables, write_archive, write_pickle
+from kit.made_predictor import write_run, write_video
+from kit.plugged import plug
+from kit.typed_commands import (
     FRAGMENTS,
     ROOT,
     list_commands,
@@ -39,6 +38,7 @@ from typed_commands import (
     stand_in_project,
     understand,
 )
+from safetensors.numpy import load_file
 
 from mosi_e2e.models.encoders import encoder_class
 

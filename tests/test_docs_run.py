@@ -9,25 +9,25 @@ import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
-import fake_openface
 import pandas as pd
 import pytest
 import timm
-from doc_pages import TEXTS, run_page, run_scripts
-from made_cache import make_cache
-from made_features import make_tables, write_archive
-from made_predictor import LATE, write_run, write_video
-from made_set import LABELS, work_here, write_openface_csvs, write_set
+from kit import fake_openface
+from kit.doc_pages import TEXTS, run_page, run_scripts
+from kit.made_cache import make_cache
+from kit.made_features import make_tables, write_archive
+from kit.made_predictor import LATE, write_run, write_video
+from kit.made_set import LABELS, work_here, write_openface_csvs, write_set
+from kit.tiny_speech import write_whisper
+from kit.tiny_text import write_sentences, write_text_checkpoint
+from kit.typed_commands import stand_in_project
 from safetensors.torch import save_file
 from test_configs import SMALL
-from tiny_speech import write_whisper
-from tiny_text import write_sentences, write_text_checkpoint
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
-from typed_commands import stand_in_project
 
 from mosi_e2e.config import RunConfig
-from preprocessing import pipeline
-from preprocessing.facts import read_index
+from preprocessing.cache.facts import read_index
+from preprocessing.run import pipeline
 from preprocessing.settings import load_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from broken_server import BrokenServer, Fault
+from kit.broken_server import BrokenServer, Fault
 
-from preprocessing import archive
-from preprocessing.download import DownloadOptions, download
 from preprocessing.errors import UserError
+from preprocessing.fetch.download import DownloadOptions, download
+from preprocessing.untrusted import archive
 
 CONTENT = random.Random(0).randbytes(700_000)
 FAST = DownloadOptions(retries=3, timeout_s=0.3, wait_s=0.001)
@@ -198,7 +198,7 @@ def test_passing_answers(server, tmp_path, status):
 
 def test_waits_longer_and_longer_and_as_long_as_asked(server, tmp_path, monkeypatch):
     waits = []
-    monkeypatch.setattr("preprocessing.download.time.sleep", waits.append)
+    monkeypatch.setattr("preprocessing.fetch.download.time.sleep", waits.append)
     server.faults = [Fault(status=503)] * 3 + [Fault(status=429, headers={"Retry-After": "20"})]
     assert bring(server, tmp_path / "a.zip", DownloadOptions(9, 0.3, 1.0)) == CONTENT
     assert waits == [1, 2, 4, 20]
@@ -241,7 +241,7 @@ def test_full_disk_is_no_broken_line(server, tmp_path, monkeypatch):
         def write(self, chunk):
             raise OSError(28, "No space left on device")
 
-    from preprocessing import download as module
+    from preprocessing.fetch import download as module
 
     real = module.write_chunk
     monkeypatch.setattr(module, "write_chunk", lambda file, chunk: real(Full(), chunk))

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from made_cache import make_cache
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 from safetensors.torch import load_file
-from tiny_models import write_recipe
 
 from mosi_e2e.config import AugmentConfig, DataConfig, RunConfig
 from mosi_e2e.data import encoded
@@ -15,9 +15,9 @@ from mosi_e2e.data.dataset import ClipDataset, Pick
 from mosi_e2e.data.encoded import changes_stream
 from mosi_e2e.evaluate import main as evaluate
 from mosi_e2e.train import main
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
 from preprocessing.settings import dump_config, load_config
-from preprocessing.store import ClipStore
 
 FROZEN = [
     "model.crossmodal.speech.freeze=frozen",

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from timm.models import save_for_hf
-from tiny_encoders import (
+from kit.tiny_encoders import (
     LAYER_NORM,
     VIT,
     backward,
@@ -22,6 +21,7 @@ from tiny_encoders import (
     tiny_speech,
     waveforms,
 )
+from timm.models import save_for_hf
 from torch import nn
 
 from mosi_e2e.models.config import TokenConfig

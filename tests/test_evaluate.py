@@ -7,16 +7,16 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from launched import TWO_PROCESSES, launch
-from made_cache import SPLITS, make_cache
-from tiny_models import write_recipe
+from kit.launched import TWO_PROCESSES, launch
+from kit.made_cache import SPLITS, make_cache
+from kit.tiny_models import write_recipe
 
 import mosi_e2e.train
 from mosi_e2e.data.recipes import describe_difference
 from mosi_e2e.evaluate import main
-from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS, score_binary, score_regression
-from mosi_e2e.statistics import floors
-from preprocessing.store import ClipStore
+from mosi_e2e.scores.metrics import BINARY_KEYS, REGRESSION_KEYS, score_binary, score_regression
+from mosi_e2e.scores.statistics import floors
+from preprocessing.cache.store import ClipStore
 
 # The contract of `metrics_<split>.json`.
 KEYS = {"mae", "rmse", "r2", "corr", "ccc", "acc7", "acc5", "acc2_has0", "f1_has0", "acc2_non0", "f1_non0"}

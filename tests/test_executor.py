@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing import errors, executor
+from preprocessing import errors
 from preprocessing.errors import UserError
-from preprocessing.executor import Failure, Outcome, RunStopped, check_executor, run_jobs
+from preprocessing.run import executor
+from preprocessing.run.executor import Failure, Outcome, RunStopped, check_executor, run_jobs
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from made_set import LABELS, read_tree, work_here, write_face, write_labels
+from kit.made_set import LABELS, read_tree, work_here, write_face, write_labels
 from test_executor import Job, list_failures, make_jobs, misbehave, read_tries
 
-from preprocessing import pipeline
 from preprocessing.__main__ import main
-from preprocessing.executor import Failure, Outcome, RunStopped, run_jobs
+from preprocessing.run import pipeline
+from preprocessing.run.executor import Failure, Outcome, RunStopped, run_jobs
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'mosi-e2e[ray]'")
 pytestmark = pytest.mark.slow  # a cluster takes half a minute to start

@@ -6,16 +6,16 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from made_cache import LACKING, SPLITS, make_cache
-from pages_read import check_page
-from tiny_text import add_words
+from kit.made_cache import LACKING, SPLITS, make_cache
+from kit.pages_read import check_page
+from kit.tiny_text import add_words
 
 from mosi_e2e.explore.__main__ import main
 from mosi_e2e.explore.choice import spread_clips
-from mosi_e2e.explore.sound import track_wave
-from mosi_e2e.explore.tracks import draw_line, make_axis, pair_sides, track_behaviour, track_pitch
+from mosi_e2e.pages.sound import track_wave
+from mosi_e2e.pages.tracks import draw_line, make_axis, pair_sides, track_behaviour, track_pitch
+from preprocessing.cache.store import ClipStore
 from preprocessing.stages import name_stages
-from preprocessing.store import ClipStore
 
 STAGES = name_stages()
 

@@ -8,19 +8,19 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import ModelCard
-from made_cache import make_cache
-from tiny_models import load_batch, write_recipe
+from kit.made_cache import make_cache
+from kit.tiny_models import load_batch, write_recipe
 
 import mosi_e2e.train
-from mosi_e2e.engine.checkpoint import load_model
 from mosi_e2e.export import folder as export_folder
 from mosi_e2e.export.__main__ import main
 from mosi_e2e.export.folder import FILES, clean_environment, hide_folders, read_folder
 from mosi_e2e.export.licences import list_licences
+from mosi_e2e.runs.checkpoint import load_model
+from preprocessing.cache.store import ClipStore
 from preprocessing.config import PreprocessConfig
 from preprocessing.settings import load_config
 from preprocessing.stages.recipes import describe_stages, make_recipes
-from preprocessing.store import ClipStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

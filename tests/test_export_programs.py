@@ -7,15 +7,14 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from launched import ROOT
-from made_cache import make_cache
-from made_clips import draw_number, make_tone, write_clip
-from tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model, write_recipe
+from kit.launched import ROOT
+from kit.made_cache import make_cache
+from kit.made_clips import draw_number, make_tone, write_clip
+from kit.tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model, write_recipe
 
 import mosi_e2e.train
 from mosi_e2e.config import LossConfig, RunConfig
 from mosi_e2e.data.batch import drop_stream
-from mosi_e2e.engine.checkpoint import cache_facts
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.export.__main__ import main
 from mosi_e2e.export.examples import make_trials
@@ -31,8 +30,9 @@ from mosi_e2e.export.programs import (
 from mosi_e2e.export.traceable import TraceableModel, select_inputs
 from mosi_e2e.models import list_streams
 from mosi_e2e.models.config import ModelConfig
+from mosi_e2e.runs.checkpoint import cache_facts
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
-from preprocessing.store import ClipStore
 
 CLIPS = ["ta_1", "ta_2", "ta_3", "tb_1", "tb_3", "tc_1", "tc_3", "t_d_2"]  # three of them lack a stream
 LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}

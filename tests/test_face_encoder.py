@@ -10,10 +10,10 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from kit.tiny_encoders import TINY_VIT, VIT, backward, crops, lacking_gradient, take_clip, tiny_face
 from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 from timm.models import save_for_hf
-from tiny_encoders import TINY_VIT, VIT, backward, crops, lacking_gradient, take_clip, tiny_face
 
 from mosi_e2e.models.config import FaceConfig
 from mosi_e2e.models.encoders import build_encoder

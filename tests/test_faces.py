@@ -6,13 +6,13 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from one_clip import extract
+from kit.one_clip import extract
 from skimage.data import astronaut
 
-from preprocessing import faces
 from preprocessing.config import FacesConfig, PreprocessConfig, TrackConfig
 from preprocessing.errors import UserError
-from preprocessing.faces import (
+from preprocessing.faces import landmarks as faces
+from preprocessing.faces.landmarks import (
     EYE_LEFT,
     EYE_RIGHT,
     MOUTH,

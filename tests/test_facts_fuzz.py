@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
-from fuzzing import damage, replace_one, seeded, use_store
-from made_cache import make_cache
+from kit.fuzzing import damage, replace_one, seeded, use_store
+from kit.made_cache import make_cache
 
+from preprocessing.cache.facts import read_index, read_meta, read_stats
+from preprocessing.cache.store import ClipStore, StageFiles
 from preprocessing.errors import UserError
-from preprocessing.facts import read_index, read_meta, read_stats
-from preprocessing.store import ClipStore, StageFiles
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from broken_server import BrokenServer, Fault
+from kit.broken_server import BrokenServer, Fault
 
-from preprocessing import fetch
-from preprocessing.labels import read_labels
+from preprocessing.fetch import __main__ as fetch
+from preprocessing.sets.labels import read_labels
 
 NOISE = random.Random(0).randbytes(150_000)
 SETS = {
@@ -65,7 +65,7 @@ def archive(tmp_path) -> Path:
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("preprocessing.download.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("preprocessing.fetch.download.time.sleep", lambda seconds: None)
     with BrokenServer(zip_set()) as server:
         yield server
 
@@ -317,7 +317,7 @@ def test_killed_at_any_moment(tmp_path, monkeypatch):
         command = [sys.executable, "-m", "preprocessing.fetch", "--url", server.url, "--out", str(out)]
         process = subprocess.Popen(
             command,
-            env={**os.environ, "PYTHONPATH": str(Path(fetch.__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": str(Path(fetch.__file__).parents[2])},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

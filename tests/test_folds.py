@@ -7,20 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from made_cache import make_cache
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 from test_ablate import train_here
-from tiny_models import write_recipe
 
-import mosi_e2e.ablation.execute as execute
+import mosi_e2e.experiments.execute as execute
 from mosi_e2e.ablate import main
-from mosi_e2e.ablation.config import AblationConfig, list_runs
 from mosi_e2e.config import FoldConfig
 from mosi_e2e.data.folds import apply_folds, deal_videos, find_statistics
-from mosi_e2e.engine.checkpoint import load_model
+from mosi_e2e.experiments.ablation import AblationConfig, list_runs
 from mosi_e2e.report.__main__ import main as report
+from mosi_e2e.runs.checkpoint import load_model
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
 from preprocessing.settings import load_config
-from preprocessing.store import ClipStore
 
 RULE = FoldConfig("video_id", 3)
 

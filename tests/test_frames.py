@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from av.error import FFmpegError
 from av.stream import Disposition
-from made_clips import H264, draw_number, find_packets, make_chirps, overwrite, read_number, write_clip
+from kit.made_clips import H264, draw_number, find_packets, make_chirps, overwrite, read_number, write_clip
 
-from preprocessing import decord_frames, frames
 from preprocessing.config import READERS
-from preprocessing.decode import MediaError, probe
-from preprocessing.frames import FrameReader, pick_frames
-from preprocessing.pictures import upright
+from preprocessing.media import decord_frames, frames
+from preprocessing.media.decode import MediaError, probe
+from preprocessing.media.frames import FrameReader, pick_frames
+from preprocessing.media.pictures import upright
 
 COUNT = 40
 PICTURES = [draw_number(number) for number in range(COUNT)]

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from typed_commands import load_module
+from kit.typed_commands import load_module
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_clips import make_chirps, make_tone
-from tiny_speech import make_noise, write_ctc, write_whisper
+from kit.made_clips import make_chirps, make_tone
+from kit.tiny_speech import make_noise, write_ctc, write_whisper
 
 from preprocessing.config import WordsConfig
-from preprocessing.decode import probe
 from preprocessing.errors import UserError
 from preprocessing.hearing import listening
 from preprocessing.hearing.error_rate import count_errors
@@ -19,7 +18,8 @@ from preprocessing.hearing.models import load_ctc, load_recogniser, load_whisper
 from preprocessing.hearing.texts import parse_subtitles
 from preprocessing.hearing.timing import time_tokens
 from preprocessing.hearing.voice import Span, find_speech
-from preprocessing.sound import read_sound
+from preprocessing.media.decode import probe
+from preprocessing.media.sound import read_sound
 
 CLIPS = Path(__file__).parents[2] / "shared/data/clips"
 needs_clips = pytest.mark.skipif(not CLIPS.is_dir(), reason="the real clips are not here")

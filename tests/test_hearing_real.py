@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocessing.checkpoints import weights_folder
-from preprocessing.decode import probe
 from preprocessing.hearing.error_rate import count_errors
 from preprocessing.hearing.listening import hear_words
 from preprocessing.hearing.models import load_whisper
-from preprocessing.sound import read_sound
+from preprocessing.media.decode import probe
+from preprocessing.media.sound import read_sound
+from preprocessing.pretrained.checkpoints import weights_folder
 
 SENTENCES = (
     "The film was good and the actors were wonderful.",

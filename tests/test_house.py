@@ -30,9 +30,9 @@ SLOW = {
     "transformers",
 }
 SCHEMAS = (  # what a setting may be is known without what it sets
-    *("preprocessing.config", "preprocessing.settings", "preprocessing.openface_columns", "mosi_e2e"),
+    *("preprocessing.config", "preprocessing.settings", "preprocessing.openface.columns", "mosi_e2e"),
     *("mosi_e2e.config", "mosi_e2e.models", "mosi_e2e.models.config", "mosi_e2e.data.streams"),
-    *("mosi_e2e.ablation.config", "mosi_e2e.settings", "mosi_e2e.cli"),
+    *("mosi_e2e.experiments.ablation", "mosi_e2e.settings", "mosi_e2e.cli"),
 )
 
 

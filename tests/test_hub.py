@@ -10,17 +10,17 @@ import pytest
 import torch
 from huggingface_hub import ModelHubMixin, hub_mixin
 from huggingface_hub.errors import LocalEntryNotFoundError
-from launched import ROOT
-from made_cache import make_cache
-from tiny_models import load_batch, write_recipe
+from kit.launched import ROOT
+from kit.made_cache import make_cache
+from kit.tiny_models import load_batch, write_recipe
 
 import mosi_e2e
 import mosi_e2e.train
 from mosi_e2e import MosiModel, hub, load
 from mosi_e2e.export.folder import FILES
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
-from preprocessing.store import ClipStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

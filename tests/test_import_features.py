@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_features import ROWS, SPLITS, make_tables, write_archive, write_pickle
+from kit.made_features import ROWS, SPLITS, make_tables, write_archive, write_pickle
 
 from mosi_e2e.train import main as train
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
 from preprocessing.import_features.__main__ import main
 from preprocessing.import_features.rules import StreamRules
-from preprocessing.store import ClipStore
 
 CLIPS = sum(SPLITS.values())
 
@@ -252,8 +252,8 @@ def test_both_models_train_on_an_import(tmp_path, model, capsys):
 
 
 def test_an_import_can_be_packed(tmp_path):
+    from preprocessing.cache.packed import open_store
     from preprocessing.pack import main as pack
-    from preprocessing.packed import open_store
 
     store = run_import(write_pickle(tmp_path / "a.pkl", make_tables()))
     assert pack([str(store.root), "--out", str(tmp_path / "b.pack.pkl")]) == 0

@@ -14,8 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from fuzzing import damage, seeded
-from made_features import make_rows, make_tables, write_archive, write_pickle, write_sequence
+from kit.fuzzing import damage, seeded
+from kit.made_features import make_rows, make_tables, write_archive, write_pickle, write_sequence
 
 from preprocessing.errors import UserError
 from preprocessing.import_features import bounds

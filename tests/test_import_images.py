@@ -10,23 +10,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from kit.tiny_encoders import tiny_speech
+from kit.tiny_models import TINY_CROSS
+from kit.typed_commands import load_module
 from test_configs import SMALL
-from tiny_encoders import tiny_speech
-from tiny_models import TINY_CROSS
-from typed_commands import load_module
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_stream
-from mosi_e2e.engine.checkpoint import CacheFacts, load_model, save_model
 from mosi_e2e.models import build_model
 from mosi_e2e.models.config import FaceConfig, ModelConfig, SpeechConfig
 from mosi_e2e.models.encoders import build_encoder
+from mosi_e2e.runs.checkpoint import CacheFacts, load_model, save_model
 from mosi_e2e.train import main as train
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
 from preprocessing.import_images.__main__ import main
 from preprocessing.settings import dump_config, load_config
-from preprocessing.store import ClipStore
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "faces_fer2013.yaml"
 face_robustness = load_module("benchmarks/face_robustness.py")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_features import make_tables, write_pickle
+from kit.made_features import make_tables, write_pickle
 
 from preprocessing.errors import UserError
 from preprocessing.import_features.__main__ import main

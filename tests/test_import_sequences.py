@@ -4,10 +4,10 @@ import sys
 
 import numpy as np
 import pytest
-from made_features import make_rows, write_sequence
+from kit.made_features import make_rows, write_sequence
 
+from preprocessing.cache.store import ClipStore
 from preprocessing.import_features.__main__ import main
-from preprocessing.store import ClipStore
 
 VIDEOS = {"-aV_id": "train", "b": "valid", "c": "test"}
 CUTS = np.array([[1.0, 3.0], [3.0, 4.5], [6.0, 8.0]])  # seconds of three clips in each video

@@ -1,13 +1,13 @@
-"""`mosi_e2e.intervals` in simulation, and against the studentised bootstrap by plain loops."""
+"""`mosi_e2e.scores.intervals` in simulation, and against the studentised bootstrap by plain loops."""
 
 import numpy as np
 import pytest
-from typed_commands import load_module
+from kit.typed_commands import load_module
 
-from mosi_e2e.class_metrics import CLASS_KEYS
-from mosi_e2e.intervals import ANGLE, LOGARITHM, PLAIN, SCALES, estimate_intervals, expand_percentiles
-from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS
-from mosi_e2e.resampling import draw_resamples
+from mosi_e2e.scores.class_metrics import CLASS_KEYS
+from mosi_e2e.scores.intervals import ANGLE, LOGARITHM, PLAIN, SCALES, estimate_intervals, expand_percentiles
+from mosi_e2e.scores.metrics import BINARY_KEYS, REGRESSION_KEYS
+from mosi_e2e.scores.resampling import draw_resamples
 
 
 def weigh_means(values: np.ndarray):

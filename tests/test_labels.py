@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from preprocessing.errors import UserError
-from preprocessing.labels import read_labels
+from preprocessing.sets.labels import read_labels
 
 COURSE = "clip,label,split"
 CSV = "path,video_id,clip_id,label,split"

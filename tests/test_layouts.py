@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from preprocessing.errors import UserError
-from preprocessing.labels import read_labels
+from preprocessing.sets.labels import read_labels
 
 COURSE = "clip,label,split"
 

@@ -9,8 +9,8 @@ import torch
 
 from mosi_e2e.config import LossConfig
 from mosi_e2e.engine.losses import Objective, concordance_loss
-from mosi_e2e.metrics import REGRESSION_KEYS, score_regression
 from mosi_e2e.models.prediction import Prediction
+from mosi_e2e.scores.metrics import REGRESSION_KEYS, score_regression
 from preprocessing.errors import UserError
 
 LABEL = torch.tensor([-2.0, 0.0, 1.0, 3.0])

@@ -5,12 +5,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from fuzzing import damage, seeded
-from made_clips import draw_number, make_chirps, write_clip
+from kit.fuzzing import damage, seeded
+from kit.made_clips import draw_number, make_chirps, write_clip
 
 from preprocessing.config import DecodeConfig
-from preprocessing.decode import MediaError
-from preprocessing.media import Media
+from preprocessing.media.decode import MediaError
+from preprocessing.media.file import Media
 
 KINDS = {"mp4": ("libx264", "aac"), "mkv": ("mpeg4", "pcm_s16le"), "avi": ("mpeg2video", "mp2")}
 

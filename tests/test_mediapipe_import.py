@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
-from made_set import PORTRAIT
+from kit.made_set import PORTRAIT
 
 CHECK = """
 import sys
@@ -33,7 +33,7 @@ QUIET = """
 import os
 from concurrent.futures import ThreadPoolExecutor
 from preprocessing.faces import TrackConfig, load_landmarker
-from preprocessing.mediapipe_import import leave_out_noise
+from preprocessing.faces.mediapipe_import import leave_out_noise
 import numpy as np
 
 def look(number):
@@ -67,7 +67,7 @@ for picture in (np.zeros((64, 64, 3), np.uint8), face):
 """
 SPEAKING = """
 import os
-from preprocessing.mediapipe_import import leave_out_noise
+from preprocessing.faces.mediapipe_import import leave_out_noise
 
 try:
     with leave_out_noise():

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from tiny_models import MODELS
-from typed_commands import load_module
+from kit.tiny_models import MODELS
+from kit.typed_commands import load_module
 
 from mosi_e2e.config import DataConfig, RunConfig
 

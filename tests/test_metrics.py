@@ -1,4 +1,4 @@
-"""`mosi_e2e.metrics` against hand-computed tables, real labels, loops and the stated invariances."""
+"""`mosi_e2e.scores.metrics` against hand-computed tables, real labels, loops and the stated invariances."""
 
 import json
 import math
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from mosi_e2e.metrics import (
+from mosi_e2e.scores.metrics import (
     CLASS_NAMES,
     REGRESSION_KEYS,
     check_values,

@@ -1,4 +1,4 @@
-"""`mosi_e2e.metrics.score_binary` against a hand-computed table and the signs of a regression."""
+"""`mosi_e2e.scores.metrics.score_binary` against a hand-computed table and the signs of a regression."""
 
 import math
 import warnings
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from mosi_e2e.metrics import BINARY_KEYS, confusion, score_binary, score_regression, split_classes
+from mosi_e2e.scores.metrics import BINARY_KEYS, confusion, score_binary, score_regression, split_classes
 
 
 @pytest.fixture(autouse=True)

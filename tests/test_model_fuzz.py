@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_cache import make_cache
-from tiny_models import write_recipe
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 
 import mosi_e2e.train
-from mosi_e2e.engine.checkpoint import load_model
 from mosi_e2e.export.__main__ import main
 from mosi_e2e.export.folder import read_folder
+from mosi_e2e.runs.checkpoint import load_model
 from preprocessing.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -5,8 +5,8 @@ from itertools import combinations
 
 import pytest
 import torch
-from made_cache import LACKING, make_cache
-from tiny_models import MODELS, TINY_CROSS, TINY_LATE, load_batch, tiny_model
+from kit.made_cache import LACKING, make_cache
+from kit.tiny_models import MODELS, TINY_CROSS, TINY_LATE, load_batch, tiny_model
 
 from mosi_e2e.config import LossConfig
 from mosi_e2e.data.batch import drop_stream
@@ -14,8 +14,8 @@ from mosi_e2e.engine.losses import Objective
 from mosi_e2e.models import build_model, list_streams, set_statistics
 from mosi_e2e.models.config import ModelConfig
 from mosi_e2e.models.dropout import seed_clips
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
-from preprocessing.store import ClipStore
 
 CLIPS = ["ta_1", "ta_2", "ta_3", "tb_1", "tb_3", "tc_1", "tc_3", "t_d_2"]  # three of them lack a stream
 # Weights over the one row that functionals have: nothing to weigh.

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from typed_commands import load_module
+from kit.typed_commands import load_module
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = '''"""Small."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+from kit.typed_commands import ROOT, stand_in_project, understand
+from kit.typed_commands import split_line as read_command
 from nbclient import NotebookClient
-from typed_commands import ROOT, stand_in_project, understand
-from typed_commands import split_line as read_command
 
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "colab.ipynb", as_version=4)
 CELLS = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]

@@ -8,19 +8,19 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from made_clips import find_lag_s
-from made_set import work_here
+from kit.made_clips import find_lag_s
+from kit.made_set import work_here
 
-from preprocessing import pipeline
 from preprocessing.__main__ import main
-from preprocessing.clip_job import ClipJob, process_clip
+from preprocessing.cache.facts import read_index
+from preprocessing.cache.store import StageFiles
 from preprocessing.config import PreprocessConfig
-from preprocessing.facts import read_index
-from preprocessing.labels import ClipEntry
+from preprocessing.run import pipeline
+from preprocessing.run.clip_job import ClipJob, process_clip
+from preprocessing.sets.labels import ClipEntry
 from preprocessing.settings import load_config
 from preprocessing.stages import name_stages
 from preprocessing.stages.recipes import make_recipes
-from preprocessing.store import StageFiles
 
 STAGES = name_stages()
 

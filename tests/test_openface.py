@@ -10,14 +10,14 @@ import pytest
 
 from preprocessing.config import OpenFaceConfig
 from preprocessing.errors import UserError
-from preprocessing.openface import (
+from preprocessing.openface.columns import GROUPS, describe_columns
+from preprocessing.openface.table import (
     OpenFaceError,
     behaviour_from_openface,
     check_frame_count,
     find_openface_csv,
     read_openface_csv,
 )
-from preprocessing.openface_columns import GROUPS, describe_columns
 from preprocessing.settings import load_config
 
 CONFIG = OpenFaceConfig()

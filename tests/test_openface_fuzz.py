@@ -4,10 +4,10 @@ import gzip
 
 import numpy as np
 import pytest
-from fuzzing import damage, seeded
+from kit.fuzzing import damage, seeded
 
 from preprocessing.config import OpenFaceConfig
-from preprocessing.openface import OpenFaceError, behaviour_from_openface, read_openface_csv
+from preprocessing.openface.table import OpenFaceError, behaviour_from_openface, read_openface_csv
 
 POSE, FRAMES = OpenFaceConfig(groups=["pose"]), 40
 HEADER = "frame,face_id,timestamp,confidence,success,pose_Tx,pose_Ty,pose_Tz,pose_Rx,pose_Ry,pose_Rz"

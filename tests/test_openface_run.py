@@ -8,16 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import fake_openface
 import numpy as np
 import pytest
+from kit import fake_openface
 
-from preprocessing import openface_run
 from preprocessing.config import OpenFaceConfig
 from preprocessing.errors import UserError
-from preprocessing.openface import OpenFaceError, OpenFaceTable, behaviour_from_openface, read_openface_csv
-from preprocessing.openface_columns import GROUPS, describe_columns
-from preprocessing.openface_run import ALIGNED, check_openface, extract_openface, list_aligned_faces
+from preprocessing.openface import program as openface_run
+from preprocessing.openface.columns import GROUPS, describe_columns
+from preprocessing.openface.program import ALIGNED, check_openface, extract_openface, list_aligned_faces
+from preprocessing.openface.table import (
+    OpenFaceError,
+    OpenFaceTable,
+    behaviour_from_openface,
+    read_openface_csv,
+)
 
 
 def write_clip(path: Path, **script) -> Path:

@@ -4,23 +4,23 @@ import io
 from fractions import Fraction
 from pathlib import Path
 
-import fake_openface
 import numpy as np
 import pytest
-from made_clips import draw_number, make_tone, write_clip
-from one_clip import extract
+from kit import fake_openface
+from kit.made_clips import draw_number, make_tone, write_clip
+from kit.one_clip import extract
 from PIL import Image
 
-from preprocessing import openface_run
-from preprocessing.clip_job import ClipJob, list_passes, process_clip
+from preprocessing.cache.store import StageFiles
 from preprocessing.config import BehaviourConfig, OpenFaceConfig, PreprocessConfig, check_config
-from preprocessing.decode import probe
 from preprocessing.errors import UserError
-from preprocessing.labels import ClipEntry
+from preprocessing.media.decode import probe
+from preprocessing.openface import program as openface_run
+from preprocessing.run.clip_job import ClipJob, list_passes, process_clip
+from preprocessing.sets.labels import ClipEntry
 from preprocessing.settings import load_config
 from preprocessing.stages import find_stage, name_stages
 from preprocessing.stages.recipes import make_recipes
-from preprocessing.store import StageFiles
 
 STAGES = name_stages()
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from doc_pages import TEXTS
-from made_predictor import write_video
-from made_set import write_set
-from plugged import plug
-from tiny_models import write_recipe
-from typed_commands import list_scripts
+from kit.doc_pages import TEXTS
+from kit.made_predictor import write_video
+from kit.made_set import write_set
+from kit.plugged import plug
+from kit.tiny_models import write_recipe
+from kit.typed_commands import list_scripts
 
 from mosi_e2e import evaluate, train
 from mosi_e2e.data import streams
@@ -20,8 +20,8 @@ from mosi_e2e.export import __main__ as export
 from mosi_e2e.predict import __main__ as predict
 from preprocessing import __main__ as preprocess
 from preprocessing import plugins, stages
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
-from preprocessing.store import ClipStore
 
 LEVEL = list_scripts(TEXTS["own_stream.md"])[1]
 CUT = ["decode.max_minutes=1", "faces.size=32", "workers=1"]

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_cache import LACKING, STREAMS, make_cache
+from kit.made_cache import LACKING, STREAMS, make_cache
 
 from mosi_e2e.config import DataConfig
 from mosi_e2e.data.dataset import ClipDataset, Pick
-from preprocessing import archive, pack
-from preprocessing.lock import hold_file
-from preprocessing.packed import PackedStore, open_store
+from preprocessing import pack
+from preprocessing.cache.lock import hold_file
+from preprocessing.cache.packed import PackedStore, open_store
+from preprocessing.cache.store import ClipStore, StageFiles
 from preprocessing.stages import name_stages
-from preprocessing.store import ClipStore, StageFiles
+from preprocessing.untrusted import archive
 
 STAGES = name_stages()
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from preprocessing.cache.packed import PACK_FORMAT, PackUnpickler, load_pack, open_store
+from preprocessing.cache.store import FORMAT_VERSION
 from preprocessing.errors import UserError
 from preprocessing.import_features.pickles import load_pickle
-from preprocessing.packed import PACK_FORMAT, PackUnpickler, load_pack, open_store
-from preprocessing.store import FORMAT_VERSION
 
 
 def fake_pack(**changes) -> dict:
@@ -76,8 +76,8 @@ def attack(name: bytes, argument: bytes = b"touch HIT") -> bytes:
         b"numpy.testing._private.utils runstring",
         b"pandas read_pickle",
         b"torch load",
-        b"preprocessing.packed Maker",
-        b"preprocessing.packed MAKERS",
+        b"preprocessing.cache.packed Maker",
+        b"preprocessing.cache.packed MAKERS",
         b"__main__ x",
     ],
 )
@@ -219,7 +219,7 @@ def test_pickles_of_another_shape(tmp_path, changes, word):
 
 
 def test_lists_that_are_many_times_in_others_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("preprocessing.packed.MOST_VALUES", 1000)
+    monkeypatch.setattr("preprocessing.cache.packed.MOST_VALUES", 1000)
     value: list = []
     for _ in range(60):
         value = [value, value]

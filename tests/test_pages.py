@@ -4,10 +4,10 @@ import base64
 
 import pytest
 from jinja2 import UndefinedError
+from kit.pages_read import PageReader
 from matplotlib.figure import Figure
-from pages_read import PageReader
 
-from mosi_e2e.pages import Notice, Table, draw_svg, open_templates, render
+from mosi_e2e.pages.page import Notice, Table, draw_svg, open_templates, render
 
 EVIL = "<script>alert('x')</script>"
 

@@ -7,13 +7,13 @@ import av
 import cv2
 import numpy as np
 import pytest
-from made_clips import draw_number, read_number, write_clip
+from kit.made_clips import draw_number, read_number, write_clip
 
-from preprocessing import decord_frames
 from preprocessing.config import READERS
-from preprocessing.decode import probe, video_stream
-from preprocessing.frames import FrameReader
-from preprocessing.pictures import PixelShape, is_believable, square_size
+from preprocessing.media import decord_frames
+from preprocessing.media.decode import probe, video_stream
+from preprocessing.media.frames import FrameReader
+from preprocessing.media.pictures import PixelShape, is_believable, square_size
 
 COUNT = 20
 PICTURES = [draw_number(number) for number in range(COUNT)]  # 128 x 96

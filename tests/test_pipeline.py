@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_clips import draw_number, find_packets, make_tone, overwrite, write_clip
-from made_set import (
+from kit.made_clips import draw_number, find_packets, make_tone, overwrite, write_clip
+from kit.made_set import (
     LABELS,
     PORTRAIT,
     list_stages,
@@ -24,17 +24,17 @@ from made_set import (
     write_set,
 )
 
-from preprocessing import pipeline
 from preprocessing.__main__ import main
 from preprocessing.cache import writer
-from preprocessing.clip_job import ClipJob, process_clip
+from preprocessing.cache.facts import INDEX_NUMBERS, read_index
+from preprocessing.cache.store import ClipStore, StageFiles
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
-from preprocessing.facts import INDEX_NUMBERS, read_index
+from preprocessing.run import pipeline
+from preprocessing.run.clip_job import ClipJob, process_clip
 from preprocessing.settings import load_config
 from preprocessing.stages import name_stages
 from preprocessing.stages.recipes import make_recipes
-from preprocessing.store import ClipStore, StageFiles
 
 STAGES = name_stages()
 

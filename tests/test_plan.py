@@ -6,18 +6,18 @@ import shutil
 from pathlib import Path
 
 import pytest
-from doc_pages import TEXTS
-from made_set import LABELS, read_times, work_here, write_face, write_labels
-from plugged import plug
-from typed_commands import list_scripts
+from kit.doc_pages import TEXTS
+from kit.made_set import LABELS, read_times, work_here, write_face, write_labels
+from kit.plugged import plug
+from kit.typed_commands import list_scripts
 
-from preprocessing import pipeline
 from preprocessing.__main__ import main
-from preprocessing.clip_job import ClipJob
 from preprocessing.config import PreprocessConfig
-from preprocessing.estimate import Tally, estimate_lengths, estimate_run, find_speed, format_time
-from preprocessing.executor import Outcome
-from preprocessing.labels import ClipEntry
+from preprocessing.run import pipeline
+from preprocessing.run.clip_job import ClipJob
+from preprocessing.run.estimate import Tally, estimate_lengths, estimate_run, find_speed, format_time
+from preprocessing.run.executor import Outcome
+from preprocessing.sets.labels import ClipEntry
 from preprocessing.settings import load_config
 from preprocessing.stages import find_stage, name_stages
 
@@ -256,7 +256,7 @@ def test_lengths_come_from_headers_and_from_sizes_beyond_a_sample(place, monkeyp
     ]
     lengths = estimate_lengths(jobs, {"c_1": 7.0})
     assert lengths[:3] == pytest.approx([0.6, 1.8, 7.0], abs=0.05) and lengths[3] < 0.1
-    monkeypatch.setattr("preprocessing.estimate.SAMPLED_CLIPS", 1)
+    monkeypatch.setattr("preprocessing.run.estimate.SAMPLED_CLIPS", 1)
     per_byte = lengths[0] / path.stat().st_size
     assert estimate_lengths(jobs, {})[1] == pytest.approx(per_byte * long.stat().st_size)
 

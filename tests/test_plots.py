@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mosi_e2e.plots import BLUE, ORANGE, draw_curves
+from mosi_e2e.pages.plots import BLUE, ORANGE, draw_curves
 
 
 def make_history(epochs, **columns):

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from made_clips import write_clip
-from made_predictor import (
+from kit.made_clips import write_clip
+from kit.made_predictor import (
     CROSS,
     LATE,
     draw_people,
@@ -19,8 +19,8 @@ from made_predictor import (
     write_run,
     write_video,
 )
-from one_clip import extract
-from pages_read import check_page
+from kit.one_clip import extract
+from kit.pages_read import check_page
 from scipy.stats import t as student
 
 from mosi_e2e.data.batch import collate
@@ -29,7 +29,7 @@ from mosi_e2e.data.streams import find_stream
 from mosi_e2e.predict.__main__ import main
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
 from preprocessing.errors import UserError
-from preprocessing.media import Media
+from preprocessing.media.file import Media
 from preprocessing.stages.look import look_at_frames
 
 pytestmark = pytest.mark.usefixtures("one_thread")

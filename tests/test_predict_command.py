@@ -8,9 +8,9 @@ import sys
 from dataclasses import replace
 
 import pytest
-from launched import run as run_command
-from made_predictor import CROSS, make_small_cache, write_run, write_video
-from tiny_models import TINY_CROSS
+from kit.launched import run as run_command
+from kit.made_predictor import CROSS, make_small_cache, write_run, write_video
+from kit.tiny_models import TINY_CROSS
 
 from mosi_e2e.predict.__main__ import main
 from mosi_e2e.predict.predictor import Predictor

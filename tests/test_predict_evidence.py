@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from demo_models import make_result
-from made_predictor import CROSS, give_evidence, make_small_cache, write_run, write_video
-from pages_read import PageReader
+from kit.demo_models import make_result
+from kit.made_predictor import CROSS, give_evidence, make_small_cache, write_run, write_video
+from kit.pages_read import PageReader
 
-from mosi_e2e.calibration import Calibration
 from mosi_e2e.hub import load
 from mosi_e2e.predict.describe import describe
 from mosi_e2e.predict.evidence import Evidence, read_evidence, weigh
@@ -18,6 +17,7 @@ from mosi_e2e.predict.panel import Panel
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
 from mosi_e2e.predict.summary import find_leading
 from mosi_e2e.predict.words import tell
+from mosi_e2e.runs.calibration import Calibration
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TWELVE = [[0.4]] * 12

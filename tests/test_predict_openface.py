@@ -1,12 +1,12 @@
 """A model of OpenFace's columns: there is one person, and the result says where that may be wrong."""
 
-import fake_openface
 import pytest
-from made_cache import make_cache
-from made_predictor import CROSS, LATE, write_run, write_video
+from kit import fake_openface
+from kit.made_cache import make_cache
+from kit.made_predictor import CROSS, LATE, write_run, write_video
 
 from mosi_e2e.predict.predictor import Predictor
-from preprocessing import openface_run
+from preprocessing.openface import program as openface_run
 
 TOLD = "tells nobody apart"
 

@@ -8,8 +8,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-from demo_models import make_result
-from made_clips import H264, draw_number, make_tone, write_clip
+from kit.demo_models import make_result
+from kit.made_clips import H264, draw_number, make_tone, write_clip
 
 from mosi_e2e.predict.overlay import write_overlay
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from demo_models import make_result
-from tiny_models import TINY_CROSS
+from kit.demo_models import make_result
+from kit.tiny_models import TINY_CROSS
 
 from mosi_e2e.data.batch import collate
 from mosi_e2e.models.config import CrossModalConfig, FusionConfig, TokenConfig
@@ -20,8 +20,8 @@ from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Scorer, cut_seconds, share_out
 from mosi_e2e.predict.segments import choose_cuts
 from mosi_e2e.predict.summary import spread_of_draws
+from preprocessing.cache.store import SAMPLE_RATE
 from preprocessing.errors import UserError
-from preprocessing.store import SAMPLE_RATE
 
 LENGTHS = (1.5, 4.0, 9.0)
 COLUMNS, CLIP_S, RATE = 6, 5, 10

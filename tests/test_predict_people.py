@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from demo_models import make_result
+from kit.demo_models import make_result
 
 from mosi_e2e.predict.lettering import colour_person, draw_tag, fit_size, measure_text, write_text
 from mosi_e2e.predict.people import choose_still, draw_people, name_people

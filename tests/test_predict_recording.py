@@ -1,7 +1,7 @@
 """What a prediction says of a file that is odd: the same remarks as preprocessing."""
 
 import numpy as np
-from made_clips import H264, draw_number, make_chirps, write_clip
+from kit.made_clips import H264, draw_number, make_chirps, write_clip
 
 from mosi_e2e.predict.recording import read_recording
 from preprocessing.config import PreprocessConfig

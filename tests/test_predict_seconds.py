@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from launched import run as run_command
-from made_predictor import write_run
-from tiny_encoders import GROUP_NORM, LAYER_NORM, tiny_speech
-from tiny_models import TINY_CROSS
+from kit.launched import run as run_command
+from kit.made_predictor import write_run
+from kit.tiny_encoders import GROUP_NORM, LAYER_NORM, tiny_speech
+from kit.tiny_models import TINY_CROSS
 
 from mosi_e2e.data.batch import collate
 from mosi_e2e.data.encoded import encode_rows
@@ -23,8 +23,8 @@ from mosi_e2e.predict.reading import Reading
 from mosi_e2e.predict.recording import Recording, Seen
 from mosi_e2e.predict.scoring import Scorer, cut_seconds
 from mosi_e2e.predict.windows import Stretch, StretchStore
+from preprocessing.cache.store import SAMPLE_RATE
 from preprocessing.config import PreprocessConfig
-from preprocessing.store import SAMPLE_RATE
 
 CLIP_S, CROP_RATE, SIZE = 4, 5, 32
 WHOLE = Stretch(0, 0.0, CLIP_S, has_voice=True)

@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from made_clips import make_tone, write_clip
-from made_predictor import write_run, write_video
-from made_set import work_here
-from tiny_models import TINY_CROSS, TINY_LATE
-from tiny_speech import write_whisper
-from tiny_text import write_sentences, write_text_checkpoint
+from kit.made_clips import make_tone, write_clip
+from kit.made_predictor import write_run, write_video
+from kit.made_set import work_here
+from kit.tiny_models import TINY_CROSS, TINY_LATE
+from kit.tiny_speech import write_whisper
+from kit.tiny_text import write_sentences, write_text_checkpoint
 
 import mosi_e2e
 from mosi_e2e.models.config import ModelConfig, TextConfig
@@ -20,12 +20,12 @@ from mosi_e2e.predict.__main__ import main
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
 from mosi_e2e.predict.result import PersonResult, VideoResult, Window
 from mosi_e2e.predict.subtitles import list_subtitles, split_words
-from preprocessing import pipeline
 from preprocessing.__main__ import main as preprocess
 from preprocessing.errors import UserError
 from preprocessing.hearing import listening
 from preprocessing.hearing.voice import Span
 from preprocessing.import_words import main as import_words
+from preprocessing.run import pipeline
 
 SAID = ["The", "film", "was", "ungood."]
 ASKED = ["--draws", "0", "--window", "4"]

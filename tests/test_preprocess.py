@@ -1,7 +1,7 @@
 """The command `python -m preprocessing`: what cannot work is told before the first clip."""
 
 import pytest
-from made_set import LABELS, write_labels
+from kit.made_set import LABELS, write_labels
 
 from preprocessing.__main__ import main
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing import raw_set
 from preprocessing.errors import UserError
-from preprocessing.labels import read_labels
-from preprocessing.raw_set import open_raw_set
+from preprocessing.sets import raw_set
+from preprocessing.sets.labels import read_labels
+from preprocessing.sets.raw_set import open_raw_set
 
 
 def test_a_folder_or_file_is_taken_as_it_is(tmp_path):

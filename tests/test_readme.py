@@ -6,15 +6,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from doc_pages import COMMANDS as ALL
-from doc_pages import list_run, run_page
-from launched import ACCELERATE, free_port, run
-from made_cache import make_cache
-from made_features import make_tables, write_pickle
-from made_predictor import write_video
-from made_set import write_face
+from kit.doc_pages import COMMANDS as ALL
+from kit.doc_pages import list_run, run_page
+from kit.launched import ACCELERATE, free_port, run
+from kit.made_cache import make_cache
+from kit.made_features import make_tables, write_pickle
+from kit.made_predictor import write_video
+from kit.made_set import write_face
+from kit.typed_commands import QUICK, ROOT, run_command, stand_in_project
 from test_configs import SMALL
-from typed_commands import QUICK, ROOT, run_command, stand_in_project
 
 COMMANDS = [command for page, command in ALL if page == "README.md"]
 # Tracing takes half a minute, and the launcher's processes half a minute to start.

@@ -5,10 +5,10 @@ import shutil
 
 import pandas as pd
 import pytest
-from made_cache import make_cache
-from tiny_models import write_recipe
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 
-from mosi_e2e.engine.repeat import compare_environments, read_environment
+from mosi_e2e.runs.repeat import compare_environments, read_environment
 from mosi_e2e.train import main
 
 pytestmark = pytest.mark.usefixtures("one_thread")

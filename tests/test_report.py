@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_cache import make_cache
-from made_runs import MadeRun, make_clips, read_clips, write_run
-from pages_read import check_page
+from kit.made_cache import make_cache
+from kit.made_runs import MadeRun, make_clips, read_clips, write_run
+from kit.pages_read import check_page
 
-from mosi_e2e.metrics import score_binary, score_regression
 from mosi_e2e.report.__main__ import main
 from mosi_e2e.report.boards import group_runs, make_boards
 from mosi_e2e.report.clips import Thumbnails, show_clips
 from mosi_e2e.report.gallery import slim
 from mosi_e2e.report.runs import name_run, read_runs
-from mosi_e2e.statistics import bootstrap_interval, compare_paired, floors
+from mosi_e2e.scores.metrics import score_binary, score_regression
+from mosi_e2e.scores.statistics import bootstrap_interval, compare_paired, floors
 
 MOST_BYTES = 1_200_000  # of the largest page here: five systems in three tables
 NAME = "<script>alert(1)<|script>"

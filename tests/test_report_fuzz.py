@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
-from fuzzing import damage, replace_one, seeded
-from made_runs import MadeRun, make_clips, write_run
+from kit.fuzzing import damage, replace_one, seeded
+from kit.made_runs import MadeRun, make_clips, write_run
 
-from mosi_e2e.pages import Picture
+from mosi_e2e.pages.page import Picture
 from mosi_e2e.report.gallery import Exhibit, Gallery
 from mosi_e2e.report.page import Wish
 from mosi_e2e.report.runs import read_runs

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_runs import MadeRun, make_clips, write_run
+from kit.made_runs import MadeRun, make_clips, write_run
 
 from mosi_e2e.report.__main__ import main
 

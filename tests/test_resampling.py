@@ -1,11 +1,11 @@
-"""`mosi_e2e.resampling` against scoring the resampled clips."""
+"""`mosi_e2e.scores.resampling` against scoring the resampled clips."""
 
 import numpy as np
 import pytest
 
-from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS, score_binary, score_regression
-from mosi_e2e.permutation import draw_swaps
-from mosi_e2e.resampling import build_table, draw_resamples, score_counts
+from mosi_e2e.scores.metrics import BINARY_KEYS, REGRESSION_KEYS, score_binary, score_regression
+from mosi_e2e.scores.permutation import draw_swaps
+from mosi_e2e.scores.resampling import build_table, draw_resamples, score_counts
 
 
 def draw_table(n_videos: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from typed_commands import load_module
+from kit.typed_commands import load_module
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "benchmarks" / "results").glob("words_*.json"))

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from made_set import LABELS, read_tree, work_here, write_face, write_labels
+from kit.made_set import LABELS, read_tree, work_here, write_face, write_labels
 
-from preprocessing import pipeline
 from preprocessing.__main__ import main
+from preprocessing.cache.lock import hold, hold_cache, remove_leftovers
 from preprocessing.errors import UserError
-from preprocessing.lock import hold, hold_cache, remove_leftovers
-from preprocessing.raw_set import open_raw_set
+from preprocessing.run import pipeline
+from preprocessing.sets.raw_set import open_raw_set
 from preprocessing.stages import name_stages
 
 STAGES = name_stages()
@@ -172,7 +172,7 @@ def test_a_lock_is_told_with_its_holder_and_gone_afterwards(tmp_path):
 
 
 def test_the_lock_of_a_killed_process_does_not_hold(tmp_path):
-    code = "import sys, time, pathlib; from preprocessing.lock import hold\n"
+    code = "import sys, time, pathlib; from preprocessing.cache.lock import hold\n"
     code += "with hold(pathlib.Path(sys.argv[1]), 'it'): print('held', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:

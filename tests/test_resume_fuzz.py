@@ -12,18 +12,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from accelerate import Accelerator
-from fuzzing import damage, replace_one, seeded
-from made_cache import make_cache
-from tiny_models import write_recipe
+from kit.fuzzing import damage, replace_one, seeded
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.batch import Batch
-from mosi_e2e.engine.assemble import build_trainer
 from mosi_e2e.engine.loop import Trainer, train_epoch, train_step
-from mosi_e2e.engine.resume import describe_file, load_resume, save_resume
+from mosi_e2e.runs.assemble import build_trainer
+from mosi_e2e.runs.resume import describe_file, load_resume, save_resume
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
 from preprocessing.settings import load_config
-from preprocessing.store import ClipStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FILES = ("state.json", "weights.safetensors", "optimizer.safetensors", "average.safetensors")

@@ -13,20 +13,20 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
-from made_cache import make_cache
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 from safetensors.torch import load_file, save_file
-from tiny_models import write_recipe
 
 from mosi_e2e import evaluate
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine import resume
-from mosi_e2e.engine.assemble import build_trainer
-from mosi_e2e.engine.ending import explain_end
-from mosi_e2e.engine.resume import describe_file, load_resume
-from mosi_e2e.engine.runlog import hold_run
+from mosi_e2e.runs import resume
+from mosi_e2e.runs.assemble import build_trainer
+from mosi_e2e.runs.ending import explain_end
+from mosi_e2e.runs.resume import describe_file, load_resume
+from mosi_e2e.runs.runlog import hold_run
 from mosi_e2e.train import main
+from preprocessing.cache.packed import open_store
 from preprocessing.errors import UserError
-from preprocessing.packed import open_store
 from preprocessing.settings import load_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_set import LABELS, read_tree, work_here, write_face, write_labels, write_openface_csvs
+from kit.made_set import LABELS, read_tree, work_here, write_face, write_labels, write_openface_csvs
 from pebble import ProcessExpired
 
-from preprocessing import pipeline
 from preprocessing.__main__ import main
-from preprocessing.clip_job import process_clip
-from preprocessing.decode import MediaError
-from preprocessing.executor import Failure, Outcome, collect
+from preprocessing.media.decode import MediaError
+from preprocessing.run import pipeline
+from preprocessing.run.clip_job import process_clip
+from preprocessing.run.executor import Failure, Outcome, collect
 from preprocessing.stages.heard import Waveform
 
 CLIPS = LABELS[:3]

@@ -12,21 +12,21 @@ import pandas as pd
 import pytest
 import torch
 from accelerate import Accelerator
-from made_cache import make_cache
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.summary.writer.record_writer import RecordWriter
-from tiny_models import write_recipe
 
 from mosi_e2e import tensors
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine.ending import explain_end
-from mosi_e2e.engine.runlog import open_run, record_length, write_start
+from mosi_e2e.runs.ending import explain_end
+from mosi_e2e.runs.runlog import open_run, record_length, write_start
 from mosi_e2e.train import main
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
 from preprocessing.settings import load_config
-from preprocessing.store import ClipStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

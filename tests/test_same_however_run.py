@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from launched import TWO_PROCESSES, launch
-from made_cache import make_cache
-from tiny_models import write_recipe
+from kit.launched import TWO_PROCESSES, launch
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 from torch import nn
 
 from mosi_e2e.models.dropout import ClipDropout, ClipSeeds, draw_mask, drop_by_clip, seed_clips

@@ -13,7 +13,6 @@ import pytest
 from mediapipe.tasks.python import BaseOptions, vision
 
 import preprocessing.sample.__main__ as command_line
-from preprocessing.labels import read_labels
 from preprocessing.sample import render
 from preprocessing.sample.layouts import media_path
 from preprocessing.sample.performance import CONTROL_HZ, perform, speak
@@ -21,6 +20,7 @@ from preprocessing.sample.plan import SampleOptions, make_cues, make_labels, pla
 from preprocessing.sample.portraits import PORTRAITS
 from preprocessing.sample.render import render_clip
 from preprocessing.sample.voice import SAMPLE_RATE, synthesise
+from preprocessing.sets.labels import read_labels
 
 TINY = ["--clips", "4", "--videos", "3"]
 

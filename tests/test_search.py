@@ -5,8 +5,8 @@ import sys
 import pandas as pd
 import pytest
 import yaml
-from made_cache import make_cache
-from tiny_models import write_recipe
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 
 import mosi_e2e.search
 import mosi_e2e.train

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_features import make_tables, write_pickle
-from typed_commands import load_module
+from kit.made_features import make_tables, write_pickle
+from kit.typed_commands import load_module
 
-from mosi_e2e.statistics import bootstrap_interval
+from mosi_e2e.scores.statistics import bootstrap_interval
+from preprocessing.cache.store import ClipStore
 from preprocessing.import_features.__main__ import main as import_features
-from preprocessing.store import ClipStore
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mosi_e2e.ablation.config import AblationConfig, VariantConfig, list_runs
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine.runlog import place_run
+from mosi_e2e.experiments.ablation import AblationConfig, VariantConfig, list_runs
+from mosi_e2e.runs.runlog import place_run
 from preprocessing.errors import UserError, command
-from preprocessing.schema import list_keys
 from preprocessing.settings import SYNONYMS, digest, dump_config, load_config
+from preprocessing.untrusted.schema import list_keys
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ import unicodedata
 from typing import Any
 
 import pytest
-from fuzzing import seeded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kit.fuzzing import seeded
 
-from mosi_e2e.ablation.config import AblationConfig
 from mosi_e2e.config import RunConfig
+from mosi_e2e.experiments.ablation import AblationConfig
 from mosi_e2e.search import SearchConfig
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
-from preprocessing.schema import LONGEST, NO_TEXT, list_keys
 from preprocessing.settings import build_config, dump_config, load_config
+from preprocessing.untrusted.schema import LONGEST, NO_TEXT, list_keys
 
 SCHEMAS = (RunConfig, PreprocessConfig, AblationConfig, SearchConfig)
 TEXTS = [dump_config(schema()).encode() for schema in SCHEMAS]

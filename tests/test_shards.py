@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from launched import TWO_PROCESSES, launch, one_thread_on_the_processor
-from made_cache import LACKING, STREAMS, make_cache
-from marked_dataset import MarkedDataset
+from kit.launched import TWO_PROCESSES, launch, one_thread_on_the_processor
+from kit.made_cache import LACKING, STREAMS, make_cache
+from kit.marked_dataset import MarkedDataset
+from kit.tiny_models import write_recipe
 from safetensors.numpy import load
-from tiny_models import write_recipe
 
 import mosi_e2e.evaluate
 import mosi_e2e.train
@@ -20,12 +20,12 @@ import preprocessing.shards
 from mosi_e2e.config import DataConfig
 from mosi_e2e.data.loaders import build_loader
 from mosi_e2e.data.sampler import SweepSampler, UpdateSampler
+from preprocessing.cache.packed import open_store
+from preprocessing.cache.sharded import MEMBERS, MOST_OPEN, SHARDS, ShardStore, member_key
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
-from preprocessing.packed import open_store
-from preprocessing.sharded import MEMBERS, MOST_OPEN, SHARDS, ShardStore, member_key
 from preprocessing.shards import main
 from preprocessing.stages import name_stages
-from preprocessing.store import ClipStore
 
 STAGES = name_stages()
 
@@ -224,7 +224,7 @@ def test_damage_is_named(cache, shards, tmp_path):
 
 
 def test_few_files_are_open_at_once(shards, monkeypatch):
-    monkeypatch.setattr("preprocessing.sharded.MOST_OPEN", 2)
+    monkeypatch.setattr("preprocessing.cache.sharded.MOST_OPEN", 2)
     store = ShardStore(shards)
     for clip_id in store.index.clip_id[~store.index.clip_id.isin(FAILED)]:
         store.read(clip_id, "behaviour")

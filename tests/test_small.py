@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
+from kit.tiny_text import write_sentences, write_text_checkpoint
 from safetensors.torch import load_file, save_file
-from tiny_text import write_sentences, write_text_checkpoint
 
 from mosi_e2e import load
 from mosi_e2e.evaluate import main as evaluate

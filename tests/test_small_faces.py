@@ -5,14 +5,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from made_clips import write_clip
-from made_predictor import PORTRAIT
-from one_clip import extract
+from kit.made_clips import write_clip
+from kit.made_predictor import PORTRAIT
+from kit.one_clip import extract
 
-from preprocessing.behaviour import BLENDSHAPES, face_row
 from preprocessing.config import PreprocessConfig, TrackConfig
-from preprocessing.faces import load_landmarker
-from preprocessing.small_faces import (
+from preprocessing.faces.behaviour import BLENDSHAPES, face_row
+from preprocessing.faces.landmarks import load_landmarker
+from preprocessing.faces.small_faces import (
     LOOKS,
     Square,
     find_squares,

@@ -6,11 +6,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from made_clips import draw_number, find_lag_s, make_chirps, make_tone, write_clip
+from kit.made_clips import draw_number, find_lag_s, make_chirps, make_tone, write_clip
 
-from preprocessing.decode import check_duration, probe
-from preprocessing.sound import Sound, read_sound
-from preprocessing.store import SAMPLE_RATE
+from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.media.decode import check_duration, probe
+from preprocessing.media.sound import Sound, read_sound
 
 FULL_SCALE = 32768
 SECONDS = 1.6

@@ -4,7 +4,7 @@ import pytest
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from tiny_encoders import (
+from kit.tiny_encoders import (
     GROUP_NORM,
     LAYER_NORM,
     backward,

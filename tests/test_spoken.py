@@ -4,8 +4,8 @@ import shutil
 
 import pandas as pd
 import pytest
-from tiny_text import write_sentences
-from typed_commands import load_module
+from kit.tiny_text import write_sentences
+from kit.typed_commands import load_module
 
 
 @pytest.fixture(scope="module")

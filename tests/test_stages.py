@@ -8,18 +8,18 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from made_clips import draw_number, find_packets, make_tone, overwrite, write_clip
-from one_clip import extract
+from kit.made_clips import draw_number, find_packets, make_tone, overwrite, write_clip
+from kit.one_clip import extract
 from skimage.data import astronaut
 
+from preprocessing.cache.store import ClipStore
 from preprocessing.config import PreprocessConfig
-from preprocessing.decode import MediaError
 from preprocessing.errors import UserError
+from preprocessing.media.decode import MediaError
 from preprocessing.settings import load_config
 from preprocessing.stages import StageResult, find_stage, name_stages
 from preprocessing.stages.heard import Waveform
 from preprocessing.stages.recipes import describe_settings, describe_stages, make_recipes, read_settings
-from preprocessing.store import ClipStore
 
 STAGES = name_stages()
 

@@ -1,4 +1,4 @@
-"""`mosi_e2e.statistics` against exact enumeration, hand-made cases and the real labels."""
+"""`mosi_e2e.scores.statistics` against exact enumeration, hand-made cases and the real labels."""
 
 import itertools
 import json
@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mosi_e2e import resampling
-from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS, score_binary, score_regression
-from mosi_e2e.statistics import (
+from mosi_e2e.scores import resampling
+from mosi_e2e.scores.metrics import BINARY_KEYS, REGRESSION_KEYS, score_binary, score_regression
+from mosi_e2e.scores.statistics import (
     bootstrap_interval,
     compare_paired,
     floors,

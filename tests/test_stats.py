@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from preprocessing.cache.stats import compute_stats
+from preprocessing.cache.store import ClipStore, StageFiles
 from preprocessing.stages import find_stage
-from preprocessing.stats import compute_stats
-from preprocessing.store import ClipStore, StageFiles
 
 FEATURES = {stage: find_stage(stage).features for stage in ("behaviour", "acoustics")}
 

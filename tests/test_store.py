@@ -10,12 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocessing import names
+from preprocessing.cache.facts import read_index
+from preprocessing.cache.store import (
+    FORMAT_VERSION,
+    SAMPLE_RATE,
+    ClipStore,
+    StageFiles,
+    write_atomic,
+    write_table,
+)
 from preprocessing.errors import UserError
-from preprocessing.facts import read_index
-from preprocessing.names import NAME_BYTES, bound_name, file_name
 from preprocessing.stages import name_stages
-from preprocessing.store import FORMAT_VERSION, SAMPLE_RATE, ClipStore, StageFiles, write_atomic, write_table
+from preprocessing.untrusted import names
+from preprocessing.untrusted.names import NAME_BYTES, bound_name, file_name
 
 STAGES = name_stages()
 
@@ -37,7 +44,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_store import ARRAYS, STATUS
-from preprocessing.store import StageFiles
+from preprocessing.cache.store import StageFiles
 arrays, status = dict(reversed(ARRAYS.items())), dict(reversed(STATUS.items()))
 StageFiles(Path(sys.argv[2]), "faces", "0").write("x", arrays, status)
 """

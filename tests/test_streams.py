@@ -1,13 +1,13 @@
 """Which cached arrays a stream reads."""
 
 import pytest
-from made_cache import make_cache
+from kit.made_cache import make_cache
 
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import check_streams, known_streams
 from mosi_e2e.models.encoders import encoder_class
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
-from preprocessing.store import ClipStore
 
 
 def test_each_stream_has_its_arrays_in_a_cache_and_its_encoder(tmp_path):

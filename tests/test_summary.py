@@ -1,8 +1,8 @@
 """The table at the end of a run, and the JSON beside it."""
 
-from preprocessing.executor import Failure
-from preprocessing.finish import list_remarks
-from preprocessing.summary import Remark, describe_summary, group_reasons, summarise
+from preprocessing.run.executor import Failure
+from preprocessing.run.finish import list_remarks
+from preprocessing.run.summary import Remark, describe_summary, group_reasons, summarise
 
 GOOD = {
     "split": "train",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mosi_e2e.metrics import REGRESSION_KEYS
-from mosi_e2e.tables import SYNTHETIC_NOTE, format_scores
+from mosi_e2e.pages.tables import SYNTHETIC_NOTE, format_scores
+from mosi_e2e.scores.metrics import REGRESSION_KEYS
 
 
 def make_scores(mae, synthetic=False, task="regression", **more):

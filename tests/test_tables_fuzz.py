@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzzing import damage, fuzz, seeded
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.fuzzing import damage, fuzz, seeded
 
 from mosi_e2e.config import LossConfig
 from mosi_e2e.engine.losses import Objective
-from mosi_e2e.engine.runlog import score_table
-from mosi_e2e.predictions import read_predictions
+from mosi_e2e.runs.runlog import score_table
+from mosi_e2e.scores.predictions import read_predictions
 from preprocessing.errors import UserError
-from preprocessing.labels import read_labels
-from preprocessing.tables import read_table
+from preprocessing.sets.labels import read_labels
+from preprocessing.untrusted.tables import read_table
 
 COURSE = 'clip,label,subset\nv_1,-0.8,train\nw_2,3,dev\n"x, y_3",0,test\n'
 EXCEL = "sep=;\r\nclip;Speaker;label;subset\r\n1;Ann;0,5;Training\r\n2;Bo;-1,25;Testing\r\n"

@@ -5,14 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from made_clips import write_clip
-from one_clip import extract
+from kit.made_clips import write_clip
+from kit.one_clip import extract
 
 from preprocessing.config import DecodeConfig, PreprocessConfig
-from preprocessing.faces import Face
-from preprocessing.media import Media
-from preprocessing.settings import load_config
-from preprocessing.tracks import (
+from preprocessing.faces.landmarks import Face
+from preprocessing.faces.tracks import (
     JAW,
     LEAST_SPEAKING,
     choose_speaker,
@@ -20,6 +18,8 @@ from preprocessing.tracks import (
     measure_loudness,
     measure_speaking,
 )
+from preprocessing.media.file import Media
+from preprocessing.settings import load_config
 
 RATE = 10
 SPEAKERS = ("sample_01_2", "sample_02_2")  # clips of the sample set whose mouths move visibly

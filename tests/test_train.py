@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from launched import (
+from kit.launched import (
     ACCELERATE,
     CONFIG_FILE,
     TWO_PROCESSES,
@@ -22,17 +22,17 @@ from launched import (
     run,
     start,
 )
-from made_cache import SPLITS, make_cache
+from kit.made_cache import SPLITS, make_cache
+from kit.tiny_models import write_recipe
 from safetensors.torch import load_file
-from tiny_models import write_recipe
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.engine.resume import save_resume
-from mosi_e2e.metrics import BINARY_KEYS, REGRESSION_KEYS
 from mosi_e2e.runs import training
+from mosi_e2e.runs.resume import save_resume
+from mosi_e2e.scores.metrics import BINARY_KEYS, REGRESSION_KEYS
 from mosi_e2e.train import main
-from preprocessing.names import file_name
 from preprocessing.settings import load_config
+from preprocessing.untrusted.names import file_name
 
 UNSTEADY = ["seconds", "clips_per_s"]  # columns of the history that no two runs share
 EPOCHS = 4

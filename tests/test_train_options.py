@@ -13,17 +13,17 @@ import psutil
 import pytest
 import torch
 from accelerate import Accelerator
-from launched import ACCELERATE, free_port, one_thread_on_the_processor, start
-from made_cache import make_cache
+from kit.launched import ACCELERATE, free_port, one_thread_on_the_processor, start
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 from safetensors.torch import load_file
-from tiny_models import write_recipe
 
 import mosi_e2e.engine.loop
 from mosi_e2e.config import DataConfig, RunConfig
-from mosi_e2e.engine.memory import explain_memory
-from mosi_e2e.engine.resume import find_resume, save_resume
 from mosi_e2e.engine.watch import LossWatch, StopRequest
 from mosi_e2e.runs import training
+from mosi_e2e.runs.out_of_memory import explain_memory
+from mosi_e2e.runs.resume import find_resume, save_resume
 from mosi_e2e.train import main
 from preprocessing.errors import UserError
 

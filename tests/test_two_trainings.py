@@ -7,11 +7,11 @@ import time
 
 import pandas as pd
 import pytest
-from launched import end_all, start
-from made_cache import make_cache
-from tiny_models import write_recipe
+from kit.launched import end_all, start
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 
-from mosi_e2e.engine.resume import find_resume
+from mosi_e2e.runs.resume import find_resume
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from launched import ROOT
+from kit.launched import ROOT
 
 NEW_USER = 0x10000000  # CLONE_NEWUSER
 NAMES = ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_set import work_here
+from kit.made_set import work_here
 
-from preprocessing import pipeline
 from preprocessing.__main__ import main as preprocess
-from preprocessing.labels import read_labels
+from preprocessing.cache.store import ClipStore
 from preprocessing.list_voices import main
-from preprocessing.store import ClipStore
-from preprocessing.voices import parse_voice
+from preprocessing.run import pipeline
+from preprocessing.sets.labels import read_labels
+from preprocessing.sets.voices import parse_voice
 
 EMODB = ("03a01Fa", "03a01Wa", "08b02Fb", "08b02Tc", "09a05Nd", "09a05Wb")
 

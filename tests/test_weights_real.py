@@ -14,9 +14,9 @@ from transformers import (
 )
 
 from mosi_e2e.weights.fetch import get_checkpoint
-from preprocessing.decode import probe
 from preprocessing.errors import UserError
-from preprocessing.sound import read_sound
+from preprocessing.media.decode import probe
+from preprocessing.media.sound import read_sound
 
 CLIP = Path(__file__).parents[2] / "shared/data/clips/real/mosi_Oz06ZWiO20M_6.mp4"
 SAID = "and sucker punch is a failure but like a really ambitious weird interesting idiosyncratic failure"

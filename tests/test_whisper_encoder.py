@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_encoders import backward, lacking_gradient, take_clip, waveforms
+from kit.tiny_encoders import backward, lacking_gradient, take_clip, waveforms
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.models.whisper import modeling_whisper
 

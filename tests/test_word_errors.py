@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from typed_commands import load_module
+from kit.typed_commands import load_module
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny_encoders import backward, lacking_gradient
-from tiny_text import SENTENCES, SMALL, write_sentences, write_text_checkpoint
+from kit.tiny_encoders import backward, lacking_gradient
+from kit.tiny_text import SENTENCES, SMALL, write_sentences, write_text_checkpoint
 from transformers import BertModel
 
 from mosi_e2e.data.dataset import read_stream
@@ -20,10 +20,10 @@ from mosi_e2e.models.config import TextConfig
 from mosi_e2e.models.encoders import build_encoder
 from mosi_e2e.models.encoders.text import FAMILIES
 from mosi_e2e.train import main as train
+from preprocessing.cache.store import ClipStore
+from preprocessing.cache.words import pack_words, spread_words, unpack_words
 from preprocessing.errors import UserError
 from preprocessing.import_words import main as import_words
-from preprocessing.store import ClipStore
-from preprocessing.words import pack_words, spread_words, unpack_words
 
 DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "max_position_embeddings": 16}
 

@@ -4,8 +4,8 @@ import json
 
 import pandas as pd
 import pytest
-from tiny_text import write_sentences, write_text_checkpoint
-from typed_commands import load_module
+from kit.tiny_text import write_sentences, write_text_checkpoint
+from kit.typed_commands import load_module
 
 
 @pytest.fixture(scope="module")

@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_clips import make_tone, write_clip
-from made_set import read_times, work_here
-from tiny_speech import write_ctc, write_whisper
+from kit.made_clips import make_tone, write_clip
+from kit.made_set import read_times, work_here
+from kit.tiny_speech import write_ctc, write_whisper
 
-from preprocessing import pipeline
 from preprocessing.__main__ import main
+from preprocessing.cache.store import ClipStore
+from preprocessing.cache.words import unpack_words
 from preprocessing.config import PreprocessConfig
-from preprocessing.executor import open_pool
 from preprocessing.hearing import listening
 from preprocessing.hearing.voice import Span
+from preprocessing.run import pipeline
+from preprocessing.run.executor import open_pool
 from preprocessing.settings import load_config
 from preprocessing.stages import find_stage, name_stages
 from preprocessing.stages.recipes import describe_settings, make_recipes
-from preprocessing.store import ClipStore
-from preprocessing.words import unpack_words
 
 TEXTS = {"v_1": "The film was ungood", "v_2": "the film was good", "w_1": ""}
 

@@ -14,13 +14,13 @@ import time
 import psutil
 import pytest
 import torch
-from launched import ACCELERATE, ROOT, TWO_PROCESSES, end_all, free_port, start
-from made_cache import make_cache
-from tiny_models import write_recipe
+from kit.launched import ACCELERATE, ROOT, TWO_PROCESSES, end_all, free_port, start
+from kit.made_cache import make_cache
+from kit.tiny_models import write_recipe
 
 from mosi_e2e.data.loaders import ClipLoader, worker_context
 from mosi_e2e.data.workers import FileBatch, HandOver, tell_small_memory
-from mosi_e2e.engine.resume import find_resume
+from mosi_e2e.runs.resume import find_resume
 from mosi_e2e.train import main
 from preprocessing.errors import UserError
 

@@ -4,12 +4,12 @@ import shutil
 
 import numpy as np
 import pytest
-from made_cache import make_cache
+from kit.made_cache import make_cache
 
+from preprocessing.cache.facts import read_index
+from preprocessing.cache.store import ClipStore
 from preprocessing.cache.writer import AddedStream
 from preprocessing.errors import UserError
-from preprocessing.facts import read_index
-from preprocessing.store import ClipStore
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ from mosi_e2e.config import AugmentConfig
 from mosi_e2e.data.batch import pad_stream
 from mosi_e2e.data.dataset import ClipDataset, read_stream
 from mosi_e2e.data.streams import encoded_name, find_stream
+from preprocessing.cache.stats import find_moments
+from preprocessing.cache.store import ClipStore, StageFiles
 from preprocessing.settings import digest
-from preprocessing.stats import find_moments
-from preprocessing.store import ClipStore, StageFiles
 
 HALF_MAX = float(np.finfo(np.float16).max)  # larger values are kept in float32
 Rows = dict[str, np.ndarray]  # values [T, ...] and time [T] of one clip's stream

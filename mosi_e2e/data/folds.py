@@ -7,9 +7,9 @@ import numpy as np
 
 from mosi_e2e.config import FAILED, FoldConfig
 from mosi_e2e.data.streams import find_stream
+from preprocessing.cache.stats import compute_stats
+from preprocessing.cache.store import Arrays, ClipStore
 from preprocessing.errors import UserError
-from preprocessing.stats import compute_stats
-from preprocessing.store import Arrays, ClipStore
 
 FEWEST = 3  # train, valid and test
 

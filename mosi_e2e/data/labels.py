@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from mosi_e2e.config import RunConfig
+from preprocessing.cache.facts import CLASS_NAME
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
-from preprocessing.facts import CLASS_NAME
-from preprocessing.store import ClipStore
 
 SHOWN = 8  # names in a message
 

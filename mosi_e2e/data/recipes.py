@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from mosi_e2e.data.streams import find_stream
-from preprocessing.facts import compare_options
-from preprocessing.store import ClipStore
+from preprocessing.cache.facts import compare_options
+from preprocessing.cache.store import ClipStore
 
 
 def describe_difference(stages: Mapping[str, Mapping], store: ClipStore, streams: Sequence[str]) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from preprocessing.errors import UserError
-from preprocessing.names import PLAIN
 from preprocessing.plugins import load_plugins
+from preprocessing.untrusted.names import PLAIN
 
 KINDS = ("crops", "waveform", "tokens", "words")
 SUBMODELS = {"visual": "what is seen", "acoustic": "what is heard"}  # of late fusion, with titles for people

@@ -16,7 +16,7 @@ from mosi_e2e.demo.scoring import Progress, Scorer
 from mosi_e2e.demo.uploads import KEEP_S, Upload, Uploads
 from mosi_e2e.demo.view import describe_result, format_time
 from mosi_e2e.demo.worker import Answer
-from mosi_e2e.pages import open_templates, render
+from mosi_e2e.pages.page import open_templates, render
 from preprocessing.errors import UserError
 
 TITLE = "Sentiment of a speaking person"

@@ -15,7 +15,7 @@ from pebble import ProcessExpired
 from mosi_e2e.demo import worker
 from mosi_e2e.demo.limits import SAY_BROKEN, SAY_DIED, Limits, say_late, say_line_full
 from preprocessing.errors import UserError
-from preprocessing.executor import open_pool
+from preprocessing.run.executor import open_pool
 
 LOOK_EVERY_S = 0.25
 LOG = logging.getLogger("mosi_e2e.demo")

@@ -9,10 +9,10 @@ from typing import Any
 
 from mosi_e2e.data.streams import name_stream
 from mosi_e2e.demo.worker import Answer
-from mosi_e2e.pages import embed
+from mosi_e2e.pages.page import embed
+from mosi_e2e.pages.tables import SYNTHETIC_MODEL
 from mosi_e2e.predict.result import REACH, choose_reach
 from mosi_e2e.predict.words import colour_words
-from mosi_e2e.tables import SYNTHETIC_MODEL
 
 # The seven marks that MOSI's annotators chose from.
 WORDS = {

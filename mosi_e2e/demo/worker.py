@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from mosi_e2e.demo.limits import Limits, say_too_long, say_unreadable
 from mosi_e2e.predict.files import write_csv
 from mosi_e2e.predict.result import VideoResult
-from preprocessing.decode import MediaError, probe
 from preprocessing.errors import UserError
+from preprocessing.media.decode import MediaError, probe
 
 REPORT_EVERY_S = 0.2
 

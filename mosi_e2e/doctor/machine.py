@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from mosi_e2e.doctor.checks import Check
-from preprocessing.hub_access import HUB, is_offline, try_address
+from preprocessing.pretrained.hub_access import HUB, is_offline, try_address
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_DISK_GB, LITTLE_MEMORY_GB = 1.0, 4.0

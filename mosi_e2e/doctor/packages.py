@@ -14,7 +14,7 @@ from mosi_e2e.doctor.requirements import (
 )
 
 MODULES = {  # where the name of the import is not that of the package
-    "decord2": "preprocessing.decord_import",
+    "decord2": "preprocessing.media.decord_import",
     "opencv-python-headless": "cv2",
     "pyyaml": "yaml",
     "scikit-image": "skimage",
@@ -22,7 +22,7 @@ MODULES = {  # where the name of the import is not that of the package
 }
 # Each in a process of its own, side by side; what shares imports goes together.
 LEARNING = ("torch", "torchvision", "torchaudio", "accelerate", "timm", "transformers", "albumentations")
-MEDIA = ("gl_libraries", "av", "preprocessing.decord_import", "cv2", "mediapipe", "face_model")
+MEDIA = ("gl_libraries", "av", "preprocessing.media.decord_import", "cv2", "mediapipe", "face_model")
 SYSTEM_LIBRARIES = "sudo apt-get install libegl1 libgles2 (or your system's packages of them)"
 
 

@@ -49,7 +49,7 @@ def import_torch(name: str) -> dict:
 def find_face_model(name: str) -> dict:
     """MediaPipe's landmark model, its hash checked."""
     del name
-    from preprocessing.faces import MODEL_SHA256, find_model
+    from preprocessing.faces.landmarks import MODEL_SHA256, find_model
 
     return {"path": str(find_model()), "sha256": MODEL_SHA256}
 

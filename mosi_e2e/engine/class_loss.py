@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from mosi_e2e.class_metrics import count_classes, floor_classes, score_classes
-from mosi_e2e.class_predictions import PREDICTED, name_probabilities, read_class_table
 from mosi_e2e.config import LossConfig
 from mosi_e2e.engine.losses import Objective
+from mosi_e2e.scores.class_metrics import count_classes, floor_classes, score_classes
+from mosi_e2e.scores.class_predictions import PREDICTED, name_probabilities, read_class_table
 from preprocessing.errors import UserError
 
 FEWEST = 2

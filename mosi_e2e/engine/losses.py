@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mosi_e2e.config import REGRESSION_LOSSES, TASKS, ZERO_RULES, LossConfig
-from mosi_e2e.metrics import score_binary, score_regression
 from mosi_e2e.models.prediction import Prediction
-from mosi_e2e.statistics import floors, floors_binary
+from mosi_e2e.scores.metrics import score_binary, score_regression
+from mosi_e2e.scores.statistics import floors, floors_binary
 from preprocessing.errors import UserError
 from preprocessing.settings import check_choice
 
@@ -133,7 +133,7 @@ class Objective:
         return table
 
     def read(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and scores of a table's labelled clips, as `mosi_e2e.statistics` takes them."""
+        """Labels and scores of a table's labelled clips, as `mosi_e2e.scores.statistics` takes them."""
         known = table[table.label.notna()]
         return known.label.to_numpy(), known.score.to_numpy()
 

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mosi_e2e.config import SPLITS
-from mosi_e2e.pages import Picture, draw_svg
-from mosi_e2e.plots import BLUE, GREEN, GREY, ORANGE
+from mosi_e2e.pages.page import Picture, draw_svg
+from mosi_e2e.pages.plots import BLUE, GREEN, GREY, ORANGE
 
 COLOURS = {"train": BLUE, "valid": GREEN, "test": ORANGE}
 MARKERS = {"train": "o", "valid": "s", "test": "^"}  # so that a split is known by more than its colour

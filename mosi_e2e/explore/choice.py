@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from mosi_e2e.config import FAILED, SPLITS
+from preprocessing.cache.facts import CLASS_NAME, INDEX_NUMBERS, INDEX_TEXT
 from preprocessing.errors import UserError
-from preprocessing.facts import CLASS_NAME, INDEX_NUMBERS, INDEX_TEXT
 
 
 def list_stages(index: pd.DataFrame) -> list[str]:

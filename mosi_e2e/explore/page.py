@@ -10,10 +10,10 @@ from mosi_e2e.explore.charts import draw_set
 from mosi_e2e.explore.choice import name_clips, spread_clips
 from mosi_e2e.explore.portrait import Portrait, draw_portrait
 from mosi_e2e.explore.shift import compare_splits
-from mosi_e2e.pages import Notice, write_page
-from mosi_e2e.tables import SYNTHETIC_NOTE
-from preprocessing.packed import open_store
-from preprocessing.store import ClipStore
+from mosi_e2e.pages.page import Notice, write_page
+from mosi_e2e.pages.tables import SYNTHETIC_NOTE
+from preprocessing.cache.packed import open_store
+from preprocessing.cache.store import ClipStore
 
 
 def explore(cache: str, out: Path, count: int, wanted: Sequence[str], labels: Path | None) -> str:
@@ -42,7 +42,7 @@ def explore(cache: str, out: Path, count: int, wanted: Sequence[str], labels: Pa
 
 def find_raw(labels: Path) -> dict[str, Path]:
     """Raw file per clip id."""
-    from preprocessing.labels import read_labels
+    from preprocessing.sets.labels import read_labels
 
     return {entry.clip_id: entry.path for entry in read_labels(labels)}
 

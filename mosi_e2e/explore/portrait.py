@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mosi_e2e.explore.sound import make_player, track_spectrogram, track_wave
-from mosi_e2e.explore.strips import track_crops, track_frames
-from mosi_e2e.explore.tracks import (
+from mosi_e2e.pages.sound import make_player, track_spectrogram, track_wave
+from mosi_e2e.pages.strips import track_crops, track_frames
+from mosi_e2e.pages.tracks import (
     Axis,
     Track,
     absent,
@@ -20,8 +20,8 @@ from mosi_e2e.explore.tracks import (
     track_pitch,
     track_words,
 )
+from preprocessing.cache.store import ClipStore
 from preprocessing.stages import list_stages
-from preprocessing.store import ClipStore
 
 
 @dataclass(frozen=True)

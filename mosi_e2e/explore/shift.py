@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from mosi_e2e.statistics import holm
+from mosi_e2e.scores.statistics import holm
 
 DEALS = 10_000  # random deals of videos to splits
 BLOCK = 500  # deals at once: bounds memory

@@ -11,8 +11,9 @@ from tqdm import tqdm
 from mosi_e2e.config import SPLITS
 from mosi_e2e.explore.choice import find_usable, list_stages
 from mosi_e2e.explore.shift import MIN_WAYS, Shift, clustered_error, share_between_videos
-from mosi_e2e.pages import Notice, Table
-from preprocessing.store import ClipStore
+from mosi_e2e.pages.page import Notice, Table
+from mosi_e2e.pages.tracks import find_pitch
+from preprocessing.cache.store import ClipStore
 
 SHOWN_FAILURES = 200
 WHY_NO_VOICE = (
@@ -34,12 +35,6 @@ def survey(store: ClipStore) -> pd.DataFrame:
         rows = store.read(clip.clip_id, "acoustics", ["lld"])["lld"] if has_rows else np.zeros((0, 1))
         voiced.append((rows[:, pitch] > 0).mean() if len(rows) else np.nan)
     return clips.assign(usable=usable, voiced=voiced)
-
-
-def find_pitch(store: ClipStore) -> int | None:
-    """Number of the low-level descriptor that is the pitch (F0 in semitones, 0 = unvoiced)."""
-    names = store.columns("acoustics", "lld") if "acoustics" in store.meta["stages"] else []
-    return next((i for i, name in enumerate(names) if name.startswith("F0semitone")), None)
 
 
 def read_failures(store: ClipStore) -> list[dict[str, str]]:

@@ -12,9 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_stream
-from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.export.licences import list_licences
 from mosi_e2e.models import list_streams
+from mosi_e2e.runs.checkpoint import CacheFacts
 
 # Metric → what it is called on the hub, where it has such a name.
 HUB_METRICS = {

@@ -26,18 +26,18 @@ from typing import Any
 from jinja2 import UndefinedError
 from torch import nn
 
-from mosi_e2e import calibration
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_stream
-from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, check_run, load_model, save_model
 from mosi_e2e.export.card import read_environment, tabulate_scores, write_card
 from mosi_e2e.models import list_streams
+from mosi_e2e.runs import calibration
+from mosi_e2e.runs.checkpoint import WEIGHTS, CacheFacts, check_run, load_model, save_model
+from preprocessing.cache.store import write_atomic
 from preprocessing.errors import UserError
-from preprocessing.plain_text import parse_json, read_bounded
-from preprocessing.schema import check_values
 from preprocessing.settings import dump_config, load_config
 from preprocessing.stages.recipes import read_settings
-from preprocessing.store import write_atomic
+from preprocessing.untrusted.plain_text import parse_json, read_bounded
+from preprocessing.untrusted.schema import check_values
 
 FORMAT_VERSION = 1
 SCORES = ("metrics_train.json", "metrics_valid.json", "metrics_test.json", calibration.NAME)

@@ -2,8 +2,8 @@
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_stream
-from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.models import list_streams
+from mosi_e2e.runs.checkpoint import CacheFacts
 from preprocessing.stages import list_stages
 from preprocessing.stages.base import Licence
 

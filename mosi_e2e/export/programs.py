@@ -15,11 +15,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_stream
-from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.engine.losses import Objective, build_objective
 from mosi_e2e.export.examples import make_batch, make_trials
 from mosi_e2e.export.traceable import TraceableModel, list_inputs
 from mosi_e2e.models import list_streams
+from mosi_e2e.runs.checkpoint import CacheFacts
 from preprocessing.errors import UserError
 
 TOLERANCE = 1e-4  # largest difference of a score that an exported form may have

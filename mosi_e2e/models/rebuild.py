@@ -23,7 +23,7 @@ from mosi_e2e.models.encoders import speech, text
 from mosi_e2e.models.encoders.trained import find_run
 from mosi_e2e.tensors import Stored, load_tensors, read_header
 from preprocessing.errors import UserError
-from preprocessing.plain_text import first_line
+from preprocessing.untrusted.plain_text import first_line
 
 FAMILIES = {"waveform": speech.FAMILIES, "words": text.FAMILIES}  # kind of stream → names of bare families
 # Building makes more than it keeps: layers that are replaced, buffers that are not stored.

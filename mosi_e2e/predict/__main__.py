@@ -18,8 +18,8 @@ from mosi_e2e.predict.inputs import (
     name_outputs,
 )
 from preprocessing.arguments import Parser
-from preprocessing.clip_files import MEDIA_EXTENSIONS
 from preprocessing.errors import UserError, command
+from preprocessing.sets.media_files import MEDIA_EXTENSIONS
 
 FEWEST_DRAWS = 10  # of which a spread can be told
 

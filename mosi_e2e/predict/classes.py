@@ -19,8 +19,8 @@ from mosi_e2e.predict.remarks import list_warnings
 from mosi_e2e.predict.result import to_plain
 from mosi_e2e.predict.scoring import Scorer, join
 from mosi_e2e.predict.windows import Stretch, StretchStore, has_evidence, list_missing
+from preprocessing.cache.store import write_atomic
 from preprocessing.config import PreprocessConfig
-from preprocessing.store import write_atomic
 
 if TYPE_CHECKING:
     from mosi_e2e.predict.predictor import Predictor

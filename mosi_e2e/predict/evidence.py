@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mosi_e2e import calibration
-from mosi_e2e.calibration import Calibration
+from mosi_e2e.runs import calibration
+from mosi_e2e.runs.calibration import Calibration
 
 KEYS = {"regression": "mae", "binary": "acc", "classes": "uar"}  # by which a model must beat its baselines
 NAMES = {"mae": "mean error", "acc": "accuracy", "uar": "unweighted average recall"}

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mosi_e2e.data.streams import name_stream
-from mosi_e2e.explore.tracks import spell
-from mosi_e2e.plots import BLUE, GREEN, GREY, ORANGE
+from mosi_e2e.pages.plots import BLUE, GREEN, GREY, ORANGE
+from mosi_e2e.pages.tracks import spell
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult, choose_reach
 from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still, name_streams
 from mosi_e2e.predict.words import name_result, signed, tell
-from preprocessing.store import SAMPLE_RATE, write_atomic
+from preprocessing.cache.store import SAMPLE_RATE, write_atomic
 
 STILLS, TRACES, COLUMNS = 8, 3, 1200
 ROWS = {"frames": 1.5, "sound": 0.9, "traces": 1.4, "score": 2.4, "seconds": 1.2}  # relative heights

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from mosi_e2e.predict.result import PersonResult, VideoResult
-from preprocessing.store import write_atomic
+from preprocessing.cache.store import write_atomic
 
 COLUMNS = ("person", "start_s", "end_s", "score", "low", "high")
 

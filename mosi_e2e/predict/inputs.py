@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from preprocessing.clip_files import MEDIA_EXTENSIONS
 from preprocessing.errors import UserError
-from preprocessing.names import bound_name
+from preprocessing.sets.media_files import MEDIA_EXTENSIONS
+from preprocessing.untrusted.names import bound_name
 
 OVERLAY_ENDING = "_overlay.mp4"
 
@@ -23,7 +23,7 @@ def check_is_run(path: Path) -> None:
     """
     if not is_run(path):
         # Here, since torch comes with it, which takes seconds.
-        from mosi_e2e.engine.checkpoint import check_run
+        from mosi_e2e.runs.checkpoint import check_run
 
         check_run(path)
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mosi_e2e import calibration
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_stream, known_streams
-from mosi_e2e.engine.checkpoint import WEIGHTS, CacheFacts, load_model
 from mosi_e2e.models import list_streams
 from mosi_e2e.predict.evidence import Evidence, read_evidence
 from mosi_e2e.predict.scoring import Scorer
+from mosi_e2e.runs import calibration
+from mosi_e2e.runs.checkpoint import WEIGHTS, CacheFacts, load_model
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.stages import find_stage

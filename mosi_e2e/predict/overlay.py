@@ -12,11 +12,11 @@ from av.error import FFmpegError
 
 from mosi_e2e.predict.panel import Panel
 from mosi_e2e.predict.result import VideoResult
-from preprocessing.container import name_file, open_media
-from preprocessing.decode import MediaError, MediaInfo, decodable_frames, probe, video_stream
 from preprocessing.errors import UserError
-from preprocessing.frames import FrameReader
-from preprocessing.pictures import PictureMaker
+from preprocessing.media.container import name_file, open_media
+from preprocessing.media.decode import MediaError, MediaInfo, decodable_frames, probe, video_stream
+from preprocessing.media.frames import FrameReader
+from preprocessing.media.pictures import PictureMaker
 
 TICKS = 90_000  # per second, of the written video
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)

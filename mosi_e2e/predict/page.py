@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 
 from mosi_e2e.data.streams import name_stream
-from mosi_e2e.explore.sound import make_player, track_wave
-from mosi_e2e.explore.tracks import BOX_WIDTH, Axis, Label, Track, absent, draw_curves, make_axis, spell
-from mosi_e2e.explore.tracks import Still as Placed
-from mosi_e2e.pages import Notice, Picture, Table, embed, render
+from mosi_e2e.pages.page import Notice, Picture, Table, embed, render
+from mosi_e2e.pages.sound import make_player, track_wave
+from mosi_e2e.pages.tracks import BOX_WIDTH, Axis, Label, Track, absent, draw_curves, make_axis, spell
+from mosi_e2e.pages.tracks import Still as Placed
 from mosi_e2e.predict.people import draw_people
 from mosi_e2e.predict.pictures import Still
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult, choose_reach
 from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still
 from mosi_e2e.predict.words import capital, colour_words, name_result, say_deciding, signed, tell
-from preprocessing.store import write_atomic
+from preprocessing.cache.store import write_atomic
 
 STILLS, TRACES = 9, 3
 QUALITY = 78

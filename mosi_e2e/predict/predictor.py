@@ -29,8 +29,8 @@ from mosi_e2e.predict.scoring import cut_seconds
 from mosi_e2e.predict.segments import TYPICAL, choose_cuts
 from mosi_e2e.predict.summary import Summary
 from mosi_e2e.predict.windows import Stretch, StretchStore, has_evidence, list_missing
-from preprocessing.decode import MediaError
 from preprocessing.errors import UserError
+from preprocessing.media.decode import MediaError
 
 SHORTEST_S = 0.5  # of a stretch, whatever the training clips were
 LONGEST_S = 15.0  # bounds memory and the time of attention

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mosi_e2e.data.streams import find_stream
-from mosi_e2e.engine.checkpoint import CacheFacts
 from mosi_e2e.predict.recording import Recording
-from preprocessing.checkpoints import check_checkpoint, name_checkpoint
+from mosi_e2e.runs.checkpoint import CacheFacts
 from preprocessing.config import PreprocessConfig, WordsConfig
 from preprocessing.errors import UserError
+from preprocessing.pretrained.checkpoints import check_checkpoint, name_checkpoint
 from preprocessing.stages import find_stage
 from preprocessing.stages.spoken import HEARS
 

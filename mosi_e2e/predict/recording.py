@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from mosi_e2e.predict.pictures import Album, Portrait
+from preprocessing.cache.store import SAMPLE_RATE, Arrays
 from preprocessing.config import PreprocessConfig
-from preprocessing.decode import MediaError, check_duration, join_remarks
-from preprocessing.faces import Face
+from preprocessing.faces.landmarks import Face
+from preprocessing.faces.tracks import choose_speaker, list_tracks, measure_loudness
+from preprocessing.media.decode import MediaError, check_duration, join_remarks
 from preprocessing.stages import PersonStage, Stage, find_stage, list_stages
 from preprocessing.stages.clip import Clip
 from preprocessing.stages.look import Glance, Person, describe_track, look_at_clip, sample_frames
-from preprocessing.store import SAMPLE_RATE, Arrays
-from preprocessing.tracks import choose_speaker, list_tracks, measure_loudness
 
 LEAST_SHARE, LEAST_S = 0.1, 1.0  # of the sampled frames and in sight: with less, nobody counts as a person
 MOST_PEOPLE = 6

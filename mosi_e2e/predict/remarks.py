@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from mosi_e2e.pages.tables import SYNTHETIC_MODEL
 from mosi_e2e.predict.evidence import Evidence, remark_on_evidence, warn_of_baseline
 from mosi_e2e.predict.recording import Recording
 from mosi_e2e.predict.result import PersonResult
 from mosi_e2e.predict.traces import name_streams
 from mosi_e2e.predict.windows import Stretch, describe_voices, is_heard
-from mosi_e2e.tables import SYNTHETIC_MODEL
 
 FACE_ENOUGH = 0.5  # of the frames; with fewer it is reported
 

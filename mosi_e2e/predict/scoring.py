@@ -21,7 +21,7 @@ from mosi_e2e.models import list_readers
 from mosi_e2e.predict.muting import SILENCE_S, encode_silence, find_loudest, leave_out_seconds, stack_muted
 from mosi_e2e.predict.reading import Reading
 from mosi_e2e.predict.result import REACH
-from preprocessing.store import SAMPLE_RATE
+from preprocessing.cache.store import SAMPLE_RATE
 
 
 class Scorer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mosi_e2e.predict.result import VideoResult
-from preprocessing.store import write_atomic
+from preprocessing.cache.store import write_atomic
 
 LINE = 42  # letters, as broadcasters have it; a subtitle has two lines
 SHORTEST_S = 0.5

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from mosi_e2e.data.streams import name_stream
-from mosi_e2e.explore.strips import draw_box, shrink
-from mosi_e2e.explore.tracks import pair_sides
+from mosi_e2e.pages.strips import draw_box, shrink
+from mosi_e2e.pages.tracks import pair_sides
 from mosi_e2e.predict.pictures import Portrait, Still, find_box
 
 WIDTH = 240  # pixels, of a still in a strip

@@ -9,10 +9,10 @@ import numpy as np
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.predict.recording import Recording, is_silent
+from preprocessing.cache.store import SAMPLE_RATE, Arrays
+from preprocessing.cache.words import unpack_words
 from preprocessing.config import PreprocessConfig
 from preprocessing.stages import SoundStage, Stage, find_stage
-from preprocessing.store import SAMPLE_RATE, Arrays
-from preprocessing.words import unpack_words
 
 
 @dataclass(frozen=True)

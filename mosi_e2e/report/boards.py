@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mosi_e2e.ablation.table import MAIN, correct, score_variant
-from mosi_e2e.class_metrics import RECALL
 from mosi_e2e.config import LossConfig
 from mosi_e2e.engine.losses import Objective, build_objective
-from mosi_e2e.metrics import binary_classes
+from mosi_e2e.experiments.table import MAIN, correct, score_variant
 from mosi_e2e.report.runs import Run
+from mosi_e2e.scores.class_metrics import RECALL
+from mosi_e2e.scores.metrics import binary_classes
 from preprocessing.errors import UserError
-from preprocessing.plain_text import read_json
 from preprocessing.settings import digest
+from preprocessing.untrusted.plain_text import read_json
 
 NOT_SETTINGS = ("name", "out", "seed", "trackers")  # runs that differ in these alone are one system
 LOWER_IS_BETTER = ("mae", "rmse", "nll")
@@ -35,7 +35,7 @@ class System:
             `low` and `high` (over seeds); for a binary task without the clips that its rule leaves out. Of
             classes the score is the probability of the true one, and `truth` is 1.
         pooled: the same columns but low and high, every clip once per seed.
-        row: what `mosi_e2e.ablation.table.correct` says.
+        row: what `mosi_e2e.experiments.table.correct` says.
     """
 
     name: str

@@ -11,10 +11,10 @@ from scipy.stats import gaussian_kde
 from scipy.stats import t as student
 
 from mosi_e2e.explore.shift import clustered_error
-from mosi_e2e.metrics import ClassView, is_constant, split_classes
-from mosi_e2e.plots import BLUE, GREY, ORANGE
+from mosi_e2e.pages.plots import BLUE, GREY, ORANGE
 from mosi_e2e.report.boards import Board, System
 from mosi_e2e.report.gallery import Drawing
+from mosi_e2e.scores.metrics import ClassView, is_constant, split_classes
 
 WIDTH = 4.4  # inches: the width of a phone, or of a card beside another
 DPI = 160  # of what is drawn as pixels

@@ -3,13 +3,13 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from mosi_e2e.class_metrics import RECALL, count_classes
-from mosi_e2e.class_predictions import read_class_table
-from mosi_e2e.plots import BLUE, GREY
+from mosi_e2e.pages.plots import BLUE, GREY
 from mosi_e2e.report.boards import Board, System
 from mosi_e2e.report.charts import DPI, WIDTH, draw_videos, finish, shorten
 from mosi_e2e.report.confusions import draw_counts
 from mosi_e2e.report.gallery import Drawing
+from mosi_e2e.scores.class_metrics import RECALL, count_classes
+from mosi_e2e.scores.class_predictions import read_class_table
 
 BINS = 10
 FEWEST_IN_BIN = 5  # a share of fewer clips is not drawn

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from mosi_e2e.explore.strips import CROP_SIDE, QUALITY, shrink
-from mosi_e2e.pages import embed
+from mosi_e2e.pages.page import embed
+from mosi_e2e.pages.strips import CROP_SIDE, QUALITY, shrink
 from mosi_e2e.report.boards import Board, System
-from preprocessing.crops import split_crops
+from preprocessing.cache.crops import split_crops
+from preprocessing.cache.facts import CLASS_NAME
+from preprocessing.cache.packed import open_store
+from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
-from preprocessing.facts import CLASS_NAME
-from preprocessing.packed import open_store
-from preprocessing.store import ClipStore
 
 PICTURES = 3  # of each clip: early, middle, late
 MARKS = "●■▲◆▼✚★"

@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mosi_e2e.metrics import score_regression
-from mosi_e2e.plots import BLUE, GREEN, GREY, ORANGE
+from mosi_e2e.pages.plots import BLUE, GREEN, GREY, ORANGE
 from mosi_e2e.report.boards import LOWER_IS_BETTER, Board
 from mosi_e2e.report.charts import WIDTH, finish, shorten
 from mosi_e2e.report.gallery import Drawing
 from mosi_e2e.report.runs import Run
+from mosi_e2e.scores.metrics import score_regression
 
 TITLES = {
     "mae": "MAE",

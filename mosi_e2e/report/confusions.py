@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mosi_e2e.metrics import ClassView, confusion
-from mosi_e2e.plots import GREEN
+from mosi_e2e.pages.plots import GREEN
 from mosi_e2e.report.boards import Board, System
 from mosi_e2e.report.gallery import Drawing
+from mosi_e2e.scores.metrics import ClassView, confusion
 
 VIEWS: dict[int, ClassView] = {2: "non0", 5: "acc5", 7: "acc7"}  # by number of classes
 SIDE = 3.3  # inches

@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from mosi_e2e.pages import Picture, draw_svg, embed
-from preprocessing.store import write_atomic
+from mosi_e2e.pages.page import Picture, draw_svg, embed
+from preprocessing.cache.store import write_atomic
 
 PNG_DPI = 180
 

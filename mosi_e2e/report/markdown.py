@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from mosi_e2e.ablation.formats import to_markdown
-from mosi_e2e.pages import Notice, Table
+from mosi_e2e.experiments.formats import to_markdown
+from mosi_e2e.pages.page import Notice, Table
 from mosi_e2e.report.gallery import Exhibit
 from mosi_e2e.report.page import BoardView, Report
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from mosi_e2e.pages import Notice, Table
+from mosi_e2e.pages.page import Notice, Table
+from mosi_e2e.pages.tables import SYNTHETIC_NOTE
 from mosi_e2e.report import settings
 from mosi_e2e.report.boards import Board, System, check_written, group_runs, make_boards
 from mosi_e2e.report.charts import draw_system
@@ -16,7 +17,6 @@ from mosi_e2e.report.confusions import draw_confusions
 from mosi_e2e.report.gallery import Drawing, Exhibit, Gallery
 from mosi_e2e.report.runs import Run
 from mosi_e2e.report.scores import ScoreTable, judge, tabulate_scores
-from mosi_e2e.tables import SYNTHETIC_NOTE
 
 ENDS = {
     "regression": ("−3", "+3"),

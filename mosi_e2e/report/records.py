@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from preprocessing import plain_text
 from preprocessing.errors import UserError
-from preprocessing.schema import WrongValueError, check_values, list_infinite
+from preprocessing.untrusted import plain_text
+from preprocessing.untrusted.schema import WrongValueError, check_values, list_infinite
 
 CONFIG = {
     "zero_label": str,

@@ -10,10 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mosi_e2e.class_metrics import check_classes
-from mosi_e2e.class_predictions import PREDICTED, find_classes, name_probabilities, read_class_table
 from mosi_e2e.config import SPLITS, TASKS
-from mosi_e2e.predictions import read_run_table
 from mosi_e2e.report.records import (
     ENVIRONMENT,
     FACTS,
@@ -22,6 +19,9 @@ from mosi_e2e.report.records import (
     read_history,
     read_record,
 )
+from mosi_e2e.scores.class_metrics import check_classes
+from mosi_e2e.scores.class_predictions import PREDICTED, find_classes, name_probabilities, read_class_table
+from mosi_e2e.scores.predictions import read_run_table
 from preprocessing.errors import UserError
 
 POOLED_FACTS = Path("fold0", "best", "facts.json")  # of a folder whose folds were pooled

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mosi_e2e.ablation.table import FEW_VIDEOS, explain_p
-from mosi_e2e.class_predictions import PREDICTED
 from mosi_e2e.engine.losses import Objective
-from mosi_e2e.metrics import is_constant, predicts_one_class
-from mosi_e2e.pages import Notice, Table
+from mosi_e2e.experiments.table import FEW_VIDEOS, explain_p
+from mosi_e2e.pages.page import Notice, Table
 from mosi_e2e.report.boards import LOWER_IS_BETTER, Board, System
 from mosi_e2e.report.comparisons import TITLES
 from mosi_e2e.report.runs import NEEDED
-from mosi_e2e.statistics import summarise_seeds
+from mosi_e2e.scores.class_predictions import PREDICTED
+from mosi_e2e.scores.metrics import is_constant, predicts_one_class
+from mosi_e2e.scores.statistics import summarise_seeds
 
 NOTES = (
     "Recomputed from the predictions. Mean ± standard deviation over seeds; below it the 95 % interval of "

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from mosi_e2e.engine.repeat import describe_code
-from mosi_e2e.pages import Table
+from mosi_e2e.pages.page import Table
 from mosi_e2e.report.runs import Run
+from mosi_e2e.runs.repeat import describe_code
 
 ABSENT = "–"
 IGNORED = ("name", "out", "seed")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mosi_e2e.pages import write_page
+from mosi_e2e.pages.page import write_page
 from mosi_e2e.report.gallery import Gallery
 from mosi_e2e.report.markdown import write_markdown
 from mosi_e2e.report.page import Wish, make_report
 from mosi_e2e.report.runs import Run
-from preprocessing.store import write_atomic
+from preprocessing.cache.store import write_atomic
 
 
 def write_report(runs: Sequence[Run], strays: Sequence[str], wish: Wish, out: Path) -> Path:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from accelerate import Accelerator, PartialState
 
-from mosi_e2e.class_predictions import read_class_predictions, read_train_names
 from mosi_e2e.config import LossConfig
 from mosi_e2e.data.dataset import ClipDataset
 from mosi_e2e.data.encoded import encode_frozen_streams
@@ -18,17 +17,18 @@ from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_loader
 from mosi_e2e.data.recipes import describe_difference
 from mosi_e2e.data.sampler import SweepSampler, list_lengths
-from mosi_e2e.engine.checkpoint import check_columns, check_run, load_model
 from mosi_e2e.engine.launch import adapt_to_machine
 from mosi_e2e.engine.loop import predict_split
 from mosi_e2e.engine.losses import Objective, build_objective
-from mosi_e2e.engine.runlog import hold_run, score_table, write_split
 from mosi_e2e.models import list_readers, list_streams
-from mosi_e2e.predictions import describe_scale, read_predictions, read_train_labels
-from mosi_e2e.tables import format_scores
+from mosi_e2e.pages.tables import format_scores
+from mosi_e2e.runs.checkpoint import check_columns, check_run, load_model
+from mosi_e2e.runs.runlog import hold_run, score_table, write_split
+from mosi_e2e.scores.class_predictions import read_class_predictions, read_train_names
+from mosi_e2e.scores.predictions import describe_scale, read_predictions, read_train_labels
+from preprocessing.cache.packed import open_store
+from preprocessing.cache.store import write_atomic
 from preprocessing.errors import UserError
-from preprocessing.packed import open_store
-from preprocessing.store import write_atomic
 
 
 def score_held_runs(runs: Sequence[Path], split: str, cache: str | None, out: Path | None) -> None:

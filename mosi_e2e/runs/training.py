@@ -13,14 +13,16 @@ from accelerate.tracking import WandBTracker
 from accelerate.utils import DistributedType, ProjectConfiguration, get_int_from_env, is_wandb_available
 
 from mosi_e2e.config import TRACKERS, RunConfig
-from mosi_e2e.engine.assemble import build_trainer, valid_floor
-from mosi_e2e.engine.checkpoint import count_parameters, load_model, save_model
-from mosi_e2e.engine.ending import explain_end
 from mosi_e2e.engine.launch import adapt_to_machine, stop_with_launcher
 from mosi_e2e.engine.loop import Stopped, Trainer, fit, predict_split
 from mosi_e2e.engine.losses import Objective
-from mosi_e2e.engine.resume import load_resume, save_resume
-from mosi_e2e.engine.runlog import (
+from mosi_e2e.pages.tables import format_scores
+from mosi_e2e.runs.assemble import build_trainer, valid_floor
+from mosi_e2e.runs.checkpoint import count_parameters, load_model, save_model
+from mosi_e2e.runs.ending import explain_end
+from mosi_e2e.runs.evaluation import score_runs
+from mosi_e2e.runs.resume import load_resume, save_resume
+from mosi_e2e.runs.runlog import (
     RANKS,
     hold_run,
     open_run,
@@ -32,10 +34,8 @@ from mosi_e2e.engine.runlog import (
     write_split,
     write_start,
 )
-from mosi_e2e.runs.evaluation import score_runs
-from mosi_e2e.tables import format_scores
+from preprocessing.cache.packed import open_store
 from preprocessing.errors import UserError
-from preprocessing.packed import open_store
 from preprocessing.settings import check_choice
 
 

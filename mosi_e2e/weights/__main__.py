@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def format_list(folder: Path | None) -> str:
     """The catalogue as a table, with what is here."""
     from mosi_e2e.weights.fetch import is_here
-    from preprocessing.checkpoints import weights_folder
+    from preprocessing.pretrained.checkpoints import weights_folder
 
     lines = [f"kept in {folder or weights_folder()}"]
     for name, one in CHECKPOINTS.items():

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from mosi_e2e.weights.catalogue import CHECKPOINTS, CTRANSLATE2, ZIP, Checkpoint
 from mosi_e2e.weights.packages import collect_files
-from preprocessing.archive import Limits, check_space, extract_archive
-from preprocessing.checkpoints import PLACE, weights_folder
-from preprocessing.checksums import hash_file
+from preprocessing.cache.checksums import hash_file
+from preprocessing.cache.lock import hold
 from preprocessing.errors import UserError
-from preprocessing.hub_access import HUB, is_offline, try_address
-from preprocessing.lock import hold
+from preprocessing.pretrained.checkpoints import PLACE, weights_folder
+from preprocessing.pretrained.hub_access import HUB, is_offline, try_address
+from preprocessing.untrusted.archive import Limits, check_space, extract_archive
 
 RECORD = "weights.json"  # in a finished folder: where its files came from, and their hashes
 ELSEWHERE = f"set {PLACE} to another folder"

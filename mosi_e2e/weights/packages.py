@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mosi_e2e.weights.catalogue import PackedFile
-from preprocessing.checksums import hash_file
+from preprocessing.cache.checksums import hash_file
 from preprocessing.errors import UserError
 
 UNPACK = (

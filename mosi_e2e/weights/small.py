@@ -23,12 +23,12 @@ from mosi_e2e.models.rebuild import check_stands_alone
 from mosi_e2e.tensors import load_tensors, read_header, write_tensors
 from mosi_e2e.weights.catalogue import CHECKPOINTS
 from mosi_e2e.weights.fetch import RECORD, get_checkpoint
-from preprocessing.checkpoints import weights_folder
-from preprocessing.checksums import hash_file
+from preprocessing.cache.checksums import hash_file
+from preprocessing.cache.store import write_atomic
 from preprocessing.errors import UserError
-from preprocessing.plain_text import read_json
+from preprocessing.pretrained.checkpoints import weights_folder
 from preprocessing.settings import load_config
-from preprocessing.store import write_atomic
+from preprocessing.untrusted.plain_text import read_json
 
 BASE = "base.json"
 WEIGHTS = "model.safetensors"

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from preprocessing.cache.facts import CLASS_NAME, INDEX_NUMBERS, INDEX_TEXT
+from preprocessing.cache.stats import compute_stats
+from preprocessing.cache.store import FORMAT_VERSION, ClipStore, StageFiles, write_atomic, write_table
 from preprocessing.errors import UserError
-from preprocessing.facts import CLASS_NAME, INDEX_NUMBERS, INDEX_TEXT
-from preprocessing.names import PLAIN
 from preprocessing.settings import digest
-from preprocessing.stats import compute_stats
-from preprocessing.store import FORMAT_VERSION, ClipStore, StageFiles, write_atomic, write_table
+from preprocessing.untrusted.names import PLAIN
 
 UNUSABLE = frozenset(("failed", "refused"))  # states of clips that are not in the cache
 NO_ROWS = "no_rows"  # state of a clip in a stream of which it has no row

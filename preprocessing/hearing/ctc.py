@@ -11,8 +11,8 @@ from torch import Tensor
 from torchaudio.functional import forced_align, merge_tokens
 from transformers import PreTrainedModel, SequenceFeatureExtractor
 
+from preprocessing.cache.store import SAMPLE_RATE
 from preprocessing.hearing.heard import Word
-from preprocessing.store import SAMPLE_RATE
 
 SHORTEST_S = 0.1  # less is too short for the convolutions
 LONGEST_S = 30.0  # encoded at once: memory of attention grows with its square

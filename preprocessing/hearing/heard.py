@@ -5,9 +5,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from preprocessing.cache.store import Arrays
+from preprocessing.cache.words import pack_words
 from preprocessing.hearing.voice import Span
-from preprocessing.store import Arrays
-from preprocessing.words import pack_words
 
 
 class Word(NamedTuple):
@@ -44,7 +44,7 @@ def place_words(words: Iterable[Word], within: Span) -> list[Word]:
 
 
 def pack_heard(words: list[Word]) -> Arrays:
-    """The arrays of the cache (`preprocessing.words`)."""
+    """The arrays of the cache (`preprocessing.cache.words`)."""
     texts, starts, ends, confidence = zip(*words, strict=True) if words else ((), (), (), ())
     return pack_words(texts, np.array(starts, float), np.array(ends, float), np.array(confidence, float))
 

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from preprocessing.cache.store import SAMPLE_RATE
 from preprocessing.hearing.heard import Recogniser, Word, place_words, spread_text
 from preprocessing.hearing.voice import Span, find_speech, join_spans
-from preprocessing.store import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from preprocessing.hearing.ctc import CtcRecogniser

@@ -15,12 +15,12 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from preprocessing.checkpoints import LIBRARY_ERRORS, check_checkpoint, find_checkpoint
 from preprocessing.config import WordsConfig
 from preprocessing.errors import UserError
 from preprocessing.hearing.ctc import CtcRecogniser, Vocabulary
 from preprocessing.hearing.heard import Recogniser
 from preprocessing.hearing.whisper import WhisperRecogniser
+from preprocessing.pretrained.checkpoints import LIBRARY_ERRORS, check_checkpoint, find_checkpoint
 
 
 def load_recogniser(config: WordsConfig) -> Recogniser:

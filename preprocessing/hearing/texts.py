@@ -10,11 +10,11 @@ from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.hearing.heard import Word, spread_text
 from preprocessing.hearing.voice import Span
-from preprocessing.labels import join_ids, read_labels
-from preprocessing.layouts import find_label_file
-from preprocessing.names import file_name
+from preprocessing.sets.labels import join_ids, read_labels
+from preprocessing.sets.layouts import find_label_file
 from preprocessing.settings import digest
-from preprocessing.tables import (
+from preprocessing.untrusted.names import file_name
+from preprocessing.untrusted.tables import (
     RowProblem,
     Table,
     find_exact_columns,

@@ -21,10 +21,10 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from preprocessing.cache.store import SAMPLE_RATE
 from preprocessing.errors import UserError
 from preprocessing.hearing.heard import Word
 from preprocessing.hearing.timing import time_tokens
-from preprocessing.store import SAMPLE_RATE
 
 SILENCE_S, TAIL_S = 1.0, 10.0  # behind a piece: encoded with it, and of the silent sound
 FULL_S = 30.0

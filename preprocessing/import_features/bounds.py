@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.checksums import DAMAGE
+from preprocessing.cache.checksums import DAMAGE
 from preprocessing.errors import UserError
 
 MAX_ARRAY = 1 << 30  # bytes of one entry of a .csd: five hours of COVAREP

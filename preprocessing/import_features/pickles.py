@@ -1,4 +1,4 @@
-"""Reads pickles of numbers and texts without trusting them: `packed.py`'s reader, with texts.
+"""Reads pickles of numbers and texts without trusting them: `cache/packed.py`'s reader, with texts.
 
 MMSA's files hold dicts and lists of arrays, with ids and transcripts as arrays of texts or of objects that
 are texts. All of that is built here; any other name that a pickle asks for is refused before it is looked up.
@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.errors import UserError
-from preprocessing.packed import (
+from preprocessing.cache.packed import (
     DAMAGE,
     Maker,
     PackUnpickler,
@@ -21,7 +20,8 @@ from preprocessing.packed import (
     from_buffer,
     make_array,
 )
-from preprocessing.plain_pickle import load_bounded
+from preprocessing.errors import UserError
+from preprocessing.untrusted.plain_pickle import load_bounded
 
 TEXT_DTYPE = re.compile(r"[<>=]?U[0-9]{1,6}", re.ASCII)
 OBJECTS = "O8"

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.checksums import DAMAGE
+from preprocessing.cache.checksums import DAMAGE
 from preprocessing.errors import UserError
 from preprocessing.import_features.bounds import check_ratio, find_child, find_dataset, one_line
 from preprocessing.import_features.heap import read_text
@@ -30,7 +30,7 @@ from preprocessing.import_features.source import (
     make_entries,
     pick_streams,
 )
-from preprocessing.labels import RowProblem, join_ids, read_folds, refuse
+from preprocessing.sets.labels import RowProblem, join_ids, read_folds, refuse
 
 SEGMENT = re.compile(r"(.+)\[([0-9]+)\]")
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from preprocessing.errors import UserError
-from preprocessing.labels import (
+from preprocessing.sets.labels import (
     ClipEntry,
     RowProblem,
     find_duplicates,
@@ -85,7 +85,7 @@ class RawClip:
 
 
 def make_entries(clips: Sequence[tuple[RawClip, tuple[str, str]]], neutral: float, path) -> list[ClipEntry]:
-    """Check clips by the rules of `preprocessing.labels`.
+    """Check clips by the rules of `preprocessing.sets.labels`.
 
     Args:
         clips: each with its video and clip id.

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from preprocessing.cache.checksums import hash_file
+from preprocessing.cache.store import StageFiles
 from preprocessing.cache.writer import NO_ROWS, CacheWriter, list_usable
-from preprocessing.checksums import hash_file
 from preprocessing.errors import UserError
 from preprocessing.import_features.rules import StreamRules
 from preprocessing.import_features.source import ImportOptions, Source
 from preprocessing.settings import digest
-from preprocessing.store import StageFiles
 
 VERSION = 1  # raise it when the code changes what is written
 

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocessing.class_names import find_spellings, holds_names, parse_name
-from preprocessing.clip_files import compose_name, find_file, walk_files
 from preprocessing.errors import UserError
-from preprocessing.labels import (
+from preprocessing.sets.class_names import find_spellings, holds_names, parse_name
+from preprocessing.sets.labels import (
     SPLITS,
     ClipEntry,
     find_duplicates,
@@ -17,7 +16,9 @@ from preprocessing.labels import (
     parse_label,
     parse_split,
 )
-from preprocessing.tables import (
+from preprocessing.sets.media_files import find_file, walk_files
+from preprocessing.untrusted.names import compose_name
+from preprocessing.untrusted.tables import (
     Problem,
     RowProblem,
     find_decimal_mark,

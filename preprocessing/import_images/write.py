@@ -9,18 +9,18 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from preprocessing.cache.facts import CLASS_NAME, read_json
+from preprocessing.cache.lock import hold_cache
+from preprocessing.cache.store import Arrays, StageFiles
 from preprocessing.cache.writer import CacheWriter
 from preprocessing.config import FacesConfig, PreprocessConfig
 from preprocessing.errors import UserError
-from preprocessing.facts import CLASS_NAME, read_json
-from preprocessing.labels import ClipEntry
-from preprocessing.lock import hold_cache
-from preprocessing.plan import label_rows
+from preprocessing.run.plan import label_rows
+from preprocessing.sets.labels import ClipEntry
 from preprocessing.settings import digest
 from preprocessing.stages import find_stage
 from preprocessing.stages.look import Person
 from preprocessing.stages.recipes import describe_settings, describe_stages
-from preprocessing.store import Arrays, StageFiles
 
 VERSION = 1  # raise it when the code changes what is written
 FRAME_S = 0.04  # how long a picture lasts: one frame at 25 a second
@@ -149,7 +149,7 @@ def make_whole(faces: FacesConfig) -> Maker:
 
 def make_aligned(config: PreprocessConfig) -> Maker:
     """A picture as a frame of a video: the largest face in it, upright and to scale, and its expression."""
-    from preprocessing.faces import load_landmarker
+    from preprocessing.faces.landmarks import load_landmarker
 
     config = replace(config, track=replace(config.track, max_faces=1))
 

@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 
-from preprocessing.container import name_file
+from preprocessing.media.container import name_file
 from preprocessing.sample.face import FacePose, FaceRig
 from preprocessing.sample.performance import perform
 from preprocessing.sample.plan import FPS, ClipPlan, Look

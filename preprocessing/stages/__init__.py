@@ -6,12 +6,12 @@ a class in a file of your own, registered with `register_stage` and loaded by `p
 
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
-from preprocessing.names import PLAIN
 from preprocessing.plugins import load_plugins
 from preprocessing.stages.base import PersonStage, SoundStage, Stage, StageResult
 from preprocessing.stages.heard import Acoustics, Waveform
 from preprocessing.stages.seen import Behaviour, Faces
 from preprocessing.stages.spoken import Words
+from preprocessing.untrusted.names import PLAIN
 
 __all__ = ["PersonStage", "SoundStage", "Stage", "StageResult", "find_stage", "list_stages", "register_stage"]
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from preprocessing.cache.store import Arrays, StageFiles
 from preprocessing.config import PreprocessConfig
-from preprocessing.store import Arrays, StageFiles
 
 if TYPE_CHECKING:
     from preprocessing.stages.clip import Clip

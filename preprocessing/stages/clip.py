@@ -3,14 +3,14 @@
 from functools import cached_property
 from pathlib import Path
 
+from preprocessing.cache.store import SAMPLE_RATE
 from preprocessing.config import PreprocessConfig
-from preprocessing.decode import MediaInfo, check_duration, join_remarks
-from preprocessing.frames import FrameReader
-from preprocessing.media import Media
-from preprocessing.sound import Sound
+from preprocessing.media.decode import MediaInfo, check_duration, join_remarks
+from preprocessing.media.file import Media
+from preprocessing.media.frames import FrameReader
+from preprocessing.media.sound import Sound
 from preprocessing.stages.base import StageResult
 from preprocessing.stages.look import Person, find_person
-from preprocessing.store import SAMPLE_RATE
 
 
 class Clip:
@@ -85,7 +85,7 @@ class Clip:
             MediaError: as of `person`.
             OpenFaceError: the program failed, or its table is not that of this clip.
         """
-        from preprocessing.openface_stages import run_openface_stages
+        from preprocessing.stages.openface import run_openface_stages
 
         self.check_picture()
         return run_openface_stages(self)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from preprocessing.cache.store import SAMPLE_RATE, Arrays
 from preprocessing.config import PreprocessConfig
 from preprocessing.stages.base import Licence, SoundStage
-from preprocessing.store import SAMPLE_RATE, Arrays
 
 OPENSMILE = Licence(
     "openSMILE (acoustic features)",
@@ -72,13 +72,13 @@ class Acoustics(SoundStage):
 
     def keys(self, config: PreprocessConfig) -> dict[str, dict]:
         """As `Stage.keys`."""
-        from preprocessing.acoustics import columns
+        from preprocessing.stages.acoustics import columns
 
         named = columns(config.acoustics)
         return {key: {"unit": "openSMILE's", "columns": names} for key, names in named.items()}
 
     def measure(self, waveform: np.ndarray, config: PreprocessConfig) -> Arrays | None:
         """As `SoundStage.measure`."""
-        from preprocessing.acoustics import extract_acoustics
+        from preprocessing.stages.acoustics import extract_acoustics
 
         return extract_acoustics(waveform, config.acoustics)

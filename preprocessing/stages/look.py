@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from preprocessing.config import PreprocessConfig
-from preprocessing.covers import describe_covers
-from preprocessing.decode import MediaError, check_duration, join_remarks
-from preprocessing.faces import Face, load_landmarker
-from preprocessing.frames import pick_frames
-from preprocessing.media import Media
-from preprocessing.small_faces import Square, find_squares, look_at_squares, spread_looks
-from preprocessing.tracks import choose_track, measure_loudness
+from preprocessing.faces.covers import describe_covers
+from preprocessing.faces.landmarks import Face, load_landmarker
+from preprocessing.faces.small_faces import Square, find_squares, look_at_squares, spread_looks
+from preprocessing.faces.tracks import choose_track, measure_loudness
+from preprocessing.media.decode import MediaError, check_duration, join_remarks
+from preprocessing.media.file import Media
+from preprocessing.media.frames import pick_frames
 
 
 @dataclass(frozen=True)

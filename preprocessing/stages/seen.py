@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from preprocessing.cache.store import Arrays
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
-from preprocessing.openface_columns import describe_columns
+from preprocessing.openface.columns import describe_columns
 from preprocessing.stages.base import Licence, PersonStage, StageResult
 from preprocessing.stages.heard import Waveform
-from preprocessing.store import Arrays
 
 if TYPE_CHECKING:
     from preprocessing.stages.clip import Clip
@@ -82,7 +82,7 @@ class Faces(PersonStage):
 
     def pack(self, person: "Person") -> Arrays:
         """As `PersonStage.pack`."""
-        from preprocessing.faces import pack_crops
+        from preprocessing.faces.landmarks import pack_crops
 
         rows = person.crop_rows
         return pack_crops(person.time[rows], [person.track[row] for row in rows])
@@ -148,7 +148,7 @@ class Behaviour(PersonStage):
         """Names of the columns under the chosen backend."""
         if config.behaviour.backend != "mediapipe":
             return list(describe_columns(config.behaviour.openface.groups))
-        from preprocessing.behaviour import MEDIAPIPE_COLUMNS
+        from preprocessing.faces.behaviour import MEDIAPIPE_COLUMNS
 
         return list(MEDIAPIPE_COLUMNS)
 
@@ -164,7 +164,7 @@ class Behaviour(PersonStage):
 
     def pack(self, person: "Person") -> Arrays:
         """As `PersonStage.pack`."""
-        from preprocessing.behaviour import pack_behaviour
+        from preprocessing.faces.behaviour import pack_behaviour
 
         return pack_behaviour(person.time, person.track)
 
@@ -204,11 +204,11 @@ def check_program(name: str, config: PreprocessConfig) -> None:
         UserError: the model, the program or the folder of CSVs is not there.
     """
     if name == "mediapipe":
-        from preprocessing.faces import find_model
+        from preprocessing.faces.landmarks import find_model
 
         find_model(config.track.model)
     elif name == "openface":
-        from preprocessing.openface_run import check_openface
+        from preprocessing.openface.program import check_openface
 
         check_openface(config.behaviour.openface)
     elif not Path(config.behaviour.openface.csv_dir or "-").is_dir():

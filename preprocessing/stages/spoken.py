@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from preprocessing.cache.store import SAMPLE_RATE, Arrays, StageFiles
+from preprocessing.cache.words import pack_words, unpack_words
 from preprocessing.cache.writer import NO_ROWS
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.stages.base import Licence, SoundStage, StageResult
-from preprocessing.store import SAMPLE_RATE, Arrays, StageFiles
-from preprocessing.words import pack_words, unpack_words
 
 if TYPE_CHECKING:
     from preprocessing.hearing.heard import Word
@@ -44,8 +44,8 @@ class Words(SoundStage):
 
     def check(self, config: PreprocessConfig) -> None:
         """As `Stage.check`."""
-        from preprocessing.checkpoints import check_checkpoint
         from preprocessing.hearing.models import load_ctc, load_recogniser
+        from preprocessing.pretrained.checkpoints import check_checkpoint
 
         words = config.words
         if words.source in HEARS:
@@ -62,8 +62,8 @@ class Words(SoundStage):
 
     def options(self, config: PreprocessConfig) -> dict[str, object]:
         """As `Stage.options`: the content of checkpoints and texts, wherever they lie."""
-        from preprocessing.checkpoints import name_checkpoint, print_checkpoint
         from preprocessing.hearing.texts import print_texts
+        from preprocessing.pretrained.checkpoints import name_checkpoint, print_checkpoint
 
         words = config.words
         if words.source in HEARS:
@@ -116,7 +116,7 @@ class Words(SoundStage):
 
     def extract(self, clip: "Clip") -> StageResult:
         """As `Stage.extract`."""
-        from preprocessing.decode import join_remarks
+        from preprocessing.media.decode import join_remarks
 
         facts = clip.sound_facts
         if not len(clip.sound.waveform):

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
-from preprocessing.checkpoints import LIBRARY_ERRORS, check_pointers
 from preprocessing.errors import UserError
-from preprocessing.hub_access import check_reachable
+from preprocessing.pretrained.checkpoints import LIBRARY_ERRORS, check_pointers
+from preprocessing.pretrained.hub_access import check_reachable
 
 Settings = TypeVar("Settings")  # dataclass of an encoder
 

@@ -15,10 +15,10 @@ from timm.models import load_state_dict, resolve_model_input_args
 from torch import Tensor, nn
 
 from mosi_e2e.models.config import FaceConfig
-from preprocessing.checkpoints import LIBRARY_ERRORS, check_pointers
 from preprocessing.errors import UserError
-from preprocessing.hub_access import check_reachable
-from preprocessing.plain_text import first_line
+from preprocessing.pretrained.checkpoints import LIBRARY_ERRORS, check_pointers
+from preprocessing.pretrained.hub_access import check_reachable
+from preprocessing.untrusted.plain_text import first_line
 
 log = logging.getLogger(__name__)
 

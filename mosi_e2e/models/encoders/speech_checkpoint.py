@@ -9,10 +9,10 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from mosi_e2e.models.encoders.checkpoints import Kind, load_network, read_settings
 from mosi_e2e.models.encoders.speech import FAMILIES, SAMPLE_RATE
-from preprocessing.checkpoints import LIBRARY_ERRORS
 from preprocessing.errors import UserError
-from preprocessing.hub_access import is_cached
-from preprocessing.plain_text import first_line
+from preprocessing.pretrained.checkpoints import LIBRARY_ERRORS
+from preprocessing.pretrained.hub_access import is_cached
+from preprocessing.untrusted.plain_text import first_line
 
 log = logging.getLogger(__name__)
 

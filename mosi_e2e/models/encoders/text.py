@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from mosi_e2e.models.config import TextConfig
 from mosi_e2e.models.encoders.pretrained import PretrainedEncoder
 from mosi_e2e.models.layers import Tokens
+from preprocessing.cache.words import unpack_words
 from preprocessing.errors import UserError
-from preprocessing.words import unpack_words
 
 FAMILIES = ("bert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
 
@@ -35,7 +35,7 @@ class WordTokenizer:
         """Sub-words of a clip.
 
         Args:
-            rows: `values` [T, W] uint8, the words (`preprocessing.words`), and `time` [T] seconds.
+            rows: `values` [T, W] uint8, the words (`preprocessing.cache.words`), and `time` [T] seconds.
 
         Returns:
             `values` [N] int64 and `time` [N]; the marks that begin and end a text have the times of its

@@ -6,8 +6,8 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from mosi_e2e.models.encoders.checkpoints import Kind, load_network
 from mosi_e2e.models.encoders.text import FAMILIES
-from preprocessing.checkpoints import LIBRARY_ERRORS
 from preprocessing.errors import UserError
+from preprocessing.pretrained.checkpoints import LIBRARY_ERRORS
 
 # Dropout of attention weights is drawn for a batch, where all other dropout is drawn for each clip
 # (`mosi_e2e.models.dropout`), and costs the fused kernel.

@@ -67,7 +67,7 @@ def load_trained(stream: str, config: object, run: Path) -> nn.Module:
     Raises:
         UserError: that model has none, or is damaged.
     """
-    from mosi_e2e.engine.checkpoint import load_model  # here: it builds encoders, this one among them
+    from mosi_e2e.runs.checkpoint import load_model  # here: it builds encoders, this one among them
 
     check_alone(stream, config)
     model, _, _ = load_model(run)

@@ -1,0 +1,1 @@
+"""Self-contained pages, and the figures, tables and tracks that stand on them."""

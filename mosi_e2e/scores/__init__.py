@@ -1,0 +1,1 @@
+"""Scores of predictions: metrics, floors, intervals, comparisons, and the tables that they are read from."""

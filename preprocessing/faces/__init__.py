@@ -1,0 +1,1 @@
+"""Who is in the picture: landmarks, tracks, crops, tokens of expression."""

@@ -1,0 +1,1 @@
+"""One media file, opened once: packets, clock, frames, sound."""

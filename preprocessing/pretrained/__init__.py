@@ -1,0 +1,1 @@
+"""Pretrained checkpoints on this machine, and whether the hub answers."""

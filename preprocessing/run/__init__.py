@@ -1,0 +1,1 @@
+"""Labels → finished cache: what is to be done, done in parallel, finished."""

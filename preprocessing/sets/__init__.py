@@ -1,0 +1,1 @@
+"""Which clips a data set has: label files, layouts, media files."""

@@ -1,0 +1,1 @@
+"""What others made, read within bounds: text, tables, pickles, zips, and names made of theirs."""

@@ -34,6 +34,42 @@ SCHEMAS = (  # what a setting may be is known without what it sets
     *("mosi_e2e.config", "mosi_e2e.models", "mosi_e2e.models.config", "mosi_e2e.data.streams"),
     *("mosi_e2e.experiments.ablation", "mosi_e2e.settings", "mosi_e2e.cli"),
 )
+# Rooms and modules from the bottom to the top. Each imports from levels below its own; those of one level
+# know nothing of each other.
+LEVELS = {
+    "preprocessing": (
+        "errors arguments unknown_user",
+        "untrusted plugins",
+        "settings openface.columns",
+        "config",
+        "cache",
+        "pretrained sets media faces",
+        "openface hearing",
+        "stages",
+        "run",
+        "__main__ fetch sample import_features import_images import_words list_voices pack shards",
+    ),
+    "mosi_e2e": (
+        "tensors data.streams",
+        "models.config",
+        "config",
+        "data scores",
+        "models pages",
+        "engine weights",
+        "runs",
+        "experiments explore export predict",
+        "report demo hub",
+        "train evaluate ablate search settings doctor cli",
+    ),
+}
+UPWARDS = {  # the exceptions
+    ("preprocessing", "preprocessing.unknown_user"),  # before anything else is imported
+    (
+        "mosi_e2e.models.encoders.trained",
+        "mosi_e2e.runs.checkpoint",
+    ),  # when called: the encoder of an earlier run
+    ("mosi_e2e", "mosi_e2e.hub"),  # when called: `mosi_e2e.load`
+}
 
 
 def list_sources() -> dict[str, Path]:
@@ -122,6 +158,42 @@ def test_blocks_are_nested_three_deep_at_most():
     }
     found = {name for name, depth in depths.items() if depth > DEEPEST}
     assert found - {READ_AS_ONE} == set()
+
+
+@cache
+def find_level(module: str) -> tuple[int, str]:
+    """Level and name of the room that a module stands in: of the longest name in the table that fits."""
+    package, _, inner = module.partition(".")
+    rooms = [(level, room) for level, line in enumerate(LEVELS[package]) for room in line.split()]
+    fitting = [(level, room) for level, room in rooms if f"{inner}.".startswith(f"{room}.")]
+    return max(fitting, key=lambda found: len(found[1]), default=(-1, inner))
+
+
+def list_all_imports(module: str) -> set[str]:
+    """Modules of its own package that a module imports at any time, also when a function is called."""
+    found = set()
+    for node in ast.walk(parse(SOURCES[module])):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in SOURCES else node.module for name in inner}
+    return {name for name in found if name in SOURCES and name.split(".")[0] == module.split(".")[0]}
+
+
+def test_every_module_stands_in_a_room():
+    assert {name for name in SOURCES if find_level(name)[0] < 0} == set(PACKAGES)
+
+
+def test_rooms_import_from_the_levels_below_alone():
+    found = set()
+    for module in SOURCES:
+        level, room = find_level(module)
+        for other in list_all_imports(module) - set(PACKAGES):
+            below, there = find_level(other)
+            if room != there and below >= level:
+                found.add((module, other))
+    assert found == UPWARDS
 
 
 def test_preprocessing_knows_nothing_of_models():

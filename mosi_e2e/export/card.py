@@ -73,7 +73,10 @@ def write_card(config: RunConfig, trained: RunConfig, facts: CacheFacts, records
     }
     licences = list_licences(trained, facts)
     reader = Environment(
-        loader=PackageLoader("mosi_e2e"), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+        loader=PackageLoader("mosi_e2e.pages"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
     )
     text = reader.get_template("model_card.md").render(
         config=config,

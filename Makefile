@@ -15,7 +15,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install demo test test-slow fuzz coverage lint format docs lock system clean
+.PHONY: help install demo ready test test-slow fuzz coverage lint format docs lock system clean
 
 help: ## say what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 demo: $(INSTALLED) ## sample set → cache → both models trained → one table of the test split, and a report
 	@bash scripts/demo.sh
+
+ready: $(INSTALLED) ## the checkpoints of the ready model, 539 MB: then python -m mosi_e2e.predict video.mp4
+	@echo "whisper-base 134 MB, all-mpnet-base-v2 405 MB; kept in $${MOSI_WEIGHTS:-~/.cache/mosi_e2e/weights}"
+	$(BIN)/python -m mosi_e2e.weights get whisper-base all-mpnet-base-v2
 
 test: $(INSTALLED) ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile

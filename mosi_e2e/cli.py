@@ -32,6 +32,7 @@ VERBS = {  # verb → module with `main(argv)`, what it does
     "predict": ("mosi_e2e.predict.__main__", "the sentiment of a video over time"),
     "demo": ("mosi_e2e.demo.__main__", "the same as a web page"),
     "export": ("mosi_e2e.export.__main__", "a trained model as a folder for others, ONNX"),
+    "ready": ("mosi_e2e.ready.__main__", "trained runs → a ready model, one stream each"),
     "weights": ("mosi_e2e.weights.__main__", "pretrained checkpoints without the model hub"),
     "doctor": ("mosi_e2e.doctor.__main__", "check the installation"),
     "settings": ("mosi_e2e.settings", "list every key with its default and meaning"),

@@ -18,6 +18,7 @@ from torch import nn
 from mosi_e2e.config import RunConfig
 from mosi_e2e.export.folder import FILES, TrainedModel, read_folder, write_folder
 from mosi_e2e.models import list_streams
+from mosi_e2e.ready.folder import is_ready
 from mosi_e2e.runs.checkpoint import CacheFacts
 from preprocessing.errors import UserError
 from preprocessing.pretrained.hub_access import check_reachable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mosi_e2e.predict.classes import ClassResult
     from mosi_e2e.predict.predictor import OnProgress, PredictOptions, Predictor
     from mosi_e2e.predict.result import VideoResult
+    from mosi_e2e.ready.predictor import ReadyPredictor
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -181,13 +183,18 @@ class MosiModel(ModelHubMixin, library_name="mosi_e2e", tags=["video", "sentimen
         return Predictor([Member(scorer, self.config, self.facts, self.config.name, evidence)])
 
 
-def load(source: str | Path) -> MosiModel:
+def load(source: str | Path | None = None) -> "MosiModel | ReadyPredictor":
     """Read a trained model, ready to predict.
 
     Args:
-        source: run folder, model folder, or a name on the Hugging Face hub (`user/model`).
+        source: run folder, model folder, a ready model's folder, or a name on the Hugging Face hub
+            (`user/model`); None: the ready model that comes with the program.
 
     Raises:
-        UserError: there is no model under that name.
+        UserError: there is no model under that name, or a checkpoint that the ready model needs is not here.
     """
-    return MosiModel.from_pretrained(source)
+    if source is not None and not is_ready(Path(source)):
+        return MosiModel.from_pretrained(source)
+    from mosi_e2e.ready.predictor import ReadyPredictor  # here, since it brings a video decoder
+
+    return ReadyPredictor.open_ready(source and Path(source))

@@ -111,6 +111,13 @@ def test_recipe_takes_a_step(path, cache, named, imported, words, spoken, tmp_pa
     assert (folder / "best" / "model.safetensors").is_file()
 
 
+@pytest.mark.parametrize("path", sorted((CONFIGS / "ready").glob("*.yaml")), ids=lambda path: path.name)
+def test_a_recipe_of_the_ready_model_reads_one_stream(path):
+    config = load_config(RunConfig, path)
+    assert len(getattr(config.model, config.model.name).streams) == 1
+    assert f"--config configs/ready/{path.name}" in path.read_text()
+
+
 @pytest.mark.slow
 def test_full_size_recipe_takes_a_step(cache, tmp_path):
     """The encoders of `crossmodal.yaml` at their real size, with random weights."""

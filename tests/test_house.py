@@ -58,7 +58,8 @@ LEVELS = {
         "engine weights",
         "runs",
         "experiments explore export predict",
-        "report demo hub",
+        "ready",
+        "predict.__main__ report demo hub",
         "train evaluate ablate search settings doctor cli",
     ),
 }

@@ -39,7 +39,6 @@ def folder(tmp_path_factory):
         ("cross short.mp4 --out taken", "taken is a file; name a folder"),
         ("cross cross/ short.mp4", "cross is named twice; name each run once"),
         ("cros short.mp4", "there is no run cros; type one of: cross"),
-        ("short.mp4", "short.mp4 is a video; give a run folder first"),
         ("made short.mp4", "made has no best/model.safetensors"),
         ("cross", "give at least one video after the run: python -m mosi_e2e.predict cross video.mp4"),
     ],

@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="A web page: upload or record a video, see its score. It keeps nothing.",
         epilog="example: python -m mosi_e2e.demo runs/sample_crossmodal --port 7860",
     )
-    parser.add_argument("run", type=Path, help="run folder with a trained model")
+    parser.add_argument(
+        "run", type=Path, nargs="?", help="run folder with a trained model; default: the ready model"
+    )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; default: this machine only"
     )
@@ -60,9 +62,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_limits(limits)
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the web page needs Gradio; type: pip install 'mosi-e2e[demo]'")
-    check_is_run(args.run)
-    run_page(args.run, open_predictor, limits, args.host, args.port)
+    run_page(find_model(args.run), open_predictor, limits, args.host, args.port)
     return 0
+
+
+def find_model(run: Path | None) -> Path:
+    """The folder of the model that is asked for, or of the ready model.
+
+    Raises:
+        UserError: there is no model, or a checkpoint that the ready model needs is not here.
+    """
+    if run is not None:
+        check_is_run(run)
+        return run
+    from mosi_e2e.ready.folder import check_bases, find_ready, read_ready
+
+    folder = find_ready()
+    check_bases(read_ready(folder))
+    return folder
 
 
 def run_page(model: Path, open_model: Opener, limits: Limits, host: str, port: int) -> None:

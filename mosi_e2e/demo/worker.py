@@ -32,9 +32,10 @@ Opener = Callable[[Path], Model]  # importable: it is sent to the process by nam
 def open_predictor(model: Path) -> Model:
     """A run folder's model."""
     # Torch comes with it, which the page itself does without.
-    from mosi_e2e.predict.predictor import PredictOptions, Predictor
+    from mosi_e2e.predict.predictor import PredictOptions
+    from mosi_e2e.ready.predictor import open_model
 
-    predictor = Predictor.open(model)
+    predictor = open_model([model])
     predictor.choose_listener(PredictOptions())  # a missing recogniser is reported at the start
     if predictor.task == "classes":
         raise UserError(

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def write_model(run: Path, folder: Path, onnx: bool, small: bool = False) -> bool:
+def write_model(run: Path, folder: Path, onnx: bool, small: bool = False, half: bool = False) -> bool:
     """Write a run's model into a folder, with the ONNX file if it is wanted.
 
     Args:
@@ -54,6 +54,7 @@ def write_model(run: Path, folder: Path, onnx: bool, small: bool = False) -> boo
         folder: where to.
         onnx: write `model.onnx`, too.
         small: leave out what encoders have from checkpoints of `mosi_e2e.weights`.
+        half: keep what is left in 16 bits.
 
     Returns:
         Whether the run was scored on test.
@@ -68,7 +69,7 @@ def write_model(run: Path, folder: Path, onnx: bool, small: bool = False) -> boo
     if small:
         from mosi_e2e.weights.small import shrink_folder
 
-        for name in shrink_folder(folder, run):
+        for name in shrink_folder(folder, run, half):
             print(f"without the weights of {name}: they are fetched when the model is used first")
     if onnx:
         from mosi_e2e.export.programs import trace, write_onnx

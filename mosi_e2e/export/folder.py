@@ -98,6 +98,7 @@ def _read_run(path: Path) -> TrainedModel:
     config = dataclasses.replace(
         config,
         out=hide_folders(config.out),
+        start=hide_folders(config.start),
         data=dataclasses.replace(config.data, cache=hide_folders(config.data.cache)),
     )
     records = _read_records(path, RECORDS[1:])

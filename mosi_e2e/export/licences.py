@@ -1,5 +1,7 @@
 """On what terms the parts of a model may be used."""
 
+from pathlib import Path
+
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.models import list_streams
@@ -33,7 +35,8 @@ def _describe_data(facts: CacheFacts) -> Licence:
 
 
 def _describe_encoder(stream: str, section: object) -> Licence:
-    part = f"{stream} encoder `{section.model}` ({find_stream(stream).pretrained})"
+    name = Path(section.model).name if Path(section.model).is_absolute() else section.model
+    part = f"{stream} encoder `{name}` ({find_stream(stream).pretrained})"
     if not section.pretrained:
         return Licence(part, "Apache-2.0 (code; it began with random weights)", True)
     return Licence(

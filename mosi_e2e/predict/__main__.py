@@ -13,13 +13,13 @@ from tqdm import tqdm
 from mosi_e2e.predict.inputs import (
     OVERLAY_ENDING,
     check_is_run,
+    holds_videos,
     is_run,
     list_videos,
     name_outputs,
 )
 from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
-from preprocessing.sets.media_files import MEDIA_EXTENSIONS
 
 FEWEST_DRAWS = 10  # of which a spread can be told
 
@@ -31,13 +31,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_arguments(args)
     runs = find_runs(args.paths)
     videos = list_videos([path for path in args.paths if path not in runs])
-    if not videos:
+    if not videos and runs:
         raise UserError(
             f"give at least one video after the run: python -m mosi_e2e.predict {runs[0]} video.mp4"
         )
 
+    if not runs:
+        from mosi_e2e.ready.folder import check_bases, find_ready, read_ready
+
+        check_bases(read_ready(find_ready()))
     # Here, since torch takes seconds to import, and a wrong path should not.
-    from mosi_e2e.predict.predictor import PredictOptions, Predictor
+    from mosi_e2e.predict.predictor import PredictOptions
+    from mosi_e2e.ready.predictor import open_model
 
     options = PredictOptions(
         draws=args.draws,
@@ -50,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mosi_e2e.predict.classes import describe_classes
     from mosi_e2e.predict.describe import describe
 
-    predictor = Predictor.open_many(runs)
+    predictor = open_model(runs)
     if args.int8:
         predictor.use_int8()
     predictor.choose_listener(options)  # before the first video
@@ -82,13 +87,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m mosi_e2e.predict",
         description="Score the sentiment of videos: over time, with what the score rests on.",
-        epilog="examples: python -m mosi_e2e.predict runs/crossmodal clip.mp4 --out out/   |   "
+        epilog="examples: python -m mosi_e2e.predict clip.mp4   |   "
+        "python -m mosi_e2e.predict runs/crossmodal clip.mp4 --out out/   |   "
         "python -m mosi_e2e.predict runs/seed_0 runs/seed_1 runs/seed_2 videos/ --out out/",
     )
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="RUN VIDEO",
-        help="run folders (several: their mean and its spread), then videos or folders "
-        "of videos",
+        help="run folders (several: their mean and its spread; none: the ready model), then videos or "
+        "folders of videos",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results; default: out/")
     parser.add_argument("--overlay", action="store_true", help="write the video with the running score, too")
@@ -122,18 +128,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """The run folders among the paths, each named once.
+    """The run folders among the paths, each named once; none means the ready model.
 
     Raises:
-        UserError: there is none, or one is named twice, which would look like two runs that agree.
+        UserError: the first is neither run nor video, or one is named twice, which would look like two runs
+            that agree.
     """
     runs = [path for path in paths if is_run(path)]
-    if not runs:
-        if paths[0].suffix.lower() in MEDIA_EXTENSIONS:
-            raise UserError(
-                f"{paths[0]} is a video; give a run folder first: "
-                f"python -m mosi_e2e.predict runs/NAME {paths[0]}"
-            )
+    if not runs and not holds_videos(paths[0]):
         check_is_run(paths[0])
     for run in runs:
         if [one.resolve() for one in runs].count(run.resolve()) > 1:

@@ -2,7 +2,7 @@
 
 from mosi_e2e.data.streams import name_stream
 from mosi_e2e.predict.result import PersonResult, VideoResult
-from mosi_e2e.predict.words import say_leading, say_words, signed
+from mosi_e2e.predict.words import say_leading, say_streams, say_words, signed
 
 
 def describe(result: VideoResult) -> str:
@@ -32,6 +32,8 @@ def describe_person(person: PersonResult, absent: float) -> list[str]:
     if person.label_class:
         found += f": {person.label_class}"
     lines = [found, person.why_none, say_spread(person)]
+    if said := say_streams(person):
+        return [line for line in [*lines, said, say_words(person)] if line]
     shares = ", ".join(
         f"{name_stream(name)} {signed(value)}"
         for name, value in person.contribution.items()

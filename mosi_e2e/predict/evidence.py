@@ -143,6 +143,7 @@ class Grounds:
         has_class: whether a class may be named.
         why_none: why not, or why there is no interval; else empty.
         split, videos: where the half-width comes from.
+        method: the same in words, where it is not by video.
     """
 
     half_width: float | None = None
@@ -150,6 +151,7 @@ class Grounds:
     why_none: str = ""
     split: str = ""
     videos: int = 0
+    method: str = ""
 
 
 def weigh(evidence: Sequence[Evidence], is_synthetic: bool, level: float, missing: Sequence[str]) -> Grounds:

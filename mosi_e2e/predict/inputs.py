@@ -11,8 +11,9 @@ OVERLAY_ENDING = "_overlay.mp4"
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is a run, a run's `best/`, or a model folder."""
-    return (path / "model.safetensors").is_file() or (path / "best" / "model.safetensors").is_file()
+    """Whether a folder is a run, a run's `best/`, a model folder, or a ready model."""
+    parts = ("model.safetensors", "best/model.safetensors", "combine.json")
+    return any((path / part).is_file() for part in parts)
 
 
 def check_is_run(path: Path) -> None:
@@ -26,6 +27,13 @@ def check_is_run(path: Path) -> None:
         from mosi_e2e.runs.checkpoint import check_run
 
         check_run(path)
+
+
+def holds_videos(path: Path) -> bool:
+    """Whether a path is named as a video, or is a folder of videos."""
+    if path.is_dir():
+        return any(map(is_video, path.iterdir()))
+    return path.suffix.lower() in MEDIA_EXTENSIONS
 
 
 def list_videos(paths: Sequence[Path]) -> list[Path]:

@@ -1,39 +1,20 @@
-"""Everything that a model says of one window, with what each word adds to its score, exactly."""
+"""What each word of a window adds to its score, exactly."""
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from mosi_e2e.data.batch import collate
-from mosi_e2e.predict.reading import Reading
-from mosi_e2e.predict.scoring import Scorer
+
+if TYPE_CHECKING:
+    from mosi_e2e.predict.scoring import Scorer
 
 AT_ONCE = 16  # variants of a window in one batch
 
 
-def read_window(
-    scorer: Scorer, example: dict, silence: np.ndarray | None, seconds: np.ndarray, draws: int, seed: int
-) -> Reading:
-    """One model's reading of one window.
-
-    Args:
-        scorer: the model.
-        example: the window as it was cut.
-        silence: from `Scorer.hear_silence`.
-        seconds: [K + 1] edges of its seconds, on its own clock.
-        draws: of dropout.
-        seed: of them.
-    """
-    encoded = scorer.encode(example, seconds, silence)
-    reading = scorer.read([encoded], [seconds], draws, seed)
-    if "words" not in scorer.streams:
-        return reading
-    return replace(reading, words=[leave_out_words(scorer, example, encoded)])
-
-
 @torch.inference_mode()
-def leave_out_words(scorer: Scorer, example: dict, encoded: dict) -> np.ndarray:
+def leave_out_words(scorer: "Scorer", example: dict, encoded: dict) -> np.ndarray:
     """[T] the score with each of a window's T words, less the score without it.
 
     The rest of the text is read anew, as if the word had never been said; the other streams stay.

@@ -7,8 +7,8 @@ print(result.score, result.contribution, result.timeline)
 ```
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ import numpy as np
 
 from mosi_e2e.data.streams import find_stream, name_stream
 from mosi_e2e.predict.classes import ClassResult, classify
-from mosi_e2e.predict.evidence import weigh
-from mosi_e2e.predict.leave_out import read_window
+from mosi_e2e.predict.evidence import Grounds, weigh
 from mosi_e2e.predict.members import Member, check_alike, find_settings, open_member
+from mosi_e2e.predict.options import DEFAULTS, OnProgress, PredictOptions
 from mosi_e2e.predict.people import name_people
 from mosi_e2e.predict.reading import Reading, join_readings
 from mosi_e2e.predict.recognising import Listener, choose_listener, hear_whole
@@ -29,39 +29,11 @@ from mosi_e2e.predict.scoring import cut_seconds
 from mosi_e2e.predict.segments import TYPICAL, choose_cuts
 from mosi_e2e.predict.summary import Summary
 from mosi_e2e.predict.windows import Stretch, StretchStore, has_evidence, list_missing
+from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.media.decode import MediaError
 
-SHORTEST_S = 0.5  # of a stretch, whatever the training clips were
-LONGEST_S = 15.0  # bounds memory and the time of attention
 LOOKING = 0.5  # share of the progress that is done when the frames are
-
-OnProgress = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """How a video is scored.
-
-    Attributes:
-        draws: of MC dropout for the interval; 0 gives none. Not used with several runs.
-        level: of the interval.
-        window_s: usual length of a window; 0 = the training clips' median.
-        max_minutes: longer videos are refused: memory grows with what is kept of them.
-        seed: of the draws.
-        exact_seconds: mute each second before the speech encoder instead of behind it, see `docs/predict.md`:
-            the voice then costs as many times as much as its window has seconds, and once more.
-        words: who hears them, for a model that reads them: `whisper`, `whisper:MODEL` or `ctc:MODEL`; empty:
-            who heard those that it learned from.
-    """
-
-    draws: int = 20
-    level: float = 0.9
-    window_s: float = 0.0
-    max_minutes: float = 120.0
-    seed: int = 0
-    exact_seconds: bool = False
-    words: str = ""
 
 
 class Predictor:
@@ -69,18 +41,19 @@ class Predictor:
 
     Args:
         members: their models; all were trained on the same kind of cache.
+        config: settings by which a video is treated; None: those of the cache.
 
     Attributes:
         facts: of the first member's cache.
         streams: that the model reads.
     """
 
-    def __init__(self, members: Sequence[Member]):
+    def __init__(self, members: Sequence[Member], config: PreprocessConfig | None = None):
         self.members = list(members)
         first = members[0]
         self.facts, self.streams = first.facts, first.scorer.streams
         self.task = first.config.task
-        self.config = find_settings(first.facts, self.streams)
+        self.config = config or find_settings(first.facts, self.streams)
         names = [one.name for one in members]
         self.evidence = {
             one.name if names.count(one.name) == 1 else f"{one.name} ({number})": one.evidence
@@ -112,7 +85,7 @@ class Predictor:
         self,
         video: str | Path,
         on_progress: OnProgress | None = None,
-        options: PredictOptions = PredictOptions(),
+        options: PredictOptions = DEFAULTS,
     ) -> VideoResult | ClassResult:
         """Score a video of any length; a model of classes gives a `ClassResult`.
 
@@ -135,7 +108,7 @@ class Predictor:
         recording: Recording,
         stretches: Sequence[Sequence[Stretch]],
         on_progress: OnProgress | None = None,
-        options: PredictOptions = PredictOptions(),
+        options: PredictOptions = DEFAULTS,
     ) -> VideoResult:
         """Score what was read of a video.
 
@@ -198,7 +171,7 @@ class Predictor:
         self,
         video: str | Path,
         on_progress: OnProgress | None = None,
-        options: PredictOptions = PredictOptions(),
+        options: PredictOptions = DEFAULTS,
     ) -> Recording:
         """Decode a video and look at its faces; arguments and errors as of `predict`."""
         report = on_progress or (lambda share, what: None)
@@ -220,28 +193,41 @@ class Predictor:
             raise UserError(f"{video} cannot be scored: {reason}{advice}") from error
         report(LOOKING, "listening")
         remarks = [*recording.remarks, *filter(None, [listener.remark])]
-        return hear_whole(replace(recording, remarks=remarks), config, sorted(stages))
+        return self.hear(replace(recording, remarks=remarks), config, sorted(stages))
+
+    def hear(self, recording: Recording, config: PreprocessConfig, stages: Sequence[str]) -> Recording:
+        """The recording with what is heard in all of its sound at once, by these stages."""
+        return hear_whole(recording, config, stages)
+
+    def open_store(self, recording: Recording) -> StretchStore:
+        """What windows are read from."""
+        return StretchStore(recording, self.config)
+
+    def weigh(self, missing: Sequence[str], level: float) -> Grounds:
+        """What may be said of a person without these streams."""
+        lacking = [name_stream(one) for one in missing]
+        return weigh(list(self.evidence.values()), self.facts.synthetic, level, lacking)
+
+    def count_windows(self, missing: Sequence[list[str]]) -> np.ndarray:
+        """[W] how much a second of each window counts, by the streams that each lacks."""
+        return np.ones(len(missing))
 
     def choose_listener(self, options: PredictOptions) -> Listener:
         """Who hears the words, if the model reads any; errors as of `recognising.choose_listener`."""
         return choose_listener(self.config, self.facts, self.streams, options.words)
 
-    def cut(self, recording: Recording, options: PredictOptions = PredictOptions()) -> list[list[Stretch]]:
+    def cut(self, recording: Recording, options: PredictOptions = DEFAULTS) -> list[list[Stretch]]:
         """The windows of each person."""
-        cuts = choose_cuts(recording.waveform, recording.duration_s, self._choose_lengths(options))
+        cuts = choose_cuts(
+            recording.waveform,
+            recording.duration_s,
+            options.choose_lengths(self.facts.train_seconds or TYPICAL),
+        )
         speaker = [recording.find_speaker(*cut) for cut in cuts]
         return [
             [Stretch(number, *cut, speaker[row] == number) for row, cut in enumerate(cuts)]
             for number in range(len(recording.people))
         ]
-
-    def _choose_lengths(self, options: PredictOptions) -> tuple[float, float, float]:
-        shortest, usual, longest = self.facts.train_seconds or TYPICAL
-        if options.window_s:
-            shortest, usual, longest = 0.5 * options.window_s, options.window_s, 2 * options.window_s
-        longest = float(np.clip(longest, 2 * SHORTEST_S, LONGEST_S))
-        usual = min(usual, longest)
-        return float(np.clip(shortest, SHORTEST_S, usual)), usual, longest
 
     def _score_person(
         self,
@@ -252,7 +238,7 @@ class Predictor:
         options: PredictOptions,
     ) -> Iterator[int | PersonResult]:
         """Yield how many windows were dealt with, time and again; at last the result."""
-        store = StretchStore(recording, self.config)
+        store = self.open_store(recording)
         kept: list[Stretch] = []
         missing: list[list[str]] = []
         readings: list[list[Reading]] = [[] for _ in self.members]
@@ -264,7 +250,7 @@ class Predictor:
                 draws = options.draws if len(self.members) == 1 else 0
                 settings = (seconds, draws, options.seed + place)
                 for reading, member, silence in zip(readings, self.members, quiet, strict=True):
-                    reading.append(read_window(member.scorer, example, silence, *settings))
+                    reading.append(member.scorer.ask(example, silence, *settings))
                 words += [store.list_words(stretch)] if "words" in self.streams else []
                 kept.append(stretch)
                 missing.append(list_missing(example))
@@ -280,7 +266,7 @@ class Predictor:
                 why_none="no score: nothing that the model reads was found",
             )  # fmt: skip
             return
-        lacking = [name_stream(one) for one in self.streams if all(one in lacks for lacks in missing)]
+        lacking = [one for one in self.streams if all(one in lacks for lacks in missing)]
         summary = Summary(
             kept,
             missing,
@@ -289,7 +275,8 @@ class Predictor:
             self.members[0].scorer.heads,
             options.level,
             self.task,
-            weigh(list(self.evidence.values()), self.facts.synthetic, options.level, lacking),
+            self.weigh(lacking, options.level),
             words,
+            self.count_windows(missing),
         )
         yield summary.describe(number + 1, portrait, face_ratio, voice / total)

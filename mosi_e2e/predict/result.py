@@ -110,6 +110,8 @@ class PersonResult:
         spread: of dropout samples or of several runs; None without either.
         leading_stream: the stream that most of the score rests on; None where none stands out.
         why_none: why there is no score, no class, or no interval; empty where there are all.
+        weight: of each stream that is there in the score, of a model that combines their scores by fixed
+            weights; else empty.
     """
 
     number: int
@@ -130,6 +132,7 @@ class PersonResult:
     spread: Spread | None = None
     leading_stream: str | None = None
     why_none: str = ""
+    weight: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return to_plain(self)

@@ -7,6 +7,7 @@ so leaving out streams or seconds, and drawing dropout, repeat the fusion alone.
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, combinations
 
 import numpy as np
@@ -18,6 +19,7 @@ from mosi_e2e.data.batch import Batch, collate, drop_stream
 from mosi_e2e.data.encoded import Rows, encode_rows
 from mosi_e2e.data.streams import encoded_name, find_stream
 from mosi_e2e.models import list_readers
+from mosi_e2e.predict.leave_out import leave_out_words
 from mosi_e2e.predict.muting import SILENCE_S, encode_silence, find_loudest, leave_out_seconds, stack_muted
 from mosi_e2e.predict.reading import Reading
 from mosi_e2e.predict.result import REACH
@@ -99,6 +101,24 @@ class Scorer:
         if not len(rows["values"]):
             return {"values": np.zeros((0, encoder.width), np.float32), "time": np.zeros(0, np.float32)}
         return encode_rows(encoder, name, rows)
+
+    def ask(
+        self, example: dict, silence: np.ndarray | None, seconds: np.ndarray, draws: int, seed: int
+    ) -> Reading:
+        """Everything that the model says of one window, with what each word adds to its score.
+
+        Args:
+            example: the window as it was cut.
+            silence: from `hear_silence`.
+            seconds: [K + 1] edges of its seconds, on its own clock.
+            draws: of dropout.
+            seed: of them.
+        """
+        encoded = self.encode(example, seconds, silence)
+        reading = self.read([encoded], [seconds], draws, seed)
+        if "words" not in self.streams:
+            return reading
+        return replace(reading, words=[leave_out_words(self, example, encoded)])
 
     @torch.inference_mode()
     def read(self, examples: Sequence[dict], seconds: Sequence[np.ndarray], draws: int, seed: int) -> Reading:

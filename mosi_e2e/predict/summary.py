@@ -30,6 +30,7 @@ class Summary:
         task: regression | binary.
         grounds: what the model's record allows to say.
         words: per window those that are heard, for a model that reads them.
+        counts: [W] how much a second of each window counts for the whole score; None: the same.
     """
 
     def __init__(
@@ -43,14 +44,16 @@ class Summary:
         task: str,
         grounds: Grounds,
         words: Sequence[Sequence[dict]] = (),
+        counts: np.ndarray | None = None,
     ):
         self.stretches, self.missing, self.seconds = stretches, missing, seconds
         self.readings, self.heads, self.level, self.task = readings, heads, level, task
         self.grounds, self.words = grounds, words
         self.noticeable = max(NOTICEABLE, NOTICEABLE_SHARE * (grounds.half_width or 0.0))
         self.mean = readings[0] if len(readings) == 1 else average_readings(readings)
-        length = np.array([one.seconds for one in stretches])
-        self.weight = length / length.sum()
+        self.length = np.array([one.seconds for one in stretches])
+        weight = self.length if counts is None else self.length * counts
+        self.weight = weight / weight.sum()
 
     def describe(
         self, number: int, portrait: Portrait, face_ratio: float | None, voice_ratio: float
@@ -87,7 +90,7 @@ class Summary:
     def _average(self, values: dict[str, np.ndarray], is_there: dict[str, np.ndarray]) -> dict[str, float]:
         """Mean over the windows where it is there; left out where it never is."""
         return {
-            name: float(np.average(values[name][there], weights=self.weight[there]))
+            name: float(np.average(values[name][there], weights=self.length[there]))
             for name, there in is_there.items()
             if there.any()
         }
@@ -164,7 +167,9 @@ class Summary:
         if found is None:
             return None
         split, videos = self.grounds.split, self.grounds.videos
-        method = f"by the model's errors on the {videos} videos of its {split} split (conformal, by video)"
+        method = self.grounds.method or (
+            f"by the model's errors on the {videos} videos of its {split} split (conformal, by video)"
+        )
         return Interval(*found, self.level, method, split, videos)
 
     def _find_spread(self) -> Spread | None:

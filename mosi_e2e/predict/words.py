@@ -6,6 +6,7 @@ from mosi_e2e.data.streams import name_stream
 from mosi_e2e.predict.result import PersonResult
 
 MOST_WORDS = 5
+ALMOST = 0.999  # of the weight: then nothing else counts
 
 
 def name_result(person: PersonResult) -> str:
@@ -27,6 +28,7 @@ def tell(person: PersonResult) -> list[str]:
             f"{100 * interval.level:g} % interval {signed(interval.low)} to {signed(interval.high)}, "
             f"{interval.method}",
         )
+    told.append(say_streams(person))
     if person.label_class == "undecided":
         told.append("undecided: the model's errors allow both signs")
     if spread := person.spread:
@@ -57,6 +59,15 @@ def say_leading(person: PersonResult) -> str:
     if person.leading_stream is None:
         return "no stream stands out"
     return f"most rests on {name_stream(person.leading_stream)}"
+
+
+def say_streams(person: PersonResult) -> str:
+    """Each stream's own score and how much it counts, where a model combines them by fixed weights."""
+    told = []
+    for name, weight in sorted(person.weight.items(), key=lambda item: -item[1]):
+        counts = " (decides)" if weight > ALMOST else f" ({100 * weight:.0f} %)" if weight else ""
+        told.append(f"{name_stream(name)} {signed(person.by_stream[name])}{counts}")
+    return ", ".join(told) if len(told) > 1 else ""
 
 
 def say_words(person: PersonResult) -> str:

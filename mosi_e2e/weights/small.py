@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mosi_e2e.config import RunConfig
@@ -36,18 +37,19 @@ EXPANDED = "models"  # below the folder of checkpoints
 MODEL_PTH = "model.pth"  # an image model's weights, as a package carries them
 
 
-def shrink_folder(folder: Path, run: Path) -> list[str]:
+def shrink_folder(folder: Path, run: Path, half: bool = False) -> list[str]:
     """Leave out of a model folder's weights what its encoders' checkpoints bring.
 
     Args:
         folder: as `mosi_e2e.export` has written it.
         run: its run folder, whose settings name the checkpoints.
+        half: keep the others in 16 bits: half the size, and scores that differ a little.
 
     Returns:
         Names of these checkpoints.
 
     Raises:
-        UserError: no encoder began with a checkpoint of `mosi_e2e.weights`.
+        UserError: no encoder began with a checkpoint of `mosi_e2e.weights`, and nothing else is saved.
     """
     trained, alone = (load_config(RunConfig, place / "config.yaml") for place in (run, folder))
     section = getattr(trained.model, trained.model.name)
@@ -60,12 +62,16 @@ def shrink_folder(folder: Path, run: Path) -> list[str]:
         left = {key for key, value in base.items() if key in weights and same(value, weights[key])}
         bases[stream] = {"checkpoint": name, "tensors": sorted(left), "sha256": hash_tensors(base, left)}
         weights = {key: value for key, value in weights.items() if key not in left}
-    if not bases:
+    if not bases and not half:
         raise UserError(
             "only a model whose encoders began with a checkpoint of mosi weights can be made small; "
             f"train it with one of {', '.join(CHECKPOINTS)}, or leave out --small"
         )
     write_atomic(folder / BASE, (json.dumps(bases, indent=1) + "\n").encode())
+    if half:
+        weights = {
+            key: value.half() if value.dtype == torch.float32 else value for key, value in weights.items()
+        }
     write_tensors(folder / WEIGHTS, weights)
     return [base["checkpoint"] for base in bases.values()]
 
@@ -86,6 +92,7 @@ def expand_folder(folder: Path) -> Path:
     if any(not hasattr(encoder_settings(section, stream), "pretrained") for stream in bases):
         raise UserError(f"{folder / BASE} does not fit config.yaml; get the folder again from where it came")
     weights = load_tensors(folder / WEIGHTS, read_header(folder / WEIGHTS))
+    weights = {key: value.float() if value.dtype == torch.half else value for key, value in weights.items()}
     for stream, entry in bases.items():
         name = entry["checkpoint"]
         base = read_base(stream, name, config)

@@ -113,6 +113,15 @@ class WhisperRecogniser:
             attempt = replace(attempt, tokens=cut_repetition(attempt.tokens))
         return self._time(attempt, round(len(piece) / SAMPLE_RATE / FRAME_S))
 
+    @torch.inference_mode()
+    def weigh_languages(self, piece: np.ndarray) -> dict[str, float]:
+        """How likely each language is in a piece [S] float32, by code; empty if it knows one alone."""
+        if not self.languages:
+            return {}
+        logits, _ = self._decode([self.config.decoder_start_token_id], self._encode_short(piece))
+        shares = logits[0, list(self.languages.values())].softmax(-1).tolist()
+        return {name.strip("<|>"): share for name, share in zip(self.languages, shares, strict=True)}
+
     def _encode_short(self, piece: np.ndarray) -> Tensor:
         """[1, T, D] of a piece in its own length, and behind it the states of a silent sound."""
         own = self._encode(np.pad(piece, (0, round(SILENCE_S * SAMPLE_RATE))))

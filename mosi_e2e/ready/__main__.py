@@ -1,0 +1,60 @@
+"""`python -m mosi_e2e.ready`: the ready model, made of trained runs."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mosi_e2e.ready.known import SOURCES
+from preprocessing.arguments import Parser
+from preprocessing.errors import UserError, command
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the folder and say what is in it."""
+    parser = Parser(
+        prog="python -m mosi_e2e.ready",
+        description="Make a ready model of one trained run for each stream: small weights, and the errors "
+        "by which they are combined, from the runs' predictions on valid.",
+        epilog="example: python -m mosi_e2e.ready --words runs/ready_words --voice runs/ready_voice "
+        "--out models/mine",
+    )
+    for option in SOURCES:
+        parser.add_argument(f"--{option}", type=Path, metavar="RUN", help=f"run that reads {option}")
+        parser.add_argument(
+            f"--{option}-errors", type=Path, nargs="+", default=[], metavar="CSV",
+            help="prediction tables of valid that the errors are taken from; default: the run's own",
+        )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="new folder")
+    args = parser.parse_args(argv)
+    given = {one.stream: getattr(args, name) for name, one in SOURCES.items() if getattr(args, name)}
+    if not given:
+        raise UserError("name at least one run: --words RUN, --voice RUN or --face RUN")
+    if args.out.exists():
+        raise UserError(
+            f"{args.out} is there already; type another folder as --out, or remove it: rm -r {args.out}"
+        )
+    tables = {one.stream: getattr(args, f"{name}_errors") for name, one in SOURCES.items()}
+
+    from mosi_e2e.ready.build import build_ready  # after the quick checks: it imports torch
+
+    out = args.out.resolve()
+    aside = out.with_name(f".{out.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        build_ready(given, tables, aside)
+        aside.rename(out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    sizes = {path.name: sum(file.stat().st_size for file in path.rglob("*")) for path in out.iterdir()}
+    for name, size in sorted(sizes.items()):
+        print(f"{args.out / name}: {size / 1e6:.2f} MB")
+    print(
+        f"{sum(sizes.values()) / 1e6:.2f} MB in all; use it: python -m mosi_e2e.predict {args.out} video.mp4"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""The ready model's card."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mosi_e2e.data.streams import name_stream
+from mosi_e2e.ready.folder import Ready
+from mosi_e2e.weights.catalogue import CHECKPOINTS
+
+SHOWN = {
+    "mae": "MAE",
+    "corr": "Corr",
+    "acc2_non0": "positive against negative, accuracy",
+    "auc": "positive against negative, AUC",
+}
+
+
+def write_ready_card(ready: Ready) -> str:
+    """Markdown with the front matter of the Hugging Face hub."""
+    reader = Environment(
+        loader=PackageLoader("mosi_e2e.pages"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    rows = [
+        (name_stream(name), one, ", ".join(say_scores(one.scores)) or "not scored on test")
+        for name, one in ready.streams.items()
+    ]
+    bases = [(name, CHECKPOINTS[name]) for name in ready.bases]
+    return reader.get_template("ready_card.md").render(rows=rows, bases=bases, language=ready.language)
+
+
+def say_scores(scores: dict[str, float | None]) -> list[str]:
+    """Metrics in words."""
+    return [f"{title} {scores[key]:.3f}" for key, title in SHOWN.items() if scores.get(key) is not None]

@@ -1,0 +1,45 @@
+"""What the recipes in `configs/ready/` learn from: sets, their terms, and the sentiment of their classes."""
+
+from dataclasses import dataclass
+
+# Names of emotions in RAVDESS, EmoDB, CREMA-D and FER2013; surprise is neither good nor bad.
+VALENCE: dict[str, float | None] = {
+    **{"happy": 2.0, "calm": 1.0, "neutral": 0.0, "bored": -1.0, "surprised": None, "surprise": None},
+    **{"sad": -2.0, "angry": -2.0, "disgust": -2.0, "fear": -2.0, "fearful": -2.0},
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one stream learns from.
+
+    Attributes:
+        stream: that the model reads.
+        data: names of the sets.
+        opinion: how much it counts beside others that know opinions; 0: it learns something else.
+        terms: of the weights.
+    """
+
+    stream: str
+    data: list[str]
+    opinion: float
+    terms: str
+
+
+SOURCES = {  # by the command's option
+    "words": Source(
+        "words",
+        ["CMU-MOSEI", "CMU-MOSI"],
+        1.0,
+        "research only: learned from CMU-MOSEI and CMU-MOSI, which are given to researchers",
+    ),
+    "voice": Source(
+        "speech",
+        ["RAVDESS", "EmoDB"],
+        0.0,
+        "CC BY-NC-SA 4.0: learned from RAVDESS (CC BY-NC-SA 4.0) and EmoDB (research)",
+    ),
+    "face": Source(
+        "face", ["FER2013"], 0.0, "research only: learned from FER2013, which is given for research"
+    ),
+}

@@ -1,0 +1,215 @@
+"""The ready model: made of runs, used without a run, and what it says where something is missing."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from kit.made_predictor import write_video
+from kit.made_ready import BERT, EMOTIONS, make_ready, write_checkpoints, write_runs
+from kit.tiny_text import write_sentences
+from kit.typed_commands import load_module
+
+import mosi_e2e
+from mosi_e2e.predict.__main__ import main as predict
+from mosi_e2e.predict.predictor import PredictOptions
+from mosi_e2e.ready import folder as ready_folder
+from mosi_e2e.ready import predictor as ready_predictor
+from mosi_e2e.ready.__main__ import main as build
+from mosi_e2e.ready.combining import StreamFacts, combine, score_classes, share_weights
+from mosi_e2e.ready.folder import read_ready
+from mosi_e2e.weights.catalogue import CHECKPOINTS, Checkpoint
+from preprocessing.errors import UserError
+from preprocessing.hearing import listening
+from preprocessing.hearing.voice import Span
+from preprocessing.hearing.whisper import WhisperRecogniser
+
+PLAIN = PredictOptions(draws=0, window_s=4)
+WORDS = StreamFacts("words", 1.0, 0.8, {"50": 0.5, "90": 1.3}, [], "", "some clips", 9, 3)
+VOICE, FACE = replace(WORDS, opinion=0.0, sd=1.0), replace(WORDS, opinion=0.0, sd=2.0)
+ENGLISH, GERMAN = {"en": 0.9, "de": 0.1}, {"en": 0.02, "de": 0.98}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Checkpoints, runs, the ready model of them, and a video."""
+    folder = tmp_path_factory.mktemp("ready")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOSI_WEIGHTS", str(folder / "weights"))
+        patch.setitem(CHECKPOINTS, BERT, Checkpoint("a model", "MIT", "someone/tiny", 1, ()))
+        make_ready(folder / "model", write_runs(folder, write_checkpoints(folder / "weights")))
+    write_video(folder / "video.mp4", 1.2)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _here(place, monkeypatch):
+    """The weights, somebody who speaks English, and the ready model in the program's own place."""
+    monkeypatch.setenv("MOSI_WEIGHTS", str(place / "weights"))
+    monkeypatch.setitem(CHECKPOINTS, BERT, Checkpoint("a model", "MIT", "someone/tiny", 1, ()))
+    monkeypatch.setattr(ready_folder, "PLACE", place / "model")
+    monkeypatch.chdir(place)
+    say(monkeypatch, [Span(0.2, 1.0)], ENGLISH)
+
+
+def say(monkeypatch, speech, languages):
+    for module in (listening, ready_predictor):
+        monkeypatch.setattr(module, "find_speech", lambda _: speech)
+    monkeypatch.setattr(WhisperRecogniser, "weigh_languages", lambda *_: languages)
+
+
+def test_precise_streams_count_more_and_those_without_opinions_have_no_say_beside_others():
+    assert share_weights({"speech": VOICE, "face": FACE}) == pytest.approx({"speech": 0.8, "face": 0.2})
+    everything = {"words": WORDS, "speech": VOICE, "face": FACE}
+    assert combine({"words": 1.0, "speech": -3.0, "face": -3.0}, everything) == 1.0
+    assert combine({"speech": -1.0, "face": 1.0}, everything) == pytest.approx(-0.6)
+    assert combine({}, everything) == 0.0
+    assert WORDS.find_half_width(0.9) == 1.3 and WORDS.find_half_width(0.8) == 1.3
+    assert WORDS.find_half_width(0.95) is None
+
+
+def test_classes_become_sentiment_with_equal_chances_for_good_and_bad():
+    valence = {"happy": 2.0, "sad": -2.0, "angry": -2.0, "surprised": None}
+    weight = {"happy": 1.0, "sad": 0.5, "angry": 0.5}
+    names = list(valence)
+    nothing = score_classes(np.full((1, 4), 0.25), names, valence, weight)
+    assert nothing == pytest.approx(0.0)
+    assert score_classes(np.array([[0.5, 0, 0, 0.5]]), names, valence, weight) == pytest.approx(2.0)
+
+
+def test_the_folder_holds_small_weights_and_no_labels(place):
+    known = read_ready(place / "model")
+    assert known.bases == ["whisper-base", BERT] and known.streams.keys() == {"words", "speech", "face"}
+    assert known.streams["words"].opinion == 1.0 and known.streams["face"].opinion == 0.0
+    assert 0.3 < known.streams["words"].sd < 0.7 and known.streams["words"].people == 10
+    assert known.streams["speech"].valence == {"happy": 2.0, "neutral": 0.0, "sad": -2.0}
+    for name, run in (("words", "words"), ("speech", "speech"), ("face", "face")):
+        facts = json.loads((place / "model" / name / "facts.json").read_text())
+        assert facts["train_label"] == []
+        whole, small = (one / "model.safetensors" for one in (place / run / "best", place / "model" / name))
+        assert small.stat().st_size < 0.7 * whole.stat().st_size
+    text = (place / "model" / "README.md").read_text()
+    assert "| voice | RAVDESS, EmoDB |" in text and str(place) not in text
+
+
+def test_a_video_is_scored_without_a_run(place, tmp_path, capsys):
+    assert predict([str(place / "video.mp4"), "--window", "4", "--out", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    found = json.loads((tmp_path / "video.json").read_text())
+    assert found["weight"] == {"words": 1.0, "speech": 0.0, "face": 0.0}
+    assert found["score"] == pytest.approx(found["by_stream"]["words"], abs=1e-4)
+    assert found["contribution"]["face"] == 0 and found["by_stream"]["face"] != 0
+    assert found["interval"]["level"] == 0.9 and "errors on the 30 valid clips" in found["interval"]["method"]
+    assert "(decides), face " in told or "(decides), voice " in told
+    assert [word["word"] for word in found["timeline"][0]["words"]] == ["The", "film", "was", "ungood."]
+    assert found["model"]["name"] == "ready" and found["spread"] is None
+    assert (tmp_path / "video.html").stat().st_size > 10_000
+
+
+def test_load_without_a_path_gives_the_same_model(place):
+    model = mosi_e2e.load()
+    first, again = (one.predict("video.mp4", options=PLAIN) for one in (model, mosi_e2e.load("model")))
+    assert first.score == again.score and first.streams_missing == []
+    words = first.timeline[0].words
+    assert len(words) == 4 and any(abs(word["effect"]) > 1e-4 for word in words)
+
+
+def test_missing_checkpoints_are_one_line_with_sizes(place, monkeypatch, capsys):
+    monkeypatch.setenv("MOSI_WEIGHTS", str(place / "nowhere"))
+    assert predict(["video.mp4"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "whisper-base (134 MB), tiny-bert (1 MB)" in error
+    assert "python -m mosi_e2e.weights get whisper-base tiny-bert" in error
+    with pytest.raises(UserError, match="weights get"):
+        mosi_e2e.load()
+
+
+def test_another_language_leaves_the_words_out(place, monkeypatch):
+    say(monkeypatch, [Span(0.2, 1.0)], GERMAN)
+    result = mosi_e2e.load().predict("video.mp4", options=PLAIN)
+    assert result.streams_missing == ["words"] and result.list_words() == []
+    assert any("seems to be German (98 %)" in one for one in result.remarks)
+    assert not any("no speech was heard" in one for one in result.remarks)
+    assert result.interval is None and "expression, not opinion" in result.why_none
+    assert set(result.people[0].weight) == {"speech", "face"} and result.label_class is None
+    assert sum(result.people[0].weight.values()) == pytest.approx(1.0)
+
+
+def test_where_nobody_speaks_the_face_is_left(place, monkeypatch):
+    say(monkeypatch, [], ENGLISH)
+    result = mosi_e2e.load().predict("video.mp4", options=PLAIN)
+    assert set(result.streams_missing) == {"words", "speech"} and result.score == result.by_stream["face"]
+    assert any("no speech was heard" in one for one in result.remarks)
+
+
+def test_windows_without_words_do_not_count_where_others_have_some(place):
+    model = mosi_e2e.load()
+    counts = model.count_windows([["words"], [], ["words", "face"]])
+    assert counts.tolist() == [0, 1, 0]
+    assert model.count_windows([["words"], ["words"]]).tolist() == [1, 1]
+
+
+def test_each_picture_counts_once_and_a_second_by_its_own(place):
+    scorer = mosi_e2e.load().members[0].scorer.parts["face"]
+    pictures = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3), np.uint8)
+    rows = {"values": pictures, "time": np.array([0.1, 0.4, 1.1, 1.6], np.float32)}
+    example = {"index": 0, "clip_id": "", "label": np.nan, "weight": 1.0, "streams": {"face": rows}}
+
+    def ask(places):
+        kept = {name: values[places] for name, values in rows.items()}
+        return scorer.ask(example | {"streams": {"face": kept}}, None, np.array([0, 1, np.inf]), 0, 0)
+
+    single = [float(ask([n]).score[0]) for n in range(4)]
+    whole = ask([0, 1, 2, 3])
+    assert whole.score[0] == pytest.approx(np.mean(single), abs=1e-5)
+    assert whole.effect[0][1] == pytest.approx(np.mean(single) - np.mean(single[:2]), abs=1e-5)
+    assert max(single) - min(single) > 1e-3
+
+
+def test_opposite_streams_are_reported(place):
+    model = mosi_e2e.load()
+    result = model.predict("video.mp4", options=PLAIN)
+    odd = replace(result.people[0], by_stream={"words": 1.5, "face": -1.0, "speech": 1.0})
+    assert "face −1.00 against words +1.50: it may be irony" in model._remark_on_streams(odd)
+    assert model._remark_on_streams(replace(odd, by_stream={"words": 1.5, "face": 0.5})) == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ([], "name at least one run"),
+        (["--words", "face"], "reads face, but that of this stream reads words alone"),
+        (["--words", "words", "--words-errors", "none.csv"], "there is no none.csv"),
+        (["--words", "words", "--out", "model"], "model is there already"),
+    ],
+)
+def test_what_cannot_be_built_is_one_line(place, capsys, asked, told):
+    assert build(["--out", "other", *asked]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
+    assert not list(place.glob("*other*"))
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"format": 9}', '{"format": 1, "streams": {"words": 3}}'])
+def test_a_damaged_description_is_one_line(tmp_path, content):
+    (tmp_path / "combine.json").write_text(content)
+    with pytest.raises(UserError, match="damaged"):
+        read_ready(tmp_path)
+
+
+def test_unknown_emotions_are_named(place, tmp_path):
+    from mosi_e2e.ready.build import weigh_classes
+
+    facts = mosi_e2e.load().members[0].facts
+    with pytest.raises(UserError, match="the sentiment of proud is not known"):
+        weigh_classes(replace(facts, classes=[*EMOTIONS, "proud"]), True)
+
+
+def test_sentences_are_scored_with_the_share_of_labels_inside_the_intervals(place, tmp_path):
+    table = write_sentences(tmp_path / "labels.csv")
+    asked = ["--labels", str(table), "--ready", str(place / "model"), "--out", str(tmp_path / "ready.json")]
+    assert load_module("benchmarks/ready_words.py").main(asked) == 0
+    (row,) = json.loads((tmp_path / "ready.json").read_text())["rows"]
+    assert row["words"] == "given" and row["clips"] == 8 and row["metrics"]["mae"] > 0
+    shares = [row["coverage"][level]["share"] for level in ("50", "80", "90")]
+    assert shares == sorted(shares) and 0 <= shares[0] <= shares[-1] <= 1

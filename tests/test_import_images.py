@@ -269,3 +269,15 @@ def test_faces_are_found_and_cut_out_as_in_a_video(shared, tmp_path):
     tokens = read_stream(store, "test_sad_face", find_stream("behaviour"))["values"]
     assert tokens.shape == (1, len(store.columns("behaviour", "behaviour")))
     assert not len(read_stream(store, "train_sad_noise", find_stream("face"))["values"])
+
+
+def test_splits_of_other_sharpness_are_told(tmp_path, capsys):
+    write_folders(tmp_path / "raw")
+    for number in range(12):
+        for split in ("train", "valid"):
+            path = draw(tmp_path / "raw" / split / "happy" / f"more_{number}.png", 128, 48, 48, number)
+            if split == "train":
+                cv2.imwrite(str(path), cv2.GaussianBlur(cv2.imread(str(path)), (0, 0), 3))
+    assert main([str(tmp_path / "raw"), "--size", "16", "--out", str(tmp_path / "blurred")]) == 0
+    said = capsys.readouterr().out
+    assert "pictures of train are much less sharp than those of valid" in said and "of test" not in said

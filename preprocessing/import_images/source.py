@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocessing.errors import UserError
+from preprocessing.import_images.sharpness import list_unlike
 from preprocessing.sets.class_names import find_spellings, holds_names, parse_name
 from preprocessing.sets.labels import (
     SPLITS,
@@ -70,7 +71,8 @@ def read_pictures(source: Path) -> PictureSet:
             f"{source}: all pictures are of one class, {names.pop()}; classes need at least two: give each a "
             "folder of its own"
         )
-    return PictureSet(entries, [*found.notes, *list_lacking(entries), *list_copies(entries)])
+    notes = [*list_lacking(entries), *list_copies(entries), *list_unlike(entries)]
+    return PictureSet(entries, [*found.notes, *notes])
 
 
 def read_folders(root: Path) -> PictureSet:

@@ -99,7 +99,7 @@ def test_a_video_is_scored_without_a_run(place, tmp_path, capsys):
     assert found["weight"] == {"words": 1.0, "speech": 0.0, "face": 0.0}
     assert found["score"] == pytest.approx(found["by_stream"]["words"], abs=1e-4)
     assert found["contribution"]["face"] == 0 and found["by_stream"]["face"] != 0
-    assert found["interval"]["level"] == 0.9 and "errors on the 30 valid clips" in found["interval"]["method"]
+    assert found["interval"]["level"] == 0.9 and "from the 30 valid clips of 10 videos" in found["interval"]["method"]
     assert "(decides), face " in told or "(decides), voice " in told
     assert [word["word"] for word in found["timeline"][0]["words"]] == ["The", "film", "was", "ungood."]
     assert found["model"]["name"] == "ready" and found["spread"] is None

@@ -189,7 +189,7 @@ def say_tables(source: Source, known: Sequence[pd.DataFrame]) -> str:
     """Which clips the errors come from, in words."""
     clips, people = len(known[0]), known[0].video_id.nunique()
     if source.opinion:
-        by = f", their words heard by {len(known)} recognisers" if len(known) > 1 else ""
-        return f"the {clips} valid clips of {source.data[-1]} ({people} videos){by}"
+        by = f", as {len(known)} recognisers heard them" if len(known) > 1 else ""
+        return f"the {clips} valid clips of {people} videos of {source.data[-1]}{by}"
     of = "pictures" if people == clips else f"clips of {people} people"
     return f"the {clips} valid {of} of {' and '.join(source.data)}"

@@ -119,7 +119,7 @@ class ReadyPredictor(Predictor):
         if width is None:
             highest = max(map(float, one.half_width))
             return Grounds(why_none=f"no class and no interval: levels are known up to {highest:g} %")
-        method = f"by the errors on {one.tried_on} (conformal)"
+        method = f"conformal, from {one.tried_on}"
         return Grounds(width, True, "", "valid", one.people, method)
 
     def count_windows(self, missing: Sequence[list[str]]) -> np.ndarray:

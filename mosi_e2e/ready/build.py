@@ -115,6 +115,7 @@ def measure(name: str, run: Path, facts: CacheFacts, tables: Sequence[Path]) -> 
         scores=scores,
         valence={one: VALENCE[one] for one in facts.classes},
         weight=weight,
+        grey=source.grey,
     )
 
 

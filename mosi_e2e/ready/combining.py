@@ -31,6 +31,7 @@ class StreamFacts:
         valence: class → sentiment, for a model of classes; None leaves a class out.
         weight: class → by what its probability is multiplied, so that negative, neutral and positive ones
             are equally likely before anything is known.
+        grey: whether it learned from pictures without colour.
     """
 
     folder: str
@@ -45,6 +46,7 @@ class StreamFacts:
     scores: dict[str, float | None] = field(default_factory=dict)
     valence: dict[str, float | None] = field(default_factory=dict)
     weight: dict[str, float] = field(default_factory=dict)
+    grey: bool = False
 
     def find_half_width(self, level: float) -> float | None:
         """Of the lowest level that is known and not below the one asked for; None above all."""

@@ -18,12 +18,14 @@ class Source:
         data: names of the sets.
         opinion: how much it counts beside others that know opinions; 0: it learns something else.
         terms: of the weights.
+        grey: whether its pictures have no colour.
     """
 
     stream: str
     data: list[str]
     opinion: float
     terms: str
+    grey: bool = False
 
 
 SOURCES = {  # by the command's option
@@ -40,6 +42,10 @@ SOURCES = {  # by the command's option
         "CC BY-NC-SA 4.0: learned from RAVDESS (CC BY-NC-SA 4.0) and EmoDB (research)",
     ),
     "face": Source(
-        "face", ["FER2013"], 0.0, "research only: learned from FER2013, which is given for research"
+        "face",
+        ["FER2013"],
+        0.0,
+        "research only: learned from FER2013, which is given for research",
+        grey=True,
     ),
 }

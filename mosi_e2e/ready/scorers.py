@@ -41,8 +41,12 @@ class PictureScorer(ValenceScorer):
     ) -> Reading:
         """As `Scorer.ask`: the mean over the pictures, with and without those of each second."""
         del silence, draws, seed
-        encoded = self.encode(example)
-        key = self.key(self.streams[0])
+        (name,) = self.streams
+        rows = example["streams"][name]
+        if self.facts.grey:
+            rows = rows | {"values": take_colour(rows["values"])}
+        encoded = self.encode(example | {"streams": {name: rows}})
+        key = self.key(name)
         rows = encoded["streams"][key]
         single = [
             encoded | {"streams": {key: {name: values[n : n + 1] for name, values in rows.items()}}}
@@ -54,7 +58,13 @@ class PictureScorer(ValenceScorer):
         for number in range(len(effect)):
             rest = scores[place != number]
             effect[number] = score - rest.mean() if len(rest) else 0.0
-        return make_reading({self.streams[0]: float(score)}, float(score), effect)
+        return make_reading({name: float(score)}, float(score), effect)
+
+
+def take_colour(pictures: np.ndarray) -> np.ndarray:
+    """Pictures [T, H, W, 3] uint8 RGB without colour, in three equal channels (weights of BT.601)."""
+    grey = np.round(pictures @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
 
 
 class ReadyScorer:

@@ -165,7 +165,6 @@ def test_other_settings_in_a_finished_folder_are_refused(place, finished, here, 
     ("words", "message"),
     [
         (["reference=nobody"], "reference is one of both, visual, cross"),
-        (["executor=slurm"], "executor is one of local, ray"),
         (["seeds=[]"], "needs variants, seeds"),
         (["set=[optim.epoch=3]"], "did you mean 'optim.epochs'"),
     ],

@@ -10,8 +10,6 @@ from preprocessing.errors import UserError
 from preprocessing.settings import check_choice, load_config
 from preprocessing.untrusted.names import check_name
 
-EXECUTORS = ("local", "ray")
-
 
 @dataclass(frozen=True)
 class VariantConfig:
@@ -39,8 +37,6 @@ class AblationConfig:
         reference: the variant that the others are compared with; empty: the first.
         launch: words for `accelerate launch`, such as `[--config_file, accelerate_config.yaml]`.
         parallel: runs at once. On a machine with GPUs each gets one of its own.
-        executor: `local`, or `ray`: on a Ray cluster whose machines share these folders.
-        gpus_per_run: what Ray reserves for a run.
         folds: splits from a rule (`{by: video_id, n: 6}`; without n one video is left out at a time): each
             seed is one run for each fold (`<variant>/seed<k>/fold<j>`), whose predictions are pooled.
         variants: by name.
@@ -54,8 +50,6 @@ class AblationConfig:
     reference: str = ""
     launch: list[str] = field(default_factory=list)
     parallel: int = 1
-    executor: str = "local"
-    gpus_per_run: float = 1.0
     folds: FoldConfig = field(default_factory=FoldConfig)
     variants: dict[str, VariantConfig] = field(default_factory=dict)
 
@@ -88,7 +82,6 @@ def list_runs(config: AblationConfig) -> list[Run]:
     Raises:
         UserError: no variants or seeds, an unknown reference, or a setting that a recipe does not know.
     """
-    check_choice("executor", config.executor, EXECUTORS)
     if not config.variants or not config.seeds or config.parallel < 1:
         raise UserError(
             "an ablation needs variants, seeds and parallel of at least 1; see configs/ablations.yaml"

@@ -4,7 +4,7 @@ import os
 import queue
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from enum import Enum
 from pathlib import Path
@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from mosi_e2e.experiments.ablation import AblationConfig, Run
 from preprocessing.errors import UserError, make_folder
-from preprocessing.run.executor import RunStopped
 from preprocessing.settings import dump_config
 
 LOG = "train.log"
@@ -69,10 +68,9 @@ def execute(runs: Sequence[Run], config: AblationConfig) -> list[str]:
     todo = [run for run in runs if state[run] is not State.FINISHED]
     print(f"{len(runs)} runs, {len(runs) - len(todo)} of them finished before")
     jobs = {run: train_command(run, config, state[run] is State.STARTED) for run in todo}
-    start = _run_on_ray if config.executor == "ray" else _run_here
     failures = []
     with tqdm(total=len(runs), initial=len(runs) - len(todo), unit="run", desc="ablation") as bar:
-        for run, status in start(jobs, config):
+        for run, status in _run_all(jobs, config.parallel):
             fold = "" if run.fold is None else f" fold {run.fold}"
             bar.set_postfix_str(f"{run.variant} seed {run.seed}{fold}", refresh=False)
             bar.update()
@@ -81,14 +79,14 @@ def execute(runs: Sequence[Run], config: AblationConfig) -> list[str]:
     return failures
 
 
-def _run_here(jobs: dict[Run, list[str]], config: AblationConfig) -> Iterator[tuple[Run, int]]:
+def _run_all(jobs: dict[Run, list[str]], parallel: int) -> Iterator[tuple[Run, int]]:
     """`parallel` at a time; each takes a GPU from the shelf and puts it back."""
     import torch  # takes seconds, and `mosi_e2e.search` imports this module for less
 
     shelf: queue.Queue[dict[str, str]] = queue.Queue()
     gpus = torch.cuda.device_count()
-    for slot in range(config.parallel):
-        shelf.put({"CUDA_VISIBLE_DEVICES": str(slot % gpus)} if gpus and config.parallel > 1 else {})
+    for slot in range(parallel):
+        shelf.put({"CUDA_VISIBLE_DEVICES": str(slot % gpus)} if gpus and parallel > 1 else {})
 
     def work(run: Run) -> int:
         place = shelf.get()
@@ -97,13 +95,7 @@ def _run_here(jobs: dict[Run, list[str]], config: AblationConfig) -> Iterator[tu
         finally:
             shelf.put(place)
 
-    yield from _collect(ThreadPoolExecutor(config.parallel), work, jobs)
-
-
-def _collect(
-    pool: ThreadPoolExecutor, work: Callable[[Run], int], jobs: dict[Run, list[str]]
-) -> Iterator[tuple[Run, int]]:
-    with pool:
+    with ThreadPoolExecutor(parallel) as pool:
         waiting = {pool.submit(work, run): run for run in jobs}
         try:
             for future in as_completed(waiting):
@@ -111,53 +103,6 @@ def _collect(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _run_on_ray(jobs: dict[Run, list[str]], config: AblationConfig) -> Iterator[tuple[Run, int]]:
-    """One Ray task per run; a task whose machine is lost is started again, and resumes."""
-    try:
-        import ray
-
-        from preprocessing.run.executor_ray import connect
-    except ImportError as error:
-        raise UserError("executor=ray needs Ray; type: pip install 'mosi_e2e[ray]'") from error
-    if not ray.is_initialized():
-        try:
-            connect()
-        except RunStopped as error:
-            raise UserError(str(error)) from error
-    import torch
-
-    needs_gpu = torch.cuda.is_available() or ray.cluster_resources().get("GPU", 0) > 0
-    task = ray.remote(num_gpus=config.gpus_per_run if needs_gpu else 0, max_retries=3)(run_again)
-    waiting = {
-        task.remote(words, str(Path.cwd()), str(run.folder), config.split): run for run, words in jobs.items()
-    }
-    while waiting:
-        ready, _ = ray.wait(list(waiting))
-        run = waiting.pop(ready[0])
-        try:
-            status = ray.get(ready[0])
-        except ray.exceptions.RayError as error:  # its machine was lost again and again, or lacks the folder
-            note_loss(run.folder / LOG, error)
-            status = 1
-        yield run, status
-
-
-def note_loss(log: Path, error: Exception) -> None:
-    """Write down why there is no exit status, where the run's own last words would be."""
-    make_folder(log.parent)
-    with log.open("a") as file:
-        file.write(f"the Ray cluster lost the run: {str(error).strip().splitlines()[-1]}\n")
-
-
-def run_again(words: list[str], here: str, folder: str, split: str) -> int:
-    """The body of a Ray task: like the first time, or where a lost machine left it."""
-    os.chdir(here)
-    begun = (Path(folder) / "config.yaml").is_file() and "--resume" not in words
-    if begun and (Path(folder) / f"predictions_{split}.csv").is_file():
-        return 0
-    return run_command([*words, "--resume"] if begun else words, Path(folder) / LOG, {})
 
 
 def last_line(log: Path) -> str:

@@ -280,10 +280,8 @@ def change(node: ast.expr | ast.stmt) -> Iterator[tuple[ast.expr | ast.stmt, str
             yield node, enclose(ast.BoolOp(OPERATORS[type(operator)](), node.values))
         case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.Invert()):
             yield node, enclose(node.operand)
-        case ast.Constant(value=bool()):
-            yield node, str(not node.value)
-        case ast.Constant(value=int() | float()):
-            yield node, f"({node.value + 1!r})"
+        case ast.Constant(value=bool() | int() | float() as value):
+            yield node, str(not value) if isinstance(value, bool) else f"({value + 1!r})"
         case ast.Return(value=ast.expr()):
             yield node, "return None"
         case ast.If() | ast.While() | ast.IfExp():

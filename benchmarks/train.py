@@ -1,8 +1,8 @@
-"""What loading, augmentation and logging cost a real training run, and how well it uses the GPU.
+r"""What loading, augmentation and logging cost a real training run, and how well it uses the GPU.
 
     python benchmarks/train.py --config configs/sample_crossmodal.yaml --updates 8
-    accelerate launch --config_file accelerate_config.yaml benchmarks/train.py \\
-        --config configs/crossmodal.yaml data.cache=cache/sample model.crossmodal.face.pretrained=false \\
+    accelerate launch --config_file accelerate_config.yaml benchmarks/train.py \
+        --config configs/crossmodal.yaml data.cache=cache/sample model.crossmodal.face.pretrained=false \
         model.crossmodal.speech.model=wav2vec2 model.crossmodal.speech.pretrained=false
 
 The run is that of `mosi_e2e.train`: same loader, same loop, same bar. It is held against the same updates

@@ -1,6 +1,6 @@
-"""What words tell of the sentiment: a text encoder on MOSEI's sentences, then on MOSI's, given and heard.
+r"""What words tell of the sentiment: a text encoder on MOSEI's sentences, then on MOSI's, given and heard.
 
-    python benchmarks/words.py --labels mosi_labels.csv --heard heard.csv --mosei mosei.csv \\
+    python benchmarks/words.py --labels mosi_labels.csv --heard heard.csv --mosei mosei.csv \
         --out runs/words_minilm model.late_fusion.words.model=FOLDER
 
 The tables are the user's own (`docs/words.md` says which columns). There are three kinds of run, each with

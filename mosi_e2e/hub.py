@@ -59,14 +59,17 @@ class MosiModel(ModelHubMixin, library_name="mosi_e2e", tags=["video", "sentimen
 
     @property
     def network(self) -> nn.Module:
+        """The network itself."""
         return self._trained.network
 
     @property
     def config(self) -> RunConfig:
+        """The settings of its run."""
         return self._trained.config
 
     @property
     def facts(self) -> CacheFacts:
+        """What it knows of the cache that it was trained on."""
         return self._trained.facts
 
     @property

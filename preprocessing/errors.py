@@ -11,13 +11,13 @@ NO_TEXT = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, 
 
 
 class UserError(Exception):
-    """Something the user can fix.
+    r"""Something the user can fix.
 
     The message is one line: the rule, what was found, and what to type next. Names of others may be in it,
     so ends of lines and what steers a terminal are shown as escapes.
 
-    >>> print(UserError("there is no clip 'a\\n\\x1b[2J'"))
-    there is no clip 'a\\n\\x1b[2J'
+    >>> print(UserError("there is no clip 'a\n\x1b[2J'"))
+    there is no clip 'a\n\x1b[2J'
     """
 
     def __str__(self) -> str:

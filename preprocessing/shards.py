@@ -200,6 +200,7 @@ def make_header(member: Member) -> bytes:
 
 
 def round_up(size: int, unit: int) -> int:
+    """The next multiple of a unit."""
     return -(-size // unit) * unit
 
 

@@ -28,7 +28,7 @@ from mosi_e2e.demo.uploads import PREFIX, Upload, Uploads, open_folder, remove_l
 from mosi_e2e.demo.view import describe_result, format_time, word_score
 from mosi_e2e.demo.worker import Answer
 from mosi_e2e.export.__main__ import main as export
-from mosi_e2e.pages.page import render
+from mosi_e2e.pages.fill import render
 from mosi_e2e.pages.tables import SYNTHETIC_MODEL
 from preprocessing.errors import UserError
 

@@ -7,7 +7,8 @@ from jinja2 import UndefinedError
 from kit.pages_read import PageReader
 from matplotlib.figure import Figure
 
-from mosi_e2e.pages.page import Notice, Table, draw_svg, open_templates, render
+from mosi_e2e.pages.fill import open_templates, render
+from mosi_e2e.pages.page import Notice, Table, draw_svg
 
 EVIL = "<script>alert('x')</script>"
 

@@ -1,0 +1,1 @@
+"""A cache as examples and batches: streams, splits, samplers, loaders."""

@@ -62,6 +62,7 @@ class UpdateSampler(Sampler[list[Pick]]):
 
     @property
     def updates_per_epoch(self) -> int:
+        """Optimizer updates of one epoch; the last may have fewer clips."""
         return -(-self.count // self.batch_size)
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from mosi_e2e.demo.scoring import Progress, Scorer
 from mosi_e2e.demo.uploads import KEEP_S, Upload, Uploads
 from mosi_e2e.demo.view import describe_result, format_time
 from mosi_e2e.demo.worker import Answer
-from mosi_e2e.pages.page import open_templates, render
+from mosi_e2e.pages.fill import open_templates, render
 from preprocessing.errors import UserError
 
 TITLE = "Sentiment of a speaking person"
@@ -68,6 +68,7 @@ class Messages(gr.Blocks):
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> list[Any]:
+        """Check the inputs and hand them on unopened."""
         self.validate_inputs(block_fn, inputs)
         return inputs[: len(block_fn.inputs)]
 
@@ -193,6 +194,7 @@ def check_answer(answer: Answer) -> Answer:
 
 
 def render_error(message: str) -> str:
+    """The status line of an error."""
     return render("demo_status.html", {"error": message})
 
 

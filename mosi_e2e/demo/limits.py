@@ -26,6 +26,7 @@ class Limits:
 
     @property
     def max_bytes(self) -> int:
+        """The largest upload in bytes."""
         return int(self.max_mb * MEGABYTE)
 
     @property
@@ -75,6 +76,7 @@ def format_minutes(minutes: float) -> str:
 
 
 def say_too_large(limits: Limits) -> str:
+    """To the sender of a file above the limit."""
     return (
         f"The limit is {limits.max_mb:g} MB: cut a shorter piece, or save it at a lower resolution, "
         "and upload that."
@@ -82,6 +84,7 @@ def say_too_large(limits: Limits) -> str:
 
 
 def say_too_long(seconds: float, limits: Limits) -> str:
+    """To the sender of a video above the limit."""
     return (
         f"The video lasts {format_minutes(seconds / 60)} and the limit is "
         f"{format_minutes(limits.max_minutes)}: "
@@ -90,10 +93,12 @@ def say_too_long(seconds: float, limits: Limits) -> str:
 
 
 def say_unreadable(reason: str) -> str:
+    """To the sender of a file that is no readable video."""
     return f"This file cannot be scored: {reason}. Save it as MP4 (H.264 and AAC) and try that."
 
 
 def say_late(limits: Limits) -> str:
+    """To the sender of a video whose scoring took too long."""
     return (
         f"Scoring took longer than the limit of {limits.timeout:g} seconds and was stopped: "
         "upload a shorter video, or one of lower resolution."
@@ -101,6 +106,7 @@ def say_late(limits: Limits) -> str:
 
 
 def say_line_full(limits: Limits) -> str:
+    """To a sender where too many wait already."""
     count = f"{limits.max_waiting} videos" if limits.max_waiting != 1 else "1 video"
     return f"The queue is full, with {count} waiting: upload yours again in a few minutes."
 

@@ -169,6 +169,7 @@ def list_remarks(result: Mapping[str, Any]) -> list[str]:
 
 
 def make_moment(window: Mapping[str, float]) -> Moment:
+    """The moment of a window, as the page shows it."""
     times = f"{format_time(window['start_s'])} – {format_time(window['end_s'])}"
     return Moment(window["start_s"], times, format_score(window["score"]), word_score(window["score"]))
 

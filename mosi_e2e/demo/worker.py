@@ -23,7 +23,8 @@ class Model(Protocol):
 
     facts: Any
 
-    def predict(self, video: Path, on_progress: Callable[[float, str], None] | None) -> VideoResult: ...
+    def predict(self, video: Path, on_progress: Callable[[float, str], None] | None) -> VideoResult:
+        """Score one video."""
 
 
 Opener = Callable[[Path], Model]  # importable: it is sent to the process by name
@@ -64,8 +65,9 @@ class Job:
 
     @property
     def progress(self) -> Path:
-        """Where the process says how far it is: a file, because a queue shared with a process that may be
-        ended in mid-write can stay locked.
+        """Where the process says how far it is.
+
+        A file, because a queue shared with a process that may be ended in mid-write can stay locked.
         """
         return self.video.with_name("progress.json")
 
@@ -136,6 +138,7 @@ class Reporter:
         self.path, self._last, self._what = path, 0.0, ""
 
     def __call__(self, share: float, what: str) -> None:
+        """Write down how far the work is, at most a few times a second."""
         now = time.monotonic()
         if what != self._what or now - self._last >= REPORT_EVERY_S:
             self._last, self._what = now, what

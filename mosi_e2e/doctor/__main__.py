@@ -72,6 +72,7 @@ def attempt(name: str, work: Callable, *arguments: object):
 
 
 def attempt_all(name: str, work: Callable, *arguments: object) -> list[Check]:
+    """Checks of one part; a fault in the part itself is a check that failed."""
     found = attempt(name, work, *arguments)
     return [found] if isinstance(found, Check) else found
 

@@ -33,6 +33,7 @@ class Check:
 
     @property
     def is_fatal(self) -> bool:
+        """Whether nothing works without it."""
         return self.needed and self.state in ("missing", "broken")
 
 

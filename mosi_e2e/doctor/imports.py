@@ -75,6 +75,7 @@ def read_answer(line: str) -> dict | None:
 
 
 def name_signal(number: int) -> str:
+    """A signal's name, or its number."""
     try:
         return signal.Signals(number).name
     except ValueError:

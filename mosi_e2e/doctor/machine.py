@@ -16,6 +16,7 @@ CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 
 
 def check_python() -> Check:
+    """The version of Python and where it is."""
     found = f"{platform.python_version()} at {sys.executable}"
     if sys.version_info >= OLDEST_PYTHON:
         return Check("Python", "ok", found)
@@ -23,6 +24,7 @@ def check_python() -> Check:
 
 
 def check_cores() -> Check:
+    """How many cores this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Check("cores", "ok", f"{cores} for this process, {platform.machine()} {platform.system()}")
 
@@ -39,6 +41,7 @@ def check_memory() -> Check:
 
 
 def check_disk() -> Check:
+    """Free space here."""
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     if free >= LITTLE_DISK_GB:
         return Check("disk", "ok", f"{free:.1f} GB free in {Path.cwd()}")
@@ -54,6 +57,7 @@ def check_program(name: str, use: str, todo: str) -> Check:
 
 
 def check_programs() -> list[Check]:
+    """Programs of others that some settings need."""
     openface = "only for behaviour.backend=openface without docker"
     return [
         check_program("ffmpeg", "nothing here needs it; good for a look at odd files", "install ffmpeg"),

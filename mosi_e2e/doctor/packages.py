@@ -41,6 +41,7 @@ def plan_imports(requirements: Sequence[Requirement]) -> list[list[str]]:
 
 
 def module_name(package: str) -> str:
+    """The module that a package is imported as."""
     return MODULES.get(package, package.replace("-", "_"))
 
 
@@ -79,6 +80,7 @@ def check_replaced(one: Requirement, version: str | None) -> Check:
 
 
 def check_packages(requirements: Sequence[Requirement], outcomes: Mapping[str, Outcome]) -> list[Check]:
+    """One check per required package."""
     return [check_package(one, outcomes) for one in requirements if not one.extra]
 
 

@@ -46,7 +46,8 @@ def read_requirements() -> list[Requirement]:
 
 
 def parse(line: str, extra: str = "") -> Requirement:
-    """
+    """A requirement from its line in a list.
+
     >>> parse("torch==2.11.*"), parse('ray>=2.9 ; extra == "ray"').extra
     (Requirement(name='torch', wanted='==2.11.*', extra=''), 'ray')
     """
@@ -66,7 +67,8 @@ def find_version(name: str) -> str | None:
 
 
 def is_met(version: str, wanted: str) -> bool:
-    """
+    """Whether a version is one of those that are wanted.
+
     >>> [is_met("2.11.0+cu130", w) for w in ("==2.11.*", ">=2.2", "==2.11.0", "==2.1.*", ">=2.11.1", "")]
     [True, True, True, False, False, True]
     """

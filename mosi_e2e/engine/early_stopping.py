@@ -36,12 +36,15 @@ class EarlyStopping:
 
     @property
     def should_stop(self) -> bool:
+        """Whether patience has run out."""
         return self.waited >= self.config.patience
 
     def state_dict(self) -> dict:
+        """What a resumed run continues from."""
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
 
     def load_state_dict(self, state: dict) -> None:
+        """Continue from a stored state."""
         best = state["best"]
         self.best, self.best_epoch = None if best is None else float(best), int(state["best_epoch"])
         self.waited = int(state["waited"])

@@ -48,9 +48,11 @@ class Progress:
     history: list[dict] = field(default_factory=list)
 
     def state_dict(self) -> dict:
+        """What a resumed run continues from."""
         return vars(self)
 
     def load_state_dict(self, state: dict) -> None:
+        """Continue from a stored state."""
         self.epoch, self.update = int(state["epoch"]), int(state["update"])
         self.loss_sum, self.history = float(state["loss_sum"]), [dict(row) for row in state["history"]]
         numbers = [value for row in self.history for value in row.values() if value is not None]

@@ -84,10 +84,12 @@ class Schedule:
         return {"start_factor": 1 / self._warmup, "total_iters": self._warmup - 1 or 1}
 
     def state_dict(self) -> dict:
+        """What a resumed run continues from."""
         by_epoch = {name: getattr(self._by_epoch, name) for name in OF_PLATEAU} if self._by_epoch else {}
         return {"updates": self._by_update.last_epoch, "warmup": self._warmup, "by_epoch": by_epoch}
 
     def load_state_dict(self, state: dict) -> None:
+        """Continue from a stored state."""
         self._warmup = max(1, check_bound("the warm-up", int(state["warmup"])))
         done = check_bound("the count of updates", int(state["updates"]))
         counts = {"last_epoch": done, "_step_count": done + 1}

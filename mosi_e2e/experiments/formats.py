@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from mosi_e2e.experiments.table import FEW_VIDEOS, MAIN, explain_p
-from mosi_e2e.pages.page import Table, render
+from mosi_e2e.pages.fill import render
+from mosi_e2e.pages.page import Table
 from mosi_e2e.pages.tables import SYNTHETIC_NOTE
 from preprocessing.cache.store import write_atomic
 
@@ -46,6 +47,7 @@ def lay_out(summary: dict) -> pd.DataFrame:
 
 
 def show_seeds(seed: Mapping) -> str:
+    """Mean and spread over seeds."""
     if seed["mean"] is None:
         return "-"
     spread = "" if seed["deviation"] is None else f" ± {seed['deviation']:.3f}"
@@ -53,6 +55,7 @@ def show_seeds(seed: Mapping) -> str:
 
 
 def show_range(pair: Sequence[float] | None, form: str = ".3f") -> str:
+    """An interval in brackets; empty where there is none."""
     return "" if pair is None else f"[{pair[0]:{form}}, {pair[1]:{form}}]"
 
 
@@ -73,6 +76,7 @@ def write_tables(summary: dict, folder: Path) -> list[Path]:
 
 
 def list_remarks(summary: dict) -> list[str]:
+    """What stands below the table: clips, seeds, intervals, conventions."""
     first = f"{summary['split']} split: {summary['clips']} clips of {summary['videos']} videos."
     if summary.get("folds"):
         first += f" Pooled from {summary['folds']} folds: each clip was scored by a model without its video."

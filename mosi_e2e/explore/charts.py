@@ -133,10 +133,12 @@ def draw_coverage(usable: pd.DataFrame) -> Picture:
 
 
 def list_splits(clips: pd.DataFrame) -> list[str]:
+    """The splits that have clips, in their usual order."""
     return [name for name in SPLITS if (clips.split == name).any()]
 
 
 def finish(ax: Axes) -> None:
+    """Lines and ticks that all charts have in common."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", alpha=0.25)
     ax.set_axisbelow(True)

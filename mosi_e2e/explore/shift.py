@@ -47,6 +47,7 @@ class Shift:
 
     @property
     def is_shifted(self) -> bool:
+        """Whether one of the tests rejects equal labels."""
         return any(p is not None and p < LEVEL for p in (self.p_difference, self.p_distance))
 
 

@@ -96,6 +96,7 @@ def tabulate_splits(clips: pd.DataFrame) -> Table:
 
 
 def tabulate_shift(shifts: Sequence[Shift]) -> Table:
+    """Label shift between splits, a row per pair."""
     rows = [
         [
             f"{first} → {second}",
@@ -155,6 +156,7 @@ def tabulate_states(index: pd.DataFrame) -> Table:
 
 
 def tabulate_failures(failures: Sequence[dict[str, str]]) -> Table:
+    """The first failures, a row each."""
     rows = [[one["clip_id"], one["stage"], one["error"]] for one in failures[:SHOWN_FAILURES]]
     more = len(failures) - len(rows)
     ending = f" (the first {SHOWN_FAILURES}; {more} more in failures.csv)" if more else ""
@@ -180,14 +182,17 @@ def tabulate_odd(clips: pd.DataFrame, each: int = 3) -> Table:
 
 
 def percent(value: float) -> str:
+    """A share in percent."""
     return "–" if np.isnan(value) else f"{100 * value:.0f} %"
 
 
 def number(value: float, sign: bool = False) -> str:
+    """A value with two decimals."""
     return "–" if np.isnan(value) else f"{round(value, 2) + 0.0:{'+' if sign else ''}.2f}"  # no -0.00
 
 
 def p_value(value: float | None) -> str:
+    """A p-value; small ones as a bound."""
     if value is None:
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.export.licences import list_licences
 from mosi_e2e.models import list_streams
+from mosi_e2e.pages.fill import open_templates
 from mosi_e2e.runs.checkpoint import CacheFacts
 
 # Metric → what it is called on the hub, where it has such a name.
@@ -72,13 +72,8 @@ def write_card(config: RunConfig, trained: RunConfig, facts: CacheFacts, records
         if f"metrics_{split}.json" in records
     }
     licences = list_licences(trained, facts)
-    reader = Environment(
-        loader=PackageLoader("mosi_e2e.pages"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    text = reader.get_template("model_card.md").render(
+    template = open_templates().get_template("model_card.md")
+    text = template.render(
         config=config,
         trained=trained,
         facts=facts,

@@ -1,5 +1,7 @@
-"""The baseline: a visual submodel on behaviour tokens and an acoustic submodel on openSMILE features, whose
-hidden vectors meet in a shallow network."""
+"""The baseline: two submodels whose hidden vectors meet in a shallow network.
+
+The visual one reads behaviour tokens, the acoustic one openSMILE features.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar

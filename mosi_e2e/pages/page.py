@@ -12,15 +12,13 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
+from mosi_e2e.pages.fill import render
 from preprocessing.cache.store import write_atomic
 
 NUMBER = re.compile(r"[-+−±<]?\s?[\d.,]+(\s?(±|\.\.|/)\s?[-+−]?[\d.,]+)*(\s?(%|s|min|kB|MB|Hz|px))?|[–-]|")
@@ -91,40 +89,8 @@ def draw_svg(figure: Figure, alt: str, caption: str = "", is_wide: bool = False)
     return Picture(embed(text.getvalue().encode(), "image/svg+xml"), alt, caption, is_wide)
 
 
-def render(template: str, context: Mapping[str, Any]) -> str:
-    """Fill a template of `templates/`; whatever is put in is escaped.
-
-    Args:
-        template: name of the page's own template.
-        context: what it asks for; `page.html` wants `title` and `lead`.
-    """
-    return open_templates().get_template(template).render(context)
-
-
 def write_page(folder: Path, template: str, context: Mapping[str, Any]) -> Path:
     """Render into `folder/index.html`, which appears whole."""
     path = folder / "index.html"
     write_atomic(path, render(template, context).encode(errors="backslashreplace"))  # names of others
     return path
-
-
-@cache
-def open_templates() -> Environment:
-    templates = Environment(
-        loader=PackageLoader("mosi_e2e.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["breakable"] = breakable
-    return templates
-
-
-def breakable(text: str) -> Markup:
-    """A name that may be broken behind its underscores and slashes, rather than anywhere.
-
-    >>> breakable("runs/late_fusion")
-    Markup('runs/<wbr>late_<wbr>fusion')
-    """
-    return Markup(re.sub(r"([_/])(?=\w)", r"\1<wbr>", str(escape(text))))

@@ -70,6 +70,7 @@ def draw_box(frame: np.ndarray, box: np.ndarray | None) -> np.ndarray:
 
 
 def shrink(picture: np.ndarray, width: int) -> np.ndarray:
+    """A picture of a width in pixels, its proportions kept."""
     height = max(round(picture.shape[0] * width / picture.shape[1]), 1)
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
 

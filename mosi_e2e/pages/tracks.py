@@ -87,6 +87,7 @@ class Axis:
     ticks: list[tuple[str, float]] = field(default_factory=list)
 
     def percent(self, second: float) -> float:
+        """Where a second lies on the axis, in percent."""
         return round(100 * second / self.end_s, 3)
 
 

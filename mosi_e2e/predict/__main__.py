@@ -84,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments of the command."""
     parser = Parser(
         prog="python -m mosi_e2e.predict",
         description="Score the sentiment of videos: over time, with what the score rests on.",

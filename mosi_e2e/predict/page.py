@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from mosi_e2e.data.streams import name_stream
-from mosi_e2e.pages.page import Notice, Picture, Table, embed, render
+from mosi_e2e.pages.fill import render
+from mosi_e2e.pages.page import Notice, Picture, Table, embed
 from mosi_e2e.pages.sound import make_player, track_wave
 from mosi_e2e.pages.tracks import BOX_WIDTH, Axis, Label, Track, absent, draw_curves, make_axis, spell
 from mosi_e2e.pages.tracks import Still as Placed
@@ -107,6 +108,7 @@ def show_people(result: VideoResult) -> Picture | None:
 
 
 def list_facts(result: VideoResult) -> list[tuple[str, str]]:
+    """Names and values at the top of the page."""
     model = result.model
     facts = [
         (f"{result.duration_s:.1f} s", "length"),
@@ -252,6 +254,7 @@ def list_lines(person: PersonResult) -> list[Line]:
 
 
 def tabulate_streams(person: PersonResult) -> Table:
+    """What each stream adds, a row each."""
     rows = [
         [
             name_stream(name),
@@ -268,6 +271,7 @@ def tabulate_streams(person: PersonResult) -> Table:
 
 
 def tabulate_windows(person: PersonResult) -> Table:
+    """The score over time, a row per window."""
     rows = [
         [
             f"{one.start_s:.1f} to {one.end_s:.1f} s",
@@ -291,4 +295,5 @@ def height(score: float) -> float:
 
 
 def kind(value: float) -> str:
+    """The style of a number by its sign."""
     return "plus" if value >= 0 else "minus"

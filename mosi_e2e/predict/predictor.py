@@ -272,11 +272,11 @@ class Predictor:
             missing,
             [cut_seconds(one.seconds) for one in kept],
             [join_readings(one) for one in readings],
-            self.members[0].scorer.heads,
-            options.level,
-            self.task,
-            self.weigh(lacking, options.level),
-            words,
-            self.count_windows(missing),
+            heads=self.members[0].scorer.heads,
+            level=options.level,
+            task=self.task,
+            grounds=self.weigh(lacking, options.level),
+            words=words,
+            counts=self.count_windows(missing),
         )
         yield summary.describe(number + 1, portrait, face_ratio, voice / total)

@@ -135,6 +135,7 @@ class PersonResult:
     weight: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        """The result as plain values, as in the JSON file."""
         return to_plain(self)
 
 
@@ -166,62 +167,77 @@ class VideoResult:
 
     @property
     def score(self) -> float | None:
+        """The score of the first person; None where there is none."""
         return self.people[0].score
 
     @property
     def label_class(self) -> str | None:
+        """The class of the first person."""
         return self.people[0].label_class
 
     @property
     def probability(self) -> float | None:
+        """The probability of the positive class, for the first person."""
         return self.people[0].probability
 
     @property
     def interval(self) -> Interval | None:
+        """The interval of the first person's score."""
         return self.people[0].interval
 
     @property
     def spread(self) -> Spread | None:
+        """Of dropout samples or of several runs, for the first person."""
         return self.people[0].spread
 
     @property
     def leading_stream(self) -> str | None:
+        """The stream on which most rests, for the first person."""
         return self.people[0].leading_stream
 
     @property
     def why_none(self) -> str:
+        """Why the first person has no score, class or interval."""
         return self.people[0].why_none
 
     @property
     def by_stream(self) -> dict[str, float]:
+        """Each stream's own score, for the first person."""
         return self.people[0].by_stream
 
     @property
     def alone(self) -> dict[str, float]:
+        """The score with one stream alone, per stream, for the first person."""
         return self.people[0].alone
 
     @property
     def contribution(self) -> dict[str, float]:
+        """What each stream adds to the first person's score."""
         return self.people[0].contribution
 
     @property
     def timeline(self) -> list[Window]:
+        """The windows of the first person."""
         return self.people[0].timeline
 
     @property
     def deciding(self) -> dict[str, float] | None:
+        """The second whose removal changes the first person's score most."""
         return self.people[0].deciding
 
     @property
     def streams_missing(self) -> list[str]:
+        """Streams that the first person lacks."""
         return self.people[0].streams_missing
 
     @property
     def face_ratio(self) -> float | None:
+        """The share of sampled frames with the first person's face."""
         return self.people[0].face_ratio
 
     @property
     def voice_ratio(self) -> float:
+        """The share of the video in which the voice counts as the first person's."""
         return self.people[0].voice_ratio
 
     def list_words(self) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ class Summary:
         missing: Sequence[list[str]],
         seconds: Sequence[np.ndarray],
         readings: Sequence[Reading],
+        *,
         heads: dict[str, list[str]],
         level: float,
         task: str,
@@ -220,4 +221,5 @@ def spread_of_runs(scores: np.ndarray, level: float) -> tuple[np.ndarray, np.nda
 
 
 def clip(scores: np.ndarray) -> np.ndarray:
+    """Scores within the range of labels."""
     return np.clip(scores, -REACH, REACH)

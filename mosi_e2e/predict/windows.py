@@ -32,6 +32,7 @@ class Stretch:
 
     @property
     def seconds(self) -> float:
+        """Its length."""
         return self.end_s - self.start_s
 
 
@@ -128,6 +129,7 @@ def has_evidence(example: dict) -> bool:
 
 
 def list_missing(example: dict) -> list[str]:
+    """Streams of an example without rows."""
     return [name for name, rows in example["streams"].items() if not len(rows["values"])]
 
 

@@ -104,4 +104,5 @@ def signed(value: float | None) -> str:
 
 
 def capital(text: str) -> str:
+    """A text whose first letter is a capital."""
     return text[:1].upper() + text[1:]

@@ -1,8 +1,7 @@
 """The ready model's card."""
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from mosi_e2e.data.streams import name_stream
+from mosi_e2e.pages.fill import render
 from mosi_e2e.ready.folder import Ready
 from mosi_e2e.weights.catalogue import CHECKPOINTS
 
@@ -16,18 +15,12 @@ SHOWN = {
 
 def write_ready_card(ready: Ready) -> str:
     """Markdown with the front matter of the Hugging Face hub."""
-    reader = Environment(
-        loader=PackageLoader("mosi_e2e.pages"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
     rows = [
         (name_stream(name), one, ", ".join(say_scores(one.scores)) or "not scored on test")
         for name, one in ready.streams.items()
     ]
     bases = [(name, CHECKPOINTS[name]) for name in ready.bases]
-    return reader.get_template("ready_card.md").render(rows=rows, bases=bases, language=ready.language)
+    return render("ready_card.md", {"rows": rows, "bases": bases, "language": ready.language})
 
 
 def say_scores(scores: dict[str, float | None]) -> list[str]:

@@ -123,6 +123,7 @@ def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def name_system(runs: Sequence[Run]) -> str:
+    """The variant, the name of the only run, or what the names of several have in common."""
     if runs[0].variant:
         return runs[0].variant
     if len(runs) == 1:
@@ -162,6 +163,7 @@ def make_boards(groups: Mapping[str, Sequence[Run]], split: str, reference: str 
 
 
 def make_board(key: tuple, members: Mapping[str, list[Run]], wanted: str, reference: str) -> Board:
+    """The runs of one place that were scored on the same clips, as systems."""
     place, is_ablation, task, zero, split, _ = key
     runs = [run for group in members.values() for run in group]
     known = [run.train_label for run in runs if run.train_label is not None]
@@ -204,6 +206,7 @@ def read_plan(place: Path) -> dict:
 
 
 def choose_reference(names: Sequence[str], members: Mapping[str, list[Run]], wanted: str) -> str:
+    """The system that the others are compared with: the wanted one, else a `late_fusion`, else the first."""
     if wanted in names:
         return wanted
     return next((name for name in names if members[name][0].model == "late_fusion"), names[0])

@@ -149,6 +149,7 @@ def bin_scores(pooled: pd.DataFrame, seeds: int) -> pd.DataFrame:
 
 
 def peak(score: pd.Series, limits: tuple[float, float]) -> int:
+    """Number of clips in the highest of 40 bars."""
     return int(np.histogram(score, np.linspace(*limits, 41))[0].max())
 
 
@@ -260,24 +261,29 @@ def tell_clip(clip: Any, board: Board, seeds: int) -> str:
 
 
 def name_score(board: Board) -> str:
+    """What the axis of scores is called."""
     return (
         "predicted probability of “positive”" if board.objective.task == "binary" else "predicted sentiment"
     )
 
 
 def name_class(number: int) -> str:
+    """A class with its sign."""
     return f"{number:+d}".replace("-", "−") if number else "0"
 
 
 def shorten(name: str, most: int = 14) -> str:
+    """A name of at most so many letters."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def show(value: float | None) -> str:
+    """A score with two decimals."""
     return "undefined" if value is None else f"{value:.2f}"
 
 
 def finish(ax: Axes, grid: str, ticks: bool = True) -> None:
+    """Lines and ticks that all charts have in common."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25)
     ax.set_axisbelow(True)

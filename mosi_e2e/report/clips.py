@@ -107,6 +107,7 @@ def has_label(row: pd.Series, label: float | str) -> bool:
 
 
 def open_cache(path: str) -> ClipStore | str:
+    """The cache, or why it cannot be opened."""
     try:
         return open_store(path)
     except (UserError, OSError) as error:
@@ -114,6 +115,7 @@ def open_cache(path: str) -> ClipStore | str:
 
 
 def draw_crops(jpeg: np.ndarray, offset: np.ndarray, valid: np.ndarray) -> list[str]:
+    """A few crops spread over the clip, as pictures of a page."""
     crops = split_crops(jpeg, offset)
     rows = np.flatnonzero(valid)
     chosen = (
@@ -181,4 +183,5 @@ def find_place(value: float, is_share: bool) -> float:
 
 
 def show_signed(value: float) -> str:
+    """A value with its sign and two decimals."""
     return f"{round(value, 2) + 0.0:+.2f}"  # no -0.00

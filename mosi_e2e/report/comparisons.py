@@ -119,6 +119,7 @@ def open_rows(count: int) -> tuple[Figure, Axes]:
 
 
 def name_rows(ax: Axes, names: Sequence[str], room: float = 0.6) -> None:
+    """Names beside the rows of a chart."""
     ax.set_yticks(range(len(names)), [shorten(name, 22) for name in names], fontsize=8)
     ax.set_ylim(len(names) - 1 + room, -room)
     ax.tick_params(axis="y", length=0)
@@ -177,4 +178,5 @@ def find_valid_floor(runs: Sequence[Run], metric: str) -> float | None:
 
 
 def tell(value: float | None) -> str:
+    """A score with three decimals."""
     return "undefined" if value is None else f"{value:.3f}"

@@ -18,6 +18,7 @@ def write_markdown(report: Report) -> str:
 
 
 def list_parts(report: Report) -> Iterator[str]:
+    """The report from its title to its last table."""
     yield f"# {report.title}"
     yield report.lead
     yield from (quote(notice) for notice in report.notices)
@@ -33,6 +34,7 @@ def list_parts(report: Report) -> Iterator[str]:
 
 
 def list_board(board: BoardView) -> Iterator[str]:
+    """One board with its tables and pictures."""
     yield f"## {board.title}"
     yield "\n".join(f"- {name}: {value}" for value, name in board.facts)
     yield quote(board.verdict)
@@ -57,16 +59,19 @@ def list_board(board: BoardView) -> Iterator[str]:
 
 
 def lay_table(table: Table) -> str:
+    """A table with its caption."""
     laid = pd.DataFrame([list(row) for row in table.rows], columns=list(table.columns))
     return f"{table.caption}\n\n{to_markdown(laid)}"
 
 
 def embed(exhibit: Exhibit) -> str:
+    """A picture with what it shows."""
     alt = exhibit.picture.alt.replace("[", "(").replace("]", ")")
     return f"![{alt}](figures/{exhibit.stem}.png)\n\n{exhibit.picture.caption}"
 
 
 def quote(notice: Notice) -> str:
+    """A notice as a quotation."""
     return "\n".join(
         [f"> **{WORDS[notice.kind]}.** {notice.text}", *(f"> - {line}" for line in notice.details)]
     )

@@ -164,6 +164,7 @@ def name_boards(boards: Sequence[Board]) -> list[str]:
 def view_board(
     board: Board, anchor: str, title: str, detail: int, wish: Wish, gallery: Gallery, thumbnails: Thumbnails
 ) -> BoardView:
+    """A board as the page shows it, its first systems in detail."""
     shown, left = board.systems[:detail], board.systems[detail:]
     place = board.place.name if board.is_ablation else board.data_set
     stem = f"{place}_{board.split}_{board.objective.task}"
@@ -189,6 +190,8 @@ def view_board(
 
 
 def view_system(system: System, board: Board, gallery: Gallery) -> SystemView:
+    """A system as the page shows it."""
+
     def hang(drawings: Mapping[str, Drawing]) -> list[Exhibit]:
         return [gallery.hang(f"{system.name}_{board.split}_{name}", one) for name, one in drawings.items()]
 
@@ -267,4 +270,5 @@ def list_headlines(board: Board) -> list[tuple[str, str]]:
 
 
 def count(number: int, word: str) -> str:
+    """A number with its word, singular or plural."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -58,6 +58,7 @@ class Run:
 
     @property
     def task(self) -> str:
+        """What it predicts."""
         return self.config["task"]
 
     @property
@@ -73,14 +74,17 @@ class Run:
 
     @property
     def zero_label(self) -> str:
+        """What its binary metrics do with labels of 0."""
         return self.config.get("zero_label", "drop")
 
     @property
     def seed(self) -> int | None:
+        """Its seed; None where its settings lack it."""
         return self.config.get("seed")
 
     @property
     def model(self) -> str:
+        """The name of its model."""
         return (self.config.get("model") or {}).get("name", "unknown")
 
     @property
@@ -104,6 +108,7 @@ class Run:
 
     @property
     def is_trained_on_synthetic(self) -> bool:
+        """Whether its training clips were made up."""
         return bool((self.environment.get("cache") or {}).get("synthetic") or self.facts.get("synthetic"))
 
     def has_synthetic(self, split: str) -> bool:
@@ -112,11 +117,13 @@ class Run:
 
     @property
     def train_label(self) -> np.ndarray | None:
+        """Labels of its training clips, where it keeps them."""
         label = self.facts.get("train_label")
         return np.array(label, dtype=np.float64) if label else None
 
     @property
     def epochs(self) -> int:
+        """How many epochs it took."""
         return 0 if self.history is None else len(self.history)
 
     @property

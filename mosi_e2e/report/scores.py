@@ -92,6 +92,7 @@ def tabulate_scores(board: Board) -> ScoreTable:
 
 
 def describe_board(board: Board) -> str:
+    """Clips, videos and conventions in one sentence."""
     clips, videos = len(board.table), board.table.video_id.nunique()
     synthetic = "synthetic " if board.is_synthetic else ""
     zeros = ""
@@ -187,8 +188,10 @@ def explain_collapse(table: pd.DataFrame, objective: Objective) -> str:
 
 
 def show(value: float | None) -> str:
+    """A score with three decimals."""
     return "–" if value is None else f"{round(value, 3) + 0.0:.3f}"
 
 
 def show_limit(value: float) -> str:
+    """A bound with two decimals."""
     return f"{round(value, 2) + 0.0:.2f}"

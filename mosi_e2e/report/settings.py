@@ -54,6 +54,7 @@ def tabulate_runs(runs: Sequence[Run], split: str) -> Table:
 
 
 def describe_state(run: Run, split: str) -> str:
+    """Which split a run was scored on, or how far it came."""
     shown = run.choose_split(split)
     if shown == split:
         return f"scored on {split}"
@@ -63,6 +64,7 @@ def describe_state(run: Run, split: str) -> str:
 
 
 def find_best_epoch(run: Run) -> int | None:
+    """The epoch whose weights were kept."""
     column = f"valid_{run.monitor}"
     if run.history is None or column not in run.history or run.history[column].isna().all():
         return None
@@ -71,6 +73,7 @@ def find_best_epoch(run: Run) -> int | None:
 
 
 def describe_machine(environment: Mapping[str, Any]) -> str:
+    """What a run was trained on."""
     gpus = environment.get("gpus") or []
     if gpus:
         return f"{len(gpus)} × {gpus[0]}"
@@ -78,6 +81,7 @@ def describe_machine(environment: Mapping[str, Any]) -> str:
 
 
 def show_time(seconds: float | None) -> str:
+    """Seconds as people say them."""
     if seconds is None:
         return ABSENT
     if seconds < 120:
@@ -114,6 +118,7 @@ def flatten_used(run: Run) -> dict[str, str]:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings by their dotted names."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from flatten(value, f"{prefix}{key}.")
@@ -122,6 +127,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def show_value(value: Any) -> str:
+    """A setting as the table shows it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -148,6 +154,7 @@ def tabulate_environments(runs: Sequence[Run]) -> list[Table]:
 
 
 def list_environment(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names and values of a run's machine and packages."""
     if not environment:
         return
     yield "code", describe_code(environment.get("git"))
@@ -170,6 +177,7 @@ def list_environment(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]
 
 
 def name_column(names: Sequence[str], most: int = 3) -> str:
+    """The heading of a column of several runs."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 

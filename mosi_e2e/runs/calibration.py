@@ -47,6 +47,7 @@ class Calibration:
 
     @property
     def videos(self) -> int:
+        """Number of held-out videos."""
         return len(self.errors)
 
     @property

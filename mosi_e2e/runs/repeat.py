@@ -42,6 +42,7 @@ def repeat(run: Path, train: Callable[[RunConfig], Path]) -> bool:
 
 
 def read_environment(run: Path) -> dict:
+    """What a run's folder says of its machine and command."""
     return json.loads((run / "environment.json").read_text())
 
 
@@ -74,6 +75,7 @@ def describe_change(change: dict) -> str:
 
 
 def describe_code(git: dict | None) -> str:
+    """The commit of the code, and whether the code was changed since."""
     if not git or not git.get("commit"):
         return "no checkout"
     return git["commit"][:10] + (" with changes" if git.get("dirty") else "")

@@ -291,4 +291,5 @@ def set_generators(state: dict[str, Any]) -> None:
 
 
 def to_bytes(digits: str) -> Tensor:
+    """Hexadecimal digits as a tensor of bytes."""
     return torch.frombuffer(bytearray.fromhex(digits), dtype=torch.uint8)

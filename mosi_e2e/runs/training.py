@@ -91,17 +91,9 @@ def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> Non
         write_start(folder, config, store, accelerator)
     accelerator.init_trackers("tensorboard")  # its folder in the run folder
     floor = valid_floor(objective, trainer)
-    total, trainable = count_parameters(trainer.model)
-    say(
-        f"{config.model.name}: {total:,} parameters, {trainable:,} trained, "
-        f"on {accelerator.num_processes} process(es)"
-    )
-    if config.compile:
-        say("compile=true: the first updates and the first validation take minutes")
+    say_size(trainer, config)
     if resume:
         go_on(trainer, folder, config)
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        say("note: DeepSpeed stores its state as pickles, which are not read: this run cannot be resumed")
 
     def after_epoch(row: dict, is_best: bool) -> None:
         accelerator.log({key: value for key, value in row.items() if value is not None}, step=row["epoch"])
@@ -133,6 +125,22 @@ def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> Non
         accelerator.wait_for_everyone()  # the best weights are written by the first
         score_runs([folder], score)
     end_training(accelerator, trainer)
+
+
+def say_size(trainer: Trainer, config: RunConfig) -> None:
+    """What is trained, and what takes long or cannot be done with these settings."""
+    accelerator = trainer.accelerator
+    total, trainable = count_parameters(trainer.model)
+    accelerator.print(
+        f"{config.model.name}: {total:,} parameters, {trainable:,} trained, "
+        f"on {accelerator.num_processes} process(es)"
+    )
+    if config.compile:
+        accelerator.print("compile=true: the first updates and the first validation take minutes")
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        accelerator.print(
+            "note: DeepSpeed stores its state as pickles, which are not read: this run cannot be resumed"
+        )
 
 
 def go_on(trainer: Trainer, folder: Path, config: RunConfig) -> None:

@@ -287,6 +287,7 @@ def _find_constant(weights: NDArray, low: NDArray, high: NDArray) -> NDArray[np.
 
 
 def block_rows(numbers_each: int, n: int) -> Iterator[int]:
+    """Sizes of blocks that fit into memory and together have n rows."""
     size = max(1, BLOCK_NUMBERS // numbers_each)
     for start in range(0, n, size):
         yield min(size, n - start)

@@ -24,6 +24,7 @@ class PackedFile:
 
     @property
     def target(self) -> str:
+        """Its name in the checkpoint's folder."""
         return self.name or PurePosixPath(self.path).name
 
 

@@ -207,6 +207,7 @@ class PackUnpickler(pickle.Unpickler):
     """Builds containers and arrays of plain numbers; every other name is refused before it is looked up."""
 
     def find_class(self, module: str, name: str) -> "Maker":
+        """What stands in for a class that a pack may name."""
         build = MAKERS.get((module.replace("numpy._core.", "numpy.core."), name))
         if build is None:
             raise UserError(
@@ -225,6 +226,7 @@ class Maker:
         self._build = build
 
     def __call__(self, *args):
+        """Build the object from plain values."""
         return self._build(*args)
 
     def __setstate__(self, state):

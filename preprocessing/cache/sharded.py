@@ -48,6 +48,7 @@ def load_member(data: bytes, keys: Sequence[str] | None = None) -> Arrays:
 
 
 def is_sharded(path: str | Path) -> bool:
+    """Whether a folder is a cache in shards."""
     return (Path(path) / SHARDS).is_file()
 
 

@@ -78,6 +78,7 @@ class StageFiles:
         self.folder = root / "clips" / f"{stage}-{recipe}"
 
     def path(self, clip_id: str) -> Path:
+        """Where the arrays of a clip lie."""
         return self.folder / f"{file_name(clip_id)}.safetensors"
 
     def write(self, clip_id: str, arrays: Mapping[str, np.ndarray], status: Mapping[str, Any]) -> None:
@@ -229,6 +230,7 @@ class ClipStore:
         return columns
 
     def recipe(self, stage: str) -> str:
+        """The hash under which a stage's files lie."""
         return self.meta["stages"][stage]["recipe"]
 
     @property

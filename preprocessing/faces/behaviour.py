@@ -27,10 +27,10 @@ MEDIAPIPE_COLUMNS = (*BLENDSHAPES, *POSE, *GAZE)
 
 
 def pack_behaviour(time: np.ndarray, track: list[Face | None]) -> dict[str, np.ndarray]:
-    """The `behaviour` stage's arrays: `behaviour` float32 [T, 62], `behaviour_time` and
-    `behaviour_valid` [T].
+    """The `behaviour` stage's arrays.
 
-    Rows without a face are zero and not valid.
+    These are `behaviour` float32 [T, 62], `behaviour_time` and `behaviour_valid` [T]. Rows without a face are
+    zero and not valid.
     """
     blank = np.zeros(len(MEDIAPIPE_COLUMNS), np.float32)
     rows = [face_row(face) if face else blank for face in track]

@@ -205,6 +205,7 @@ def receive(response: http.client.HTTPResponse, part: Part) -> None:
 
 
 def open_to_append(path: Path) -> io.FileIO:
+    """A file whose bytes are added to."""
     with explain_writing(path):
         return path.open("ab", buffering=0)
 

@@ -53,10 +53,12 @@ class Part:
 
     @property
     def size(self) -> int:
+        """Bytes that are there."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     @property
     def complete(self) -> bool:
+        """Whether nothing is missing."""
         return self.ended or (self.remote.total is not None and self.size == self.remote.total)
 
     def start_over(self, remote: RemoteFile) -> None:

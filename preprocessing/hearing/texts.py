@@ -123,9 +123,9 @@ def _read_table(path: Path, changed_ns: int, column: str) -> dict[str, Transcrip
 
 
 def parse_subtitles(text: str) -> Transcript:
-    """The cues of SubRip or WebVTT; any other text is taken whole.
+    r"""The cues of SubRip or WebVTT; any other text is taken whole.
 
-    >>> parse_subtitles("1\\n00:00:01,000 --> 00:00:02,500\\n<i>Good</i> film\\n").cues
+    >>> parse_subtitles("1\n00:00:01,000 --> 00:00:02,500\n<i>Good</i> film\n").cues
     ((Span(start_s=1.0, end_s=2.5), 'Good film'),)
     """
     text = text.replace("\r\n", "\n")

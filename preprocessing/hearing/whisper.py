@@ -58,6 +58,7 @@ class Attempt:
 
     @property
     def is_nothing(self) -> bool:
+        """Whether nobody spoke: no text, or probably silence and unlikely words."""
         is_unsure = self.no_speech > MOST_NO_SPEECH and self.log_prob < LEAST_LOG_PROB
         return is_unsure or not self.text.strip()
 
@@ -69,6 +70,7 @@ class Attempt:
 
     @property
     def is_doubtful(self) -> bool:
+        """Whether the text repeats itself or is unlikely."""
         return self.repeats_itself or self.log_prob < LEAST_LOG_PROB
 
 

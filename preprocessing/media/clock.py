@@ -77,6 +77,7 @@ class Clock:
 
     @property
     def is_corrected(self) -> bool:
+        """Whether a time stamp was changed."""
         return any(one is not None and one.shift is not None for one in (self.video, self.audio))
 
     def list_packets(self, container, *streams) -> Iterator:

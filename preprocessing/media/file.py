@@ -31,8 +31,10 @@ class Media:
 
     @cached_property
     def frames(self) -> FrameReader:
+        """Its frames, read when they are asked for."""
         return FrameReader(self.info, self._config.reader)
 
     @cached_property
     def sound(self) -> Sound:
+        """Its waveform, decoded at the first call."""
         return read_sound(self.info)

@@ -64,6 +64,7 @@ class PixelShape:
         self._stream = stream.sample_aspect_ratio
 
     def __call__(self) -> Fraction | None:
+        """The shape of pixels: the codec's where it changed within the clip, else the stream's."""
         now = self._codec.sample_aspect_ratio
         return now if self._first and now and now != self._first else self._stream
 

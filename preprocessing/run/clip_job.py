@@ -32,6 +32,7 @@ class ClipJob:
     recipes: Mapping[str, str]
 
     def files(self, stage: str) -> StageFiles:
+        """The files of one stage."""
         return StageFiles(Path(self.config.out), stage, self.recipes[stage])
 
 

@@ -29,6 +29,7 @@ class Tally:
     passes: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def add(self, outcome: Outcome) -> None:
+        """Count one clip that is done."""
         self.clips += 1
         self.clip_s += outcome.clip_s
         for name, seconds in outcome.seconds.items():
@@ -121,7 +122,8 @@ def read_length(path: Path) -> float:
 
 
 def format_time(seconds: float) -> str:
-    """
+    """Seconds as people say them.
+
     >>> [format_time(seconds) for seconds in (0.2, 59, 90, 3600 * 2.5)]
     ['1 s', '59 s', '1 min 30 s', '2 h 30 min']
     """

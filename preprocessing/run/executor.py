@@ -148,8 +148,10 @@ def collect(future, clip_id: str, timeout_s: float) -> Outcome:
 
 
 def prepare_worker(folder: str | None = None, threads: int | None = None) -> None:
-    """Few threads per worker, and silence: the C libraries under it write to the terminal about every damaged
-    packet, and MediaPipe about its own start. What matters reaches the parent as a result or an exit status.
+    """Few threads per worker, and silence.
+
+    The C libraries under it write to the terminal about every damaged packet, and MediaPipe about its own
+    start. What matters reaches the parent as a result or an exit status.
     """
     import av
     import cv2

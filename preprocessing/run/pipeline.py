@@ -85,6 +85,7 @@ def show_plan(config: PreprocessConfig, retry_failed: bool = False) -> None:
 
 
 def print_plan(plan: Plan, config: PreprocessConfig) -> None:
+    """Say what will be done and how long it will take."""
     estimate = estimate_run(plan.jobs, plan.known_s, config) if plan.jobs else ""
     print(describe_plan(plan, config, estimate), flush=True)
 

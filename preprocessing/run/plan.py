@@ -1,5 +1,6 @@
 """What a run would do, and why: found out and said before anything is done."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -133,7 +134,7 @@ def _is_finished(root: Path, meta: dict, entries: list[ClipEntry], stages: Colle
         summary = read_json(root / "summary.json", root)
     except UserError:
         return False
-    labels = [None if label != label else label for label in index.label.tolist()]
+    labels = [None if math.isnan(label) else label for label in index.label.tolist()]
     labels = index[CLASS_NAME].tolist() if CLASS_NAME in index else labels
     rows = [list(row) for row in zip(index.clip_id, index.split, labels, strict=True)]
     return rows == meta["labels"] and all(stage in index for stage in stages) and "refused" in summary

@@ -101,8 +101,9 @@ def parse_voice(path: str, stem: str) -> Voice | None:
 
 
 def deal_speakers(speakers: Iterable[str]) -> dict[str, str]:
-    """A split by speaker for sets that have none: of the sorted ones the last sixth is test, the sixth before
-    it valid, each at least one.
+    """A split by speaker for sets that have none.
+
+    Of the sorted speakers the last sixth is test, the sixth before it valid, each at least one.
 
     >>> deal_speakers(["s3", "s1", "s2", "s2"])
     {'s1': 'train', 's2': 'valid', 's3': 'test'}

@@ -1,6 +1,6 @@
-"""openSMILE eGeMAPSv02 (Eyben et al., IEEE Trans. Affective Computing 2016): 88 functionals of the clip and
-25 low-level descriptors every 10 ms.
+"""What openSMILE measures: 88 functionals of the clip and 25 low-level descriptors every 10 ms.
 
+The set is eGeMAPSv02 (Eyben et al., IEEE Trans. Affective Computing 2016).
 openSMILE is free for research and education only.
 """
 
@@ -27,7 +27,7 @@ def _extractor(feature_set: str, level: str) -> opensmile.Smile:
 def run_both_levels(
     extractor: opensmile.Smile, waveform: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """openSMILE with both feature levels from one pass over the sound.
+    """Both feature levels of openSMILE from one pass over the sound.
 
     The package runs its program once per level and computes the descriptors twice; its own configuration for
     two sinks gives both. This leans on the package's inner methods: a test compares with the public ones.

@@ -72,6 +72,7 @@ class Stage:
 
     @property
     def row_key(self) -> str:
+        """The stage's name, unless it says otherwise."""
         return self.name
 
     def wanted(self, config: PreprocessConfig) -> bool:

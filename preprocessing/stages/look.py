@@ -50,6 +50,7 @@ class Look:
     crop_rows: list[int] = field(default_factory=list)
 
     def add(self, glance: Glance) -> None:
+        """Take in what was seen in one frame."""
         if glance.is_cropped:
             self.crop_rows.append(len(self.positions))
         self.positions.append(glance.position)

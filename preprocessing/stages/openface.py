@@ -59,8 +59,10 @@ def _pack_tokens(table: OpenFaceTable, media: Media, config: PreprocessConfig) -
 
 
 def _pack_faces(table: OpenFaceTable, images: Path, clip: "Clip") -> StageResult:
-    """Aligned faces at the rate of the crops; only those of valid rows, since images are written at any
-    confidence."""
+    """Aligned faces at the rate of the crops.
+
+    Only those of valid rows, since images are written at any confidence.
+    """
     media, config = clip.media, clip.config
     options, time = config.behaviour.openface, media.frames.time
     arrays = behaviour_from_openface(pick_columns(table, list(describe_columns([LANDMARKS]))), time, options)

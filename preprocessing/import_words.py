@@ -23,15 +23,14 @@ from preprocessing.cache.writer import NO_ROWS, CacheWriter
 from preprocessing.errors import UserError, command
 from preprocessing.sets.labels import ClipEntry, join_ids, parse_rows
 from preprocessing.settings import digest
+from preprocessing.untrusted.problems import refuse
 from preprocessing.untrusted.tables import (
-    RowProblem,
     Table,
     find_exact_columns,
     is_number,
     normalise_name,
     read_header,
     read_table,
-    refuse,
 )
 
 STAGE, VERSION = "words", 1
@@ -154,15 +153,8 @@ def read_texts(source: Source, labels: Table, entries: Sequence[ClipEntry]) -> l
     """
     table = read_table(source.file, "a table of texts") if source.file else labels
     columns = find_exact_columns(table, IDS | {"text": normalise_name(source.column)}, RENAME)
-    texts: dict[str, str] = {}
-    problems = []
-    for number, cells in table.rows[1:]:
-        try:
-            picked = columns.pick(cells)
-            texts[join_ids(picked["video"], picked["clip"])[1]] = picked["text"]
-        except RowProblem as problem:
-            problems.append(table.report(number, problem))
-    refuse(problems)
+    rows = table.parse(columns, lambda cells: (join_ids(cells["video"], cells["clip"])[1], cells["text"]))
+    texts = dict(rows)
     lacking = [entry.clip_id for entry in entries if entry.clip_id not in texts]
     if lacking:
         raise UserError(

@@ -14,14 +14,8 @@ from preprocessing.sets.labels import parse_split
 from preprocessing.sets.layouts import CSV_NAMES
 from preprocessing.sets.media_files import MEDIA_EXTENSIONS, SOUND_EXTENSIONS, find_file, walk_files
 from preprocessing.sets.voices import CORPORA, Voice, deal_speakers, parse_voice
-from preprocessing.untrusted.tables import (
-    RowProblem,
-    find_exact_columns,
-    normalise_name,
-    read_header,
-    read_table,
-    refuse,
-)
+from preprocessing.untrusted.problems import RowProblem
+from preprocessing.untrusted.tables import find_exact_columns, normalise_name, read_header, read_table
 
 FEWEST_SPEAKERS = 3  # train, valid and test
 SPEAKER_NAMES = ("speaker", "video_id", "subject", "actor")
@@ -91,14 +85,7 @@ def read_manifest(path: Path) -> tuple[list[Voice], list[str]]:
         wanted[field] = next((name for name in choices if name in names), choices[0])
     wanted |= {name: name for name in ("corpus", "split") if name in names}
     columns = find_exact_columns(table, wanted, "rename its columns")
-    voices, problems = [], []
-    for number, cells in table.rows[1:]:
-        try:
-            voices.append(parse_row(columns.pick(cells), path.parent))
-        except RowProblem as problem:
-            problems.append(table.report(number, problem))
-    refuse(problems)
-    return voices, []
+    return table.parse(columns, lambda cells: parse_row(cells, path.parent)), []
 
 
 def parse_row(cells: dict[str, str], root: Path) -> Voice:

@@ -7,15 +7,14 @@ import numpy as np
 import pandas as pd
 
 from preprocessing.errors import UserError
+from preprocessing.untrusted.problems import RowProblem
 from preprocessing.untrusted.tables import (
-    RowProblem,
     Table,
     find_decimal_mark,
     find_exact_columns,
     parse_number,
     read_header,
     read_table,
-    refuse,
     shorten,
 )
 
@@ -62,13 +61,7 @@ def read_class_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
     names |= {"video_id": "video_id"} if "video_id" in header else {}
     columns = find_exact_columns(_lower(table), {key: name.lower() for key, name in names.items()}, "rename")
     marks = {name: find_decimal_mark(table, columns.position[name]) for name in name_probabilities(classes)}
-    rows, problems = [], []
-    for number, cells in table.rows[1:]:
-        try:
-            rows.append(_parse_row(columns.pick(cells), classes, marks))
-        except RowProblem as problem:
-            problems.append(table.report(number, problem))
-    refuse(problems)
+    rows = table.parse(columns, lambda cells: _parse_row(cells, classes, marks))
     found = pd.DataFrame(rows, columns=list(names))
     if "video_id" not in found:
         found["video_id"] = np.arange(len(found)).astype(str)

@@ -7,15 +7,14 @@ import numpy as np
 import pandas as pd
 
 from preprocessing.errors import UserError
+from preprocessing.untrusted.problems import RowProblem
 from preprocessing.untrusted.tables import (
-    RowProblem,
     find_decimal_mark,
     find_exact_columns,
     normalise_name,
     parse_number,
     read_header,
     read_table,
-    refuse,
     shorten,
 )
 
@@ -71,13 +70,7 @@ def read_rows(path: Path, wanted: Mapping[str, str], task: str) -> pd.DataFrame:
     names = dict(wanted) | ({"video_id": "video_id"} if has_videos else {})
     columns = find_exact_columns(table, names, "rename its columns")
     marks = {name: find_decimal_mark(table, columns.position[name]) for name in wanted}
-    rows, problems = [], []
-    for number, cells in table.rows[1:]:
-        try:
-            rows.append(parse_row(columns.pick(cells), marks, task))
-        except RowProblem as problem:
-            problems.append(table.report(number, problem))
-    refuse(problems)
+    rows = table.parse(columns, lambda cells: parse_row(cells, marks, task))
     found = pd.DataFrame(rows, columns=list(names))
     if not has_videos:
         found["video_id"] = np.arange(len(found)).astype(str)

@@ -14,15 +14,7 @@ from preprocessing.sets.labels import join_ids, read_labels
 from preprocessing.sets.layouts import find_label_file
 from preprocessing.settings import digest
 from preprocessing.untrusted.names import file_name
-from preprocessing.untrusted.tables import (
-    RowProblem,
-    Table,
-    find_exact_columns,
-    normalise_name,
-    read_header,
-    read_table,
-    refuse,
-)
+from preprocessing.untrusted.tables import Table, find_exact_columns, normalise_name, read_header, read_table
 
 SUBTITLES = (".srt", ".vtt", ".txt")
 TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
@@ -110,16 +102,12 @@ def _read_table(path: Path, changed_ns: int, column: str) -> dict[str, Transcrip
     wanted = {"clip": "clip_id", "text": normalise_name(column)}
     wanted |= {"video": "video_id"} if has_video else {}
     columns = find_exact_columns(table, wanted, "rename its columns, or type words.column=NAME")
-    texts, problems = {}, []
-    for number, cells in table.rows[1:]:
-        try:
-            picked = columns.pick(cells)
-            clip_id = join_ids(picked["video"], picked["clip"])[1] if has_video else picked["clip"]
-            texts[clip_id] = Transcript(picked["text"].strip())
-        except RowProblem as problem:
-            problems.append(table.report(number, problem))
-    refuse(problems)
-    return texts
+
+    def parse_row(cells: dict[str, str]) -> tuple[str, Transcript]:
+        clip_id = join_ids(cells["video"], cells["clip"])[1] if has_video else cells["clip"]
+        return clip_id, Transcript(cells["text"].strip())
+
+    return dict(table.parse(columns, parse_row))
 
 
 def parse_subtitles(text: str) -> Transcript:

@@ -30,7 +30,8 @@ from preprocessing.import_features.source import (
     make_entries,
     pick_streams,
 )
-from preprocessing.sets.labels import RowProblem, join_ids, read_folds, refuse
+from preprocessing.sets.labels import join_ids, read_folds
+from preprocessing.untrusted.problems import RowProblem, refuse
 
 SEGMENT = re.compile(r"(.+)\[([0-9]+)\]")
 

@@ -10,14 +10,13 @@ import numpy as np
 from preprocessing.errors import UserError
 from preprocessing.sets.labels import (
     ClipEntry,
-    RowProblem,
     find_duplicates,
     find_split_videos,
     join_ids,
     parse_label,
-    refuse,
     split_stem,
 )
+from preprocessing.untrusted.problems import RowProblem, refuse
 
 STREAM_NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Columns of the index, entries of a batch and of predictions, and the streams of decoded clips.

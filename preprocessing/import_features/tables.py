@@ -26,7 +26,8 @@ from preprocessing.import_features.source import (
     parse_id,
     pick_streams,
 )
-from preprocessing.sets.labels import SPLITS, RowProblem, refuse
+from preprocessing.sets.labels import SPLITS
+from preprocessing.untrusted.problems import RowProblem, refuse
 
 LABEL_NAMES = ("regression_labels", "labels", "label", "y")
 ID_NAMES = ("id", "ids")

@@ -19,15 +19,13 @@ from preprocessing.sets.labels import (
 )
 from preprocessing.sets.media_files import find_file, walk_files
 from preprocessing.untrusted.names import compose_name
+from preprocessing.untrusted.problems import Problem, RowProblem, refuse
 from preprocessing.untrusted.tables import (
-    Problem,
-    RowProblem,
     find_decimal_mark,
     find_exact_columns,
     normalise_name,
     read_header,
     read_table,
-    refuse,
 )
 
 EXTENSIONS = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())

@@ -7,7 +7,8 @@ is an unlabelled clip.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from preprocessing.untrusted.tables import Problem, RowProblem, Table, is_number, shorten
+from preprocessing.untrusted.problems import Problem, RowProblem
+from preprocessing.untrusted.tables import Table, is_number, shorten
 
 if TYPE_CHECKING:
     from preprocessing.sets.labels import ClipEntry

@@ -27,16 +27,14 @@ from preprocessing.sets.class_names import find_spellings, holds_names, parse_na
 from preprocessing.sets.layouts import FOLDS_NAMES, LAYOUTS, detect_layout, find_columns, find_label_file
 from preprocessing.sets.media_files import find_file, find_media, index_media, name_media, split_extension
 from preprocessing.untrusted.names import compose_name
+from preprocessing.untrusted.problems import Problem, RowProblem, refuse
 from preprocessing.untrusted.tables import (
     Columns,
-    Problem,
-    RowProblem,
     Table,
     find_decimal_mark,
     find_exact_columns,
     parse_number,
     read_table,
-    refuse,
     shorten,
 )
 

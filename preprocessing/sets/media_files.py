@@ -58,13 +58,6 @@ def _find_entries(folder: Path, name: str) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if compose_name(path.name) == compose_name(name)]
 
 
-def describe_rivals(found: list[Path], root: Path) -> str:
-    """The first two of several files that fit one clip."""
-    first, second = (str(path.relative_to(root)) for path in found[:2])
-    is_alike = compose_name(first) == compose_name(second)
-    return f"{first} and {second}" + (" (only their accents are stored differently)" if is_alike else "")
-
-
 def walk_files(root: Path) -> Iterator[Path]:
     """List files below `root`, sorted, through links but never twice; hidden ones are left out.
 

@@ -11,45 +11,20 @@ import io
 import re
 import shlex
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeVar
 
 from preprocessing.errors import UserError
 from preprocessing.untrusted.archive import DAMAGES
 from preprocessing.untrusted.names import compose_name
+from preprocessing.untrusted.problems import Problem, RowProblem, refuse
 
 MOST_BYTES = 256 << 20  # MOSEI's 23,000 sentences with their texts take 4 MB
-SHOWN_KINDS = 8
 SEPARATOR_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)  # what Excel writes, and reads, first
+Parsed = TypeVar("Parsed")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-
-
-class RowProblem(ValueError):
-    """What is wrong with one row of a table, without the row's number.
-
-    Args:
-        message: for the user.
-        kind: what it has in common with other rows' problems; by default the message without quoted cells
-            and numbers.
-    """
-
-    def __init__(self, message: str, kind: str = ""):
-        super().__init__(message)
-        self.kind = kind or re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "", message)
-
-    def at(self, where: str) -> "Problem":
-        """The problem of a row that is named."""
-        return Problem(where, str(self), self.kind)
-
-
-class Problem(NamedTuple):
-    """A problem and its row; those of one `kind` are counted, and the first of them is shown."""
-
-    where: str
-    message: str
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +48,25 @@ class Table:
     def report(self, number: int, problem: RowProblem) -> Problem:
         """A row's problem, with its place."""
         return problem.at(self.where(number))
+
+    def parse(self, columns: "Columns", parse: Callable[[dict[str, str]], Parsed]) -> list[Parsed]:
+        """What each row below the header comes to.
+
+        Args:
+            columns: the cells that are wanted.
+            parse: one row's cells → what it means; a `RowProblem` where it cannot be right.
+
+        Raises:
+            UserError: rows that cannot be right: one example of each kind.
+        """
+        found, problems = [], []
+        for number, cells in self.rows[1:]:
+            try:
+                found.append(parse(columns.pick(cells)))
+            except RowProblem as problem:
+                problems.append(self.report(number, problem))
+        refuse(problems)
+        return found
 
 
 @dataclass(frozen=True)
@@ -267,28 +261,3 @@ def parse_number(text: str, mark: str, name: str) -> float:
     if not is_number(plain):
         raise RowProblem(f"{name} {shorten(text)} is not a number (such as -0.8)")
     return float(plain)
-
-
-def refuse(problems: Sequence[Problem]) -> None:
-    """Stop with one example of each kind of problem, and how many there are, on one line.
-
-    Raises:
-        UserError: there are problems.
-    """
-    if not problems:
-        return
-    kinds: dict[str, list[Problem]] = {}
-    for problem in problems:
-        kinds.setdefault(problem.kind, []).append(problem)
-    shown = [
-        f"{alike[0].where}: {alike[0].message}{count_further(alike)}"
-        for alike in list(kinds.values())[:SHOWN_KINDS]
-    ]
-    more = len(kinds) - SHOWN_KINDS
-    tail = f"; and {more} more kinds of problem" if more > 0 else ""
-    raise UserError(f"{'; '.join(shown)}{tail}: correct this and run again")
-
-
-def count_further(alike: Sequence[Problem]) -> str:
-    """How many rows have the same problem as the first."""
-    return f" (and {len(alike) - 1} more such rows)" if len(alike) > 1 else ""

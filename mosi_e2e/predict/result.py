@@ -216,6 +216,11 @@ class VideoResult:
         return self.people[0].contribution
 
     @property
+    def weight(self) -> dict[str, float]:
+        """The weight of each stream in the first person's score, of a model that combines by weights."""
+        return self.people[0].weight
+
+    @property
     def timeline(self) -> list[Window]:
         """The windows of the first person."""
         return self.people[0].timeline

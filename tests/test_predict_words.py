@@ -20,9 +20,11 @@ from mosi_e2e.predict.__main__ import main
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
 from mosi_e2e.predict.result import PersonResult, VideoResult, Window
 from mosi_e2e.predict.subtitles import list_subtitles, split_words
+from mosi_e2e.predict.windows import Stretch, StretchStore
 from preprocessing.__main__ import main as preprocess
+from preprocessing.cache.words import unpack_words
 from preprocessing.errors import UserError
-from preprocessing.hearing import listening
+from preprocessing.hearing import listening, voice
 from preprocessing.hearing.voice import Span
 from preprocessing.import_words import main as import_words
 from preprocessing.run import pipeline
@@ -95,6 +97,41 @@ def test_a_library_user_gets_the_words(place):
     result = mosi_e2e.load(place / "heard").predict(place / "video.mp4")
     assert [word["word"] for word in result.list_words()] == SAID
     assert result.contribution.keys() == {"speech", "words"} and not result.streams_missing
+
+
+def test_the_sentences_before_are_those_of_the_windows_before(place, tmp_path, monkeypatch):
+    """A model that learned with `--context 1` reads each window behind the words of the one before it."""
+    table = ["--text", "text", "--context", "1", "--out", str(tmp_path / "table")]
+    assert import_words([str(place / "labels.csv"), *table]) == 0
+    text = TextConfig(str(place / "bert"))
+    cross = ModelConfig("crossmodal", crossmodal=replace(TINY_CROSS, streams=["words"], words=text))
+    write_run(tmp_path / "run", tmp_path / "table", cross)
+    predictor = Predictor.open(tmp_path / "run")
+    recording = predictor.read(place / "video.mp4", options=PLAIN)
+    assert "each window is read behind what was said in the window before it" in recording.remarks
+    stretches = [[Stretch(0, 0, 0.6, True), Stretch(0, 0.6, 1.2, True)]]
+    result = predictor.score(recording, stretches, options=PLAIN)
+    first, second = result.timeline
+    said = [[word["word"] for word in window.words] for window in (first, second)]
+    assert said[0] + said[1] == SAID and all(said)
+    store = StretchStore(recording, predictor.config, 1)
+    rows = store.read_example(stretches[0][1], ["words"], stretches[0][:1])["streams"]["words"]
+    assert unpack_words(rows["values"]) == [*said[0], "|", *said[1]]
+    alone = predictor.score(recording, [stretches[0][1:]], options=PLAIN)
+    assert alone.score != pytest.approx(second.score, abs=1e-6)
+    assert predictor.score(recording, [stretches[0][:1]], options=PLAIN).score == pytest.approx(first.score)
+    monkeypatch.setattr(store, "list_words", lambda stretch: [])
+    assert store.read_example(stretches[0][1], ["words"], stretches[0][:1])["n_before"] == 0
+
+
+def test_listening_to_a_long_video_shows_how_far_it_is(place, monkeypatch):
+    monkeypatch.setattr(listening, "find_speech", lambda _: [Span(0.1, 0.4), Span(0.6, 1.0)])
+    monkeypatch.setattr(voice, "APART_S", 0.1)
+    told = []
+    Predictor.open(place / "given").predict(place / "video.mp4", lambda *one: told.append(one), PLAIN)
+    shares = [share for share, what in told if what == "listening"]
+    assert len(shares) == 3 and 0.5 == shares[0] < shares[1] < shares[2] < 0.75
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
 
 
 def test_words_are_on_the_page_in_the_files_and_as_subtitles(place, tmp_path, capsys):

@@ -15,9 +15,10 @@ AT_ONCE = 16  # variants of a window in one batch
 
 @torch.inference_mode()
 def leave_out_words(scorer: "Scorer", example: dict, encoded: dict) -> np.ndarray:
-    """[T] the score with each of a window's T words, less the score without it.
+    """[T] the score with each of a window's own T words, less the score without it.
 
-    The rest of the text is read anew, as if the word had never been said; the other streams stay.
+    The rest of the text is read anew, as if the word had never been said; the other streams stay, and so do
+    words of earlier windows.
 
     Args:
         scorer: with a model that reads `words`.
@@ -25,11 +26,11 @@ def leave_out_words(scorer: "Scorer", example: dict, encoded: dict) -> np.ndarra
         encoded: what `Scorer.encode` made of it.
     """
     rows = example["streams"]["words"]
-    count = len(rows["values"])
+    count, first_own = len(rows["values"]), example.get("n_before", 0)
     if not count:
         return np.zeros(0)
     others = {name: one for name, one in encoded["streams"].items() if name != scorer.key("words")}
-    kept = [np.arange(count), *(np.delete(np.arange(count), place) for place in range(count))]
+    kept = [np.arange(count), *(np.delete(np.arange(count), place) for place in range(first_own, count))]
     scores = []
     for first in range(0, len(kept), AT_ONCE):
         texts = [

@@ -21,8 +21,15 @@ from mosi_e2e.predict.members import Member, check_alike, find_settings, open_me
 from mosi_e2e.predict.options import DEFAULTS, OnProgress, PredictOptions
 from mosi_e2e.predict.people import name_people
 from mosi_e2e.predict.reading import Reading, join_readings
-from mosi_e2e.predict.recognising import Listener, choose_listener, hear_whole
-from mosi_e2e.predict.recording import Recording, read_recording
+from mosi_e2e.predict.recognising import (
+    Listener,
+    choose_listener,
+    describe_context,
+    hear_whole,
+    hears_whole,
+    read_context,
+)
+from mosi_e2e.predict.recording import Progress, Recording, read_recording
 from mosi_e2e.predict.remarks import list_remarks, list_warnings
 from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import cut_seconds
@@ -33,7 +40,7 @@ from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.media.decode import MediaError
 
-LOOKING = 0.5  # share of the progress that is done when the frames are
+LOOKING, LISTENING = 0.5, 0.75  # shares of the progress that are done when frames, and when words, are
 
 
 class Predictor:
@@ -46,12 +53,14 @@ class Predictor:
     Attributes:
         facts: of the first member's cache.
         streams: that the model reads.
+        stages: of preprocessing that they come from.
     """
 
     def __init__(self, members: Sequence[Member], config: PreprocessConfig | None = None):
         self.members = list(members)
         first = members[0]
         self.facts, self.streams = first.facts, first.scorer.streams
+        self.stages = frozenset(find_stream(name).stage for name in self.streams)
         self.task = first.config.task
         self.config = config or find_settings(first.facts, self.streams)
         names = [one.name for one in members]
@@ -122,7 +131,7 @@ class Predictor:
         people = []
         exact = options.exact_seconds
         quiet = [None if exact else one.scorer.hear_silence(recording.waveform) for one in self.members]
-        work = sum(map(len, stretches))
+        work, begun = sum(map(len, stretches)), LISTENING if hears_whole(self.stages) else LOOKING
         done = 0
         for number, mine in enumerate(stretches):
             for person in self._score_person(recording, number, mine, quiet, options):
@@ -130,7 +139,7 @@ class Predictor:
                     people.append(person)
                     continue
                 done += person
-                report(LOOKING + (1 - LOOKING) * done / max(work, 1), "scoring")
+                report(begun + (1 - begun) * done / max(work, 1), "scoring")
         names = name_people([person.portrait for person in people])
         people = [replace(person, name=name) for person, name in zip(people, names, strict=True)]
         report(1.0, "done")
@@ -179,12 +188,11 @@ class Predictor:
         listener = self.choose_listener(options)
         decode = replace(self.config.decode, max_missing=1.0, max_minutes=options.max_minutes)
         config = replace(listener.config, decode=decode)
-        stages = frozenset(find_stream(name).stage for name in self.streams)
         try:
             recording = read_recording(
                 Path(video),
                 config,
-                stages,
+                self.stages,
                 lambda share: report(LOOKING * share, "looking at the picture"),
             )
         except MediaError as error:
@@ -192,16 +200,20 @@ class Predictor:
             advice = "" if ";" in reason else "; give another video, or leave it out"
             raise UserError(f"{video} cannot be scored: {reason}{advice}") from error
         report(LOOKING, "listening")
-        remarks = [*recording.remarks, *filter(None, [listener.remark])]
-        return self.hear(replace(recording, remarks=remarks), config, sorted(stages))
+        remarks = [*recording.remarks, *filter(None, [listener.remark, describe_context(self.facts)])]
+        return self.hear(
+            replace(recording, remarks=remarks),
+            config,
+            lambda share: report(LOOKING + (LISTENING - LOOKING) * share, "listening"),
+        )
 
-    def hear(self, recording: Recording, config: PreprocessConfig, stages: Sequence[str]) -> Recording:
-        """The recording with what is heard in all of its sound at once, by these stages."""
-        return hear_whole(recording, config, stages)
+    def hear(self, recording: Recording, config: PreprocessConfig, on_progress: Progress) -> Recording:
+        """The recording with what is heard in all of its sound at once, by the stages it reads."""
+        return hear_whole(recording, config, self.stages, on_progress)
 
     def open_store(self, recording: Recording) -> StretchStore:
         """What windows are read from."""
-        return StretchStore(recording, self.config)
+        return StretchStore(recording, self.config, read_context(self.facts))
 
     def weigh(self, missing: Sequence[str], level: float) -> Grounds:
         """What may be said of a person without these streams."""
@@ -244,7 +256,7 @@ class Predictor:
         readings: list[list[Reading]] = [[] for _ in self.members]
         words: list[list[dict]] = []
         for place, stretch in enumerate(stretches):  # one by one: several would be padded to the longest
-            example = store.read_example(stretch, self.streams)
+            example = store.read_example(stretch, self.streams, stretches[:place])
             if has_evidence(example):
                 seconds = cut_seconds(stretch.seconds)
                 draws = options.draws if len(self.members) == 1 else 0

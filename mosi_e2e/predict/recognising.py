@@ -1,10 +1,10 @@
 """Who hears the words of a new video, for a model that reads words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mosi_e2e.data.streams import find_stream
-from mosi_e2e.predict.recording import Recording
+from mosi_e2e.predict.recording import Progress, Recording
 from mosi_e2e.runs.checkpoint import CacheFacts
 from preprocessing.config import PreprocessConfig, WordsConfig
 from preprocessing.errors import UserError
@@ -76,10 +76,37 @@ def describe_texts(facts: CacheFacts) -> str:
     return f"the texts '{options['text']}'" if "text" in options else "known texts"
 
 
-def hear_whole(recording: Recording, config: PreprocessConfig, stages: Sequence[str]) -> Recording:
-    """The recording with what is heard in all of its sound at once."""
+def read_context(facts: CacheFacts) -> int:
+    """How many sentences before each clip a model learned with (`preprocessing.import_words --context`)."""
+    count = facts.stages.get("words", {}).get("options", {}).get("context")
+    return count if isinstance(count, int) else 0
+
+
+def describe_context(facts: CacheFacts) -> str:
+    """What is to be said of it; empty where a model learned without."""
+    count = read_context(facts)
+    windows = "window" if count == 1 else f"{count} windows"
+    return f"each window is read behind what was said in the {windows} before it" if count else ""
+
+
+def hears_whole(stages: Iterable[str]) -> bool:
+    """Whether something is heard in all of the sound at once, which takes its time."""
+    return any(find_stage(stage).hears and find_stage(stage).is_whole for stage in stages)
+
+
+def hear_whole(
+    recording: Recording, config: PreprocessConfig, stages: Iterable[str], on_progress: Progress
+) -> Recording:
+    """The recording with what is heard in all of its sound at once.
+
+    Args:
+        recording: with its sound.
+        config: by which it was read.
+        stages: that the model reads.
+        on_progress: told the share of the sound that is done.
+    """
     whole = [stage for stage in map(find_stage, stages) if stage.hears and stage.is_whole]
     if not len(recording.waveform):
         return recording
-    found = {stage.name: stage.measure(recording.waveform, config) for stage in whole}
+    found = {stage.name: stage.measure_whole(recording.waveform, config, on_progress) for stage in whole}
     return replace(recording, heard={name: arrays for name, arrays in found.items() if arrays is not None})

@@ -10,9 +10,11 @@ from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.predict.recording import Recording, is_silent
 from preprocessing.cache.store import SAMPLE_RATE, Arrays
-from preprocessing.cache.words import unpack_words
+from preprocessing.cache.words import CONTEXT_END, pack_words, unpack_words
 from preprocessing.config import PreprocessConfig
 from preprocessing.stages import SoundStage, Stage, find_stage
+
+JUST_BEFORE_S = -1e-6  # the time of earlier words: at the window's start, and in none of its seconds
 
 
 @dataclass(frozen=True)
@@ -65,18 +67,43 @@ class StretchStore:
     """A recording as `data.dataset.read_stream` wants a cache: stretches for clips. Nothing is kept.
 
     Times count from the stretch's start, as those of a training clip do.
+
+    Args:
+        recording: the video.
+        config: by which it was read.
+        context: how many stretches before it stand in front of each one's words.
     """
 
-    def __init__(self, recording: Recording, config: PreprocessConfig):
-        self.recording, self.config = recording, config
+    def __init__(self, recording: Recording, config: PreprocessConfig, context: int = 0):
+        self.recording, self.config, self.context = recording, config, context
 
-    def read_example(self, stretch: Stretch, streams: list[str]) -> dict:
-        """The stretch for `data.batch.collate`; `silent`: the streams that are there and hold nothing."""
+    def read_example(self, stretch: Stretch, streams: list[str], earlier: Sequence[Stretch] = ()) -> dict:
+        """The stretch for `data.batch.collate`.
+
+        Args:
+            stretch: which one.
+            streams: that the model reads.
+            earlier: all stretches before it of the same person.
+
+        Returns:
+            Besides the usual: `silent`, the streams that are there and hold nothing; `n_before`, how many of
+            the words were said before.
+        """
         rows = {name: read_stream(self, stretch, find_stream(name)) for name in streams}
         silent = {name for name in streams if is_heard(name) and self._is_silent(stretch)}
+        before = self._list_before(earlier) if len(rows.get("words", {}).get("values", ())) else []
+        if before:
+            rows["words"] = put_before(before, rows["words"])
         return {
             "index": 0, "clip_id": "", "label": np.nan, "weight": 1.0, "streams": rows, "silent": silent,
+            "n_before": len(before),
         }  # fmt: skip
+
+    def _list_before(self, earlier: Sequence[Stretch]) -> list[str]:
+        """What was said before, up to the mark that parts it from a stretch's own words."""
+        near = earlier[max(len(earlier) - self.context, 0) :]
+        said = [word["word"] for stretch in near for word in self.list_words(stretch)]
+        return [*said, CONTEXT_END] if said else []
 
     def _is_silent(self, stretch: Stretch) -> bool:
         return is_silent(self._cut_sound(stretch))
@@ -120,6 +147,15 @@ class StretchStore:
     def _cut(self, arrays: Arrays, stretch: Stretch, stage: Stage) -> Arrays:
         is_last = stretch.end_s >= self.recording.duration_s  # a frame may stand at the very end
         return stage.cut(arrays, stretch.start_s, np.inf if is_last else stretch.end_s)
+
+
+def put_before(words: Sequence[str], rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Earlier words in front of a stretch's own, as `preprocessing.import_words` puts them."""
+    earlier = pack_words(words, np.zeros(len(words)), np.zeros(len(words)))["words"]
+    width = max(earlier.shape[1], rows["values"].shape[1])
+    both = [np.pad(one, ((0, 0), (0, width - one.shape[1]))) for one in (earlier, rows["values"])]
+    time = np.full(len(words), JUST_BEFORE_S, rows["time"].dtype)
+    return {"values": np.concatenate(both), "time": np.concatenate([time, rows["time"]])}
 
 
 def has_evidence(example: dict) -> bool:

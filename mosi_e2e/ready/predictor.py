@@ -16,7 +16,7 @@ from mosi_e2e.predict.members import Member, read_records
 from mosi_e2e.predict.options import DEFAULTS, OnProgress, PredictOptions
 from mosi_e2e.predict.predictor import Predictor
 from mosi_e2e.predict.recognising import hear_whole
-from mosi_e2e.predict.recording import Recording
+from mosi_e2e.predict.recording import Progress, Recording
 from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Scorer
 from mosi_e2e.predict.windows import Stretch, StretchStore
@@ -85,7 +85,7 @@ class ReadyPredictor(Predictor):
         evidence = read_evidence(read_records(own, "regression"), "regression") if own else Evidence()
         return cls(ready, ReadyScorer(parts, ready.streams), evidence)
 
-    def hear(self, recording: Recording, config: PreprocessConfig, stages: Sequence[str]) -> Recording:
+    def hear(self, recording: Recording, config: PreprocessConfig, on_progress: Progress) -> Recording:
         """As `Predictor.hear`; words of another language than the model's are not heard."""
         speech = find_speech(recording.waveform) if len(recording.waveform) else []
         found = HeardRecording(**vars(recording), speech=speech)
@@ -96,7 +96,7 @@ class ReadyPredictor(Predictor):
         if language is not None and language.probability_of(self.ready.language) < LEAST:
             return found
         words = replace(config.words, language=self.ready.language if language else "")
-        return hear_whole(found, replace(config, words=words), stages)
+        return hear_whole(found, replace(config, words=words), self.stages, on_progress)
 
     def describe(self) -> dict[str, Any]:
         """As `Predictor.describe`; the words' error is known for what was said, and here they are heard."""

@@ -1,5 +1,6 @@
 """The words of a waveform: heard by a recogniser, or of a known text, placed in time."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +13,22 @@ if TYPE_CHECKING:
     from preprocessing.hearing.ctc import CtcRecogniser
 
 
-def hear_words(waveform: np.ndarray, recogniser: Recogniser) -> list[Word]:
-    """The words in a waveform [S] int16, 16 kHz; none where nobody speaks."""
+def hear_words(
+    waveform: np.ndarray, recogniser: Recogniser, on_progress: Callable[[float], None] | None = None
+) -> list[Word]:
+    """The words in a waveform; none where nobody speaks.
+
+    Args:
+        waveform: [S] int16, 16 kHz.
+        recogniser: who hears them.
+        on_progress: told the share of the sound that is done, after each piece of speech.
+    """
     words: list[Word] = []
     for piece in join_spans(find_speech(waveform)):
         first, last = (round(edge * SAMPLE_RATE) for edge in piece)
         words += place_words(recogniser.hear(scale(waveform[first:last])), piece)
+        if on_progress:
+            on_progress(min(last / len(waveform), 1.0))
     return words
 
 

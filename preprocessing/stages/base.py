@@ -1,6 +1,6 @@
 """What a stage of the cache is. Those of the program: `heard.py`, `seen.py`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -167,6 +167,13 @@ class SoundStage(Stage):
     def measure(self, waveform: np.ndarray, config: PreprocessConfig) -> Arrays | None:
         """The arrays of a waveform [S] int16, 16 kHz, of at least one sample; None where it is too short."""
         raise NotImplementedError
+
+    def measure_whole(
+        self, waveform: np.ndarray, config: PreprocessConfig, on_progress: Callable[[float], None]
+    ) -> Arrays | None:
+        """As `measure`, of all the sound of a long video; a slow stage tells the share that is done."""
+        del on_progress
+        return self.measure(waveform, config)
 
     def extract(self, clip: "Clip") -> StageResult:
         """As `Stage.extract`."""

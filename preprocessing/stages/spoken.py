@@ -3,7 +3,7 @@
 Recognisers, the detector of speech and torch are imported when a clip is worked on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,11 +108,17 @@ class Words(SoundStage):
 
     def measure(self, waveform: np.ndarray, config: PreprocessConfig) -> Arrays:
         """The words that are heard in a waveform."""
+        return self.measure_whole(waveform, config, lambda share: None)
+
+    def measure_whole(
+        self, waveform: np.ndarray, config: PreprocessConfig, on_progress: Callable[[float], None]
+    ) -> Arrays:
+        """As `SoundStage.measure_whole`."""
         from preprocessing.hearing.heard import pack_heard
         from preprocessing.hearing.listening import hear_words
         from preprocessing.hearing.models import load_recogniser
 
-        return pack_heard(hear_words(waveform, load_recogniser(config.words)))
+        return pack_heard(hear_words(waveform, load_recogniser(config.words), on_progress))
 
     def extract(self, clip: "Clip") -> StageResult:
         """As `Stage.extract`."""

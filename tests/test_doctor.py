@@ -145,6 +145,17 @@ def test_the_hub_is_optional_and_its_cache_is_seen(tmp_path, monkeypatch):
     assert "does not answer" in machine.check_hub().found
 
 
+def test_kept_weights_are_told_with_their_origin(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOSI_WEIGHTS", str(tmp_path))
+    assert [check.state for check in machine.check_weights()] == ["optional"]
+    (tmp_path / "whisper-base").mkdir()
+    (tmp_path / "whisper-base" / "model.safetensors").touch()
+    record = {"name": "whisper-base", "source": "the hub", "sha256": {"model.safetensors": "0123" * 16}}
+    (tmp_path / "whisper-base" / "weights.json").write_text(json.dumps(record))
+    (check,) = machine.check_weights()
+    assert (check.name, check.found) == ("weights whisper-base", "from the hub, sha256 012301230123...")
+
+
 def test_only_what_the_main_job_needs_makes_it_fail():
     good = {
         "A": [

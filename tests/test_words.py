@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from kit.launched import ROOT
 from kit.tiny_encoders import backward, lacking_gradient
 from kit.tiny_text import SENTENCES, SMALL, write_sentences, write_text_checkpoint
 from transformers import BertModel
@@ -20,6 +21,7 @@ from mosi_e2e.models.config import TextConfig
 from mosi_e2e.models.encoders import build_encoder
 from mosi_e2e.models.encoders.text import FAMILIES
 from mosi_e2e.train import main as train
+from preprocessing.cache.checksums import hash_file
 from preprocessing.cache.store import ClipStore
 from preprocessing.cache.words import pack_words, spread_words, unpack_words
 from preprocessing.errors import UserError
@@ -284,14 +286,21 @@ def test_a_frozen_text_encoder_reads_the_words_in_every_epoch(place, tmp_path, m
     assert not list((place / "cache" / "clips").glob("words_encoded-*"))
 
 
-def test_what_words_cannot_do_yet_is_one_line(place, tmp_path, capsys, one_thread):
-    run = tmp_path / "words"
-    settings = [f"data.cache={place / 'cache'}", f"out={tmp_path}", "name=words", "data.workers=0"]
-    settings += ["model.name=late_fusion", "model.late_fusion.streams=[words]", "optim.epochs=1"]
+def test_the_recipe_learns_the_sign_from_sentences_and_those_before(place, tmp_path, capsys, one_thread):
+    words = [str(place / "labels.csv"), "--text", "text", "--context", "2", "--out", str(tmp_path / "cache")]
+    assert import_words(words) == 0
+    settings = ["--config", str(ROOT / "configs" / "words.yaml"), "task=binary", "optim.epochs=1"]
+    settings += [f"data.cache={tmp_path / 'cache'}", f"out={tmp_path}", "data.batch_size=8"]
     assert train([*settings, f"model.late_fusion.words.model={place / 'bert'}"]) == 0
-    assert export([str(run), "--out", str(tmp_path / "plain")]) == 0
-    assert not (tmp_path / "plain" / "preprocessing.yaml").exists()  # no settings make its words of a video
-    assert export([str(run), "--out", str(tmp_path / "model"), "--onnx"]) == 2
+    scores = json.loads((tmp_path / "words" / "metrics_valid.json").read_text())
+    assert {"acc", "auc"} <= scores["metrics"].keys()
+    assert export([str(tmp_path / "words"), "--out", str(tmp_path / "model")]) == 0
+    assert not (tmp_path / "model" / "preprocessing.yaml").exists()  # no settings make its words of a video
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "reading words. Words: known texts, not heard, each behind the 2 before it." in card
+    assert f"| words | bert | a local file | {hash_file(place / 'bert' / 'model.safetensors')} |" in card
+    assert str(place) not in card
+    assert export([str(tmp_path / "words"), "--out", str(tmp_path / "onnx"), "--onnx"]) == 2
     assert "cannot be written as ONNX yet" in capsys.readouterr().err
 
 

@@ -59,6 +59,7 @@ def examine() -> dict[str, list[Check]]:
             *attempt_all("extras", packages.check_extras, asked),
             attempt("accelerate config", machine.check_accelerate),
             hub.result(),
+            *attempt_all("weights", machine.check_weights),
         ],
     }
 

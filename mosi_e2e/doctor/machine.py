@@ -108,6 +108,18 @@ def check_hub() -> Check:
     return Check("model hub", state, f"{address} does not answer ({error}); {here}", todo)
 
 
+def check_weights() -> list[Check]:
+    """The checkpoints of `mosi weights` that lie here, each with its origin and hash."""
+    from mosi_e2e.weights.origin import list_kept  # here, since a broken installation may lack what it needs
+
+    todo = "only where the hub is out of reach: python -m mosi_e2e.weights get NAME"
+    found = [
+        Check(f"weights {one['name']}", "ok", f"from {one['source']}, sha256 {one['sha256'][:12]}...")
+        for one in list_kept()
+    ]
+    return found or [Check("weights", "optional", "no checkpoint of mosi weights is here", todo)]
+
+
 def list_cached_models() -> list[str]:
     """Names of the models in the hub's cache."""
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()

@@ -15,6 +15,7 @@ from mosi_e2e.export.licences import list_licences
 from mosi_e2e.models import list_streams
 from mosi_e2e.pages.fill import open_templates
 from mosi_e2e.runs.checkpoint import CacheFacts
+from preprocessing.stages.spoken import HEARS
 
 # Metric → what it is called on the hub, where it has such a name.
 HUB_METRICS = {
@@ -81,6 +82,7 @@ def write_card(config: RunConfig, trained: RunConfig, facts: CacheFacts, records
         tables={split: tabulate_scores(one) for split, one in scores.items()},
         scores=scores,
         licences=licences,
+        words=describe_words(facts) if "words" in list_streams(config.model) else "",
         environment=read_environment(records),
         train_label=describe_labels(facts.train_label),
         class_counts={
@@ -135,6 +137,16 @@ def describe(
     )
 
 
+def describe_words(facts: CacheFacts) -> str:
+    """Where the words came from that a model learned from."""
+    options = facts.stages.get("words", {}).get("options", {})
+    words = options.get("words", {})
+    if words.get("source") in HEARS:
+        return f"heard by `{words['model']}` (checkpoint {options['checkpoint'] or 'of the hub'})"
+    context = f", each behind the {options['context']} before it" if options.get("context") else ""
+    return f"known texts, not heard{context}"
+
+
 def is_base(encoder: Any) -> bool:
     """Whether an encoder began with a checkpoint of the hub."""
     return encoder.pretrained and encoder.model.count("/") == 1 and not Path(encoder.model).exists()
@@ -171,6 +183,7 @@ def read_environment(records: Mapping[str, bytes]) -> dict[str, Any] | None:
         "packages": {name: known["packages"][name] for name in PACKAGES if name in known["packages"]},
         "recipes": known["cache"]["recipes"],
         "gpus": known["gpus"],
+        "pretrained": known.get("pretrained", {}),
     }
 
 

@@ -1,11 +1,10 @@
 """On what terms the parts of a model may be used."""
 
-from pathlib import Path
-
 from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.models import list_streams
 from mosi_e2e.runs.checkpoint import CacheFacts
+from preprocessing.pretrained.checkpoints import name_checkpoint
 from preprocessing.stages import list_stages
 from preprocessing.stages.base import Licence
 
@@ -35,8 +34,7 @@ def _describe_data(facts: CacheFacts) -> Licence:
 
 
 def _describe_encoder(stream: str, section: object) -> Licence:
-    name = Path(section.model).name if Path(section.model).is_absolute() else section.model
-    part = f"{stream} encoder `{name}` ({find_stream(stream).pretrained})"
+    part = f"{stream} encoder `{name_checkpoint(section.model)}` ({find_stream(stream).pretrained})"
     if not section.pretrained:
         return Licence(part, "Apache-2.0 (code; it began with random weights)", True)
     return Licence(

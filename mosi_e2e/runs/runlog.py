@@ -31,11 +31,14 @@ from accelerate import Accelerator
 from accelerate.utils import get_int_from_env
 
 from mosi_e2e.config import RunConfig
+from mosi_e2e.data.streams import find_stream
 from mosi_e2e.engine.losses import Objective
+from mosi_e2e.models.config import ModelConfig, encoder_settings
 from mosi_e2e.pages.plots import draw_curves
 from mosi_e2e.runs import calibration
 from mosi_e2e.runs.resume import find_resume
 from mosi_e2e.scores.statistics import bootstrap_interval
+from mosi_e2e.weights.origin import describe_origin
 from preprocessing.cache.lock import hold
 from preprocessing.cache.store import ClipStore, write_atomic
 from preprocessing.errors import UserError, make_folder
@@ -168,6 +171,7 @@ def write_start(folder: Path, config: RunConfig, store: ClipStore, accelerator: 
     """
     make_folder(folder)
     environment = describe_environment(accelerator)
+    environment["pretrained"] = list_origins(config.model)
     environment["cache"] = {
         "path": str(store.root),
         "synthetic": store.synthetic,
@@ -175,6 +179,16 @@ def write_start(folder: Path, config: RunConfig, store: ClipStore, accelerator: 
     }
     write_atomic(folder / "environment.json", (json.dumps(environment, indent=1) + "\n").encode())
     write_atomic(folder / "config.yaml", dump_config(config).encode())
+
+
+def list_origins(config: ModelConfig) -> dict[str, dict[str, str]]:
+    """By stream the origin of the weights that its encoder began with (`weights.origin`)."""
+    section = getattr(config, config.name)
+    found = {
+        name: describe_origin(encoder_settings(section, name), str(find_stream(name).pretrained))
+        for name in section.streams
+    }
+    return {name: origin for name, origin in found.items() if origin}
 
 
 def describe_environment(accelerator: Accelerator) -> dict:

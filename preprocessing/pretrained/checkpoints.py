@@ -88,7 +88,8 @@ def check_pointers(path: Path) -> None:
 
 def name_checkpoint(name: str) -> str:
     """A checkpoint's name without the place where it lies: that belongs to a machine."""
-    return Path(name).resolve().name if Path(name).is_dir() else name
+    path = Path(name)
+    return path.resolve().name if path.is_dir() or path.is_absolute() else name
 
 
 def print_checkpoint(name: str) -> str:

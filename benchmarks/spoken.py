@@ -3,6 +3,7 @@
     python benchmarks/spoken.py --labels mosi_labels.csv --out data/spoken
     python -m preprocessing labels=data/spoken/labels.csv out=cache/spoken words.source=whisper
     python -m mosi_e2e.evaluate runs/words --split test --cache cache/spoken --out spoken
+    python benchmarks/words.py ... --more espeak_synthetic=cache/spoken    # a row of its own
 
 It needs espeak-ng. What is heard of it is synthetic speech, clearer than that of people.
 """

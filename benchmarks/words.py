@@ -66,13 +66,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--kinds", nargs="*", choices=KINDS, default=KINDS, help="of runs on MOSI; default: both"
     )
+    parser.add_argument(
+        "--more",
+        nargs="*",
+        default=[],
+        metavar="NAME=CACHE",
+        help="further test sets: caches with words, such as that of benchmarks/spoken.py",
+    )
     parser.add_argument("--mosei-epochs", type=int, default=2, help="default: 2")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings for all runs")
     args = parser.parse_intermixed_args(argv)
     if args.seeds < 1 or (args.pretrainings is not None and args.pretrainings < 1):
         raise UserError("--seeds and --pretrainings must be at least 1")
     caches = make_caches(args.labels, args.heard, args.mosei, args.out / "cache")
-    rows = collect_rows(caches, args)
+    rows = collect_rows(caches, parse_more(args.more), args)
     write_atomic(args.out / "results.json", (json.dumps(rows, indent=1) + "\n").encode())
     print(f"\n{format_rows(rows)}written: {args.out / 'results.json'}")
     return 0
@@ -93,8 +100,17 @@ def make_caches(labels: Path, heard: Path, mosei: Path | None, folder: Path) -> 
     return {name: folder / name for name in wanted}
 
 
-def collect_rows(caches: dict[str, Path], args: argparse.Namespace) -> list[dict]:
-    """Every kind of run on every test set that it is meant for."""
+def parse_more(pairs: Sequence[str]) -> dict[str, Path]:
+    """The test sets of `--more`, by name."""
+    more = {name: Path(cache) for name, _, cache in (pair.partition("=") for pair in pairs)}
+    for name, cache in more.items():
+        if not (cache / "index.csv").is_file():
+            raise UserError(f"--more is NAME=CACHE, but there is no cache '{cache}' for {name}")
+    return more
+
+
+def collect_rows(caches: dict[str, Path], more: dict[str, Path], args: argparse.Namespace) -> list[dict]:
+    """Every kind of run on every test set that it is meant for; those of `more` have no train split."""
     heard = [name for name in caches if name not in ("given", "both", "mosei")]
     before = [""] * args.seeds
     rows = [
@@ -106,12 +122,13 @@ def collect_rows(caches: dict[str, Path], args: argparse.Namespace) -> list[dict
         runs = [train_run("mosei", seed, caches["mosei"], args, settings) for seed in range(count)]
         before = [f"start={runs[seed % count]}" for seed in range(args.seeds)]
         rows += [score_runs(runs, name, caches[name]) for name in ("mosei", "given", *heard)]
+    tested = {name: caches[name] for name in ("given", *heard)} | more
     for kind in args.kinds:
         runs = [
             train_run(kind, seed, caches[kind], args, [begin] if begin else [])
             for seed, begin in enumerate(before)
         ]
-        rows += [score_runs(runs, name, caches[name]) for name in ("given", *heard)]
+        rows += [score_runs(runs, name, cache) for name, cache in tested.items()]
     return rows
 
 

@@ -58,6 +58,14 @@ def test_they_are_read_before_they_are_damaged(make_content, folder, tmp_path):
     assert "has no 'tc_1'" in use_store(tmp_path / "a.pkl", clips=3)
 
 
+def test_what_a_pack_lacks_is_named_in_few_words(make_content, tmp_path):
+    changed = make_content()
+    changed["index"]["clip_id"] = ["x" * 9999, *changed["index"]["clip_id"][1:]]
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(changed))
+    check_refusal(said := use_store(tmp_path / "a.pkl", clips=1), tmp_path / "a.pkl")
+    assert "has no 'xxx" in said
+
+
 @pytest.fixture(scope="module")
 def pack_bytes(make_content) -> Callable[[int], bytes]:
     whole = {protocol: pickle.dumps(make_content(), protocol) for protocol in (2, 4, 5)}
@@ -109,12 +117,13 @@ def test_shards_with_odd_values(folder, text, draw):
         (",train-000000.tar,", ",train-000000.tar,-"),
         (",train-000000.tar,", ",train-000000.tar,99999999"),
         ("offset,", "place,"),
+        ("-00000", "-00001"),  # of all shards
     ],
 )
 def test_a_place_outside_the_shards_is_damage(folder, text, old, new):
     whole = text("members.csv").decode()
     assert old in whole
-    (folder / "members.csv").write_text(whole.replace(old, new, 1))
+    (folder / "members.csv").write_text(whole.replace(old, new, -1 if old == "-00000" else 1))
     assert "members.csv is damaged" in use_store(folder)
     (folder / "members.csv").write_bytes(text("members.csv"))
 

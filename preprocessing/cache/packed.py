@@ -21,6 +21,7 @@ from preprocessing.cache.sharded import ShardStore, is_sharded
 from preprocessing.cache.store import FORMAT_VERSION, Arrays, ClipStore
 from preprocessing.errors import UserError
 from preprocessing.untrusted.plain_pickle import load_bounded
+from preprocessing.untrusted.tables import shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,11 +97,12 @@ class PackedStore(ClipStore):
             return arrays
         except KeyError as error:
             raise UserError(
-                f"{self.root} has no {error} of clip '{clip_id}', stage '{stage}'; pack the cache again"
+                f"{self.root} has no {shorten(str(error.args[0]))} of clip {shorten(clip_id)}, "
+                f"stage '{stage}'; pack the cache again"
             ) from error
         except DAMAGE as error:
             raise UserError(
-                f"{self.root} is damaged at {stage} of clip '{clip_id}' ({error}); pack again: {HOW}"
+                f"{self.root} is damaged at {stage} of clip {shorten(clip_id)} ({error}); pack again: {HOW}"
             ) from error
 
     @property

@@ -87,7 +87,7 @@ def read_places(path: Path, sizes: Mapping[str, int]) -> dict[tuple[str, str], P
         table = pd.read_csv(path, dtype=MEMBER_TYPES, keep_default_na=False, usecols=list(MEMBER_TYPES))
     except (*DAMAGE, pd.errors.ParserError) as error:
         raise damaged(path, error) from error
-    room = table.shard.map(sizes)  # NaN where there is no such shard
+    room = table.shard.map(sizes).astype(float)  # NaN where there is no such shard; without any, of texts
     wrong = ~(table.offset.ge(0) & table.bytes.ge(0) & (table.bytes <= room - table.offset))
     if wrong.any():
         raise damaged(path, f"{table[wrong].iloc[0].to_dict()} is not in a shard")

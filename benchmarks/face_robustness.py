@@ -3,19 +3,22 @@
     python benchmarks/face_robustness.py runs/faces_fer2013 --out robustness.json
 
 Each picture of a split is changed in one way at a time, all in the same way, and scored again: blur, JPEG,
-light, roll, a warp like a turned head, and fewer pixels. Accuracy and unweighted average recall stand beside
-those of the pictures as they are.
+light, roll, a warp like a turned head, and fewer pixels. Accuracy, unweighted average recall and how well
+happy faces are told from sad, angry, fearful and disgusted ones stand beside those of the pictures as they
+are.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 from accelerate import Accelerator
+from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from mosi_e2e.config import SPLITS
@@ -33,6 +36,7 @@ from preprocessing.cache.store import write_atomic
 from preprocessing.errors import UserError
 
 Change = Callable[[np.ndarray], np.ndarray]  # [H, W, 3] uint8 → the same shape
+NEGATIVE = ("sad", "angry", "fear", "fearful", "disgust")
 TURN = 0.25  # share of the height by which the far side of a turned face is lower, at strength 1
 
 
@@ -117,7 +121,7 @@ class ChangedDataset(ClipDataset):
 
 
 def measure(run: Path, split: str, cache: str | None = None) -> list[dict]:
-    """One row for each change: kind, strength, n, acc and uar.
+    """One row for each change: kind, strength, n, acc, uar and valence_auc.
 
     Raises:
         UserError: no model of classes that reads faces.
@@ -143,10 +147,29 @@ def measure(run: Path, split: str, cache: str | None = None) -> list[dict]:
         data.change = change
         table = predict_split(accelerator, model, build_loader(data, sampler, 0), objective)
         scores = objective.score(table)
-        rows.append(
-            {"change": kind, "strength": strength, **{key: scores[key] for key in ("n", "acc", "uar")}}
-        )
+        row = {"change": kind, "strength": strength, **{key: scores[key] for key in ("n", "acc", "uar")}}
+        rows.append(row | {"valence_auc": score_valence(table)})
     return rows
+
+
+def score_valence(table: pd.DataFrame) -> float | None:
+    """Area under the ROC curve of happy pictures among negative ones, by the share of their probabilities."""
+    negative = [name for name in NEGATIVE if f"p_{name}" in table]
+    kept = table[table.label.isin(["happy", *negative])]
+    if kept.label.eq("happy").all() or not kept.label.eq("happy").any():
+        return None
+    share = kept.p_happy / (kept.p_happy + kept[[f"p_{name}" for name in negative]].sum(axis=1))
+    return float(roc_auc_score(kept.label == "happy", share))
+
+
+def format_rows(rows: Sequence[dict]) -> str:
+    """The table in Markdown."""
+    lines = ["| change | strength | accuracy | UAR | valence AUC |", "|---|---|---|---|---|"]
+    for row in rows:
+        scores = [row[key] for key in ("acc", "uar", "valence_auc")]
+        cells = ["-" if score is None else f"{score:.3f}" for score in scores]
+        lines.append(f"| {row['change']} | {row['strength']:g} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
@@ -158,9 +181,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     rows = measure(args.run, args.split, args.cache)
-    print("| change | strength | accuracy | UAR |\n|---|---|---|---|")
-    for row in rows:
-        print(f"| {row['change']} | {row['strength']:g} | {row['acc']:.3f} | {row['uar']:.3f} |")
+    print(format_rows(rows), end="")
     if args.out:
         write_atomic(args.out, (json.dumps(rows, indent=1) + "\n").encode())
     return 0

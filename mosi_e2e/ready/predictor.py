@@ -17,7 +17,7 @@ from mosi_e2e.predict.options import DEFAULTS, OnProgress, PredictOptions
 from mosi_e2e.predict.predictor import Predictor
 from mosi_e2e.predict.recognising import hear_whole
 from mosi_e2e.predict.recording import Progress, Recording
-from mosi_e2e.predict.result import PersonResult, VideoResult
+from mosi_e2e.predict.result import NEUTRAL, PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Scorer
 from mosi_e2e.predict.windows import Stretch, StretchStore
 from mosi_e2e.predict.words import signed
@@ -172,7 +172,7 @@ class ReadyPredictor(Predictor):
         against = [
             f"{name_stream(name)} {signed(score)}"
             for name, score in others.items()
-            if score * words < 0 and abs(score - words) > APART
+            if score * words < 0 and min(abs(score), abs(words)) > NEUTRAL and abs(score - words) > APART
         ]
         who = f"{person.name}: " if person.name and person.number > 1 else ""
         return (

@@ -8,7 +8,8 @@ from kit.made_set import PORTRAIT
 
 CHECK = """
 import sys
-from preprocessing.faces import TrackConfig, load_landmarker
+from preprocessing.config import TrackConfig
+from preprocessing.faces.landmarks import load_landmarker
 import numpy as np
 assert load_landmarker(TrackConfig())(np.zeros((64, 64, 3), np.uint8), None) == []
 assert not any(name.startswith("matplotlib") for name in sys.modules)
@@ -32,7 +33,8 @@ def test_matplotlib_that_is_loaded_already_stays():
 QUIET = """
 import os
 from concurrent.futures import ThreadPoolExecutor
-from preprocessing.faces import TrackConfig, load_landmarker
+from preprocessing.config import TrackConfig
+from preprocessing.faces.landmarks import load_landmarker
 from preprocessing.faces.mediapipe_import import leave_out_noise
 import numpy as np
 
@@ -45,7 +47,8 @@ look(4)  # the main thread's ends with the interpreter
 """
 LATE = """
 import os, sys
-from preprocessing.faces import TrackConfig, load_landmarker
+from preprocessing.config import TrackConfig
+from preprocessing.faces.landmarks import load_landmarker
 import numpy as np
 
 class Talkative:  # the native library, which says on some calls what it says on a busy machine

@@ -327,6 +327,7 @@ def test_the_distributed_model_is_gone_before_its_group(place):
     assert all(f"process {rank} ends with 0 distributed" in printed for rank in range(2)), printed
 
 
+@pytest.mark.slow  # test_same_however_run.py compares two processes with one
 def test_two_processes_train_the_same_model(place, calm):
     launch("mosi_e2e.train", "--config", place / "calm.yaml", "name=two", options=TWO_PROCESSES)
     run = place / "runs" / "two"

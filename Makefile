@@ -59,7 +59,7 @@ lint: $(INSTALLED) ## style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(INSTALLED) ## mend style and format
+format: $(INSTALLED) ## fix style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -3,9 +3,9 @@
     python benchmarks/face_robustness.py runs/faces_fer2013 --out robustness.json
 
 Each picture of a split is changed in one way at a time, all in the same way, and scored again: blur, JPEG,
-light, roll, a warp like a turned head, and fewer pixels. Accuracy, unweighted average recall and how well
-happy faces are told from sad, angry, fearful and disgusted ones stand beside those of the pictures as they
-are.
+light, roll, a warp like a turned head, and fewer pixels. The table has accuracy, unweighted average recall,
+and how well happy faces are separated from sad, angry, fearful and disgusted ones; its first row is that of
+the unchanged pictures.
 """
 
 import argparse

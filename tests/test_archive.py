@@ -14,7 +14,7 @@ from preprocessing.errors import UserError
 from preprocessing.untrusted import archive
 from preprocessing.untrusted.archive import Limits, extract_archive
 
-MEND = "get the file again"
+ADVICE = "get the file again"
 
 
 def make_zip(path: Path, *entries, compression=zipfile.ZIP_DEFLATED) -> Path:
@@ -31,7 +31,7 @@ def refusal(path: Path, limits: Limits | None = None) -> str:
     target.parent.mkdir(exist_ok=True)
     before = set(path.parent.rglob("*"))
     with pytest.raises(UserError) as caught:
-        extract_archive(path, target, limits or Limits(), MEND)
+        extract_archive(path, target, limits or Limits(), ADVICE)
     assert set(path.parent.rglob("*")) == before
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -55,7 +55,7 @@ def test_plain_archive(tmp_path):
         "./MOSI//b.mp4": b"y",
     }
     path = make_zip(tmp_path / "a.zip", ("MOSI/Raw/", b""), *content.items())
-    assert extract_archive(path, tmp_path / "out", Limits(), MEND) == len(content)
+    assert extract_archive(path, tmp_path / "out", Limits(), ADVICE) == len(content)
     found = {p.relative_to(tmp_path / "out").as_posix(): p for p in (tmp_path / "out").rglob("*")}
     assert {n: p.read_bytes() for n, p in found.items() if p.is_file()} == {
         name.replace("./", "").replace("//", "/"): data for name, data in content.items()
@@ -65,19 +65,19 @@ def test_plain_archive(tmp_path):
 def test_what_a_mac_or_windows_adds_is_left_out(tmp_path):
     junk = ("MOSI/Icon\r", "__MACOSX/MOSI/._a.mp4", "MOSI/._a.mp4", "MOSI/.DS_Store", "MOSI/Thumbs.db")
     entries = [("MOSI/a.mp4", b"x"), *((name, b"junk") for name in junk)]
-    assert extract_archive(make_zip(tmp_path / "a.zip", *entries), tmp_path / "out", Limits(), MEND) == 1
+    assert extract_archive(make_zip(tmp_path / "a.zip", *entries), tmp_path / "out", Limits(), ADVICE) == 1
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["a.mp4"]
     assert "empty archive" in refusal(make_zip(tmp_path / "b.zip", *entries[1:]))
 
 
 def test_the_icon_of_a_mac_folder(shared, tmp_path):
-    assert extract_archive(shared / "data/faults/icon/icon.zip", tmp_path / "out", Limits(), MEND) == 2
+    assert extract_archive(shared / "data/faults/icon/icon.zip", tmp_path / "out", Limits(), ADVICE) == 2
 
 
 def test_permissions_are_not_taken_over(tmp_path):
     info = zipfile.ZipInfo("tool")
     info.external_attr = (stat.S_IFREG | stat.S_ISUID | 0o777) << 16
-    extract_archive(make_zip(tmp_path / "a.zip", (info, b"#!")), tmp_path / "out", Limits(), MEND)
+    extract_archive(make_zip(tmp_path / "a.zip", (info, b"#!")), tmp_path / "out", Limits(), ADVICE)
     assert not (tmp_path / "out" / "tool").stat().st_mode & (stat.S_ISUID | 0o111)
 
 
@@ -133,7 +133,7 @@ def test_links_in_extra_fields(tmp_path, extra):
     info = zipfile.ZipInfo("innocent.mp4")
     info.extra = harmless
     path = make_zip(tmp_path / "fine.zip", (info, b"data"))
-    assert extract_archive(path, tmp_path / "fine", Limits(), MEND) == 1
+    assert extract_archive(path, tmp_path / "fine", Limits(), ADVICE) == 1
     shutil.rmtree(tmp_path / "fine")
     info = zipfile.ZipInfo("innocent.mp4")
     info.extra = harmless + extra
@@ -185,12 +185,12 @@ def test_limits(tmp_path):
     message = refusal(bomb)
     assert "'a'" in message and "--max-ratio" in message
     allowed = float(message.split("--max-ratio ")[1].split(";")[0])
-    assert extract_archive(bomb, tmp_path / "bomb", Limits(ratio=allowed), MEND) == 2
+    assert extract_archive(bomb, tmp_path / "bomb", Limits(ratio=allowed), ADVICE) == 2
     # Many small ones, none of which is judged alone.
     swarm = make_zip(tmp_path / "swarm.zip", *((f"{i}", bytes(1_000_000)) for i in range(20)))
     assert "--max-ratio" in refusal(swarm)
     small = make_zip(tmp_path / "small.zip", ("labels.csv", b"," * 100_000))
-    assert extract_archive(small, tmp_path / "small", Limits(), MEND) == 1
+    assert extract_archive(small, tmp_path / "small", Limits(), ADVICE) == 1
 
 
 def test_overlapping_entries(tmp_path):
@@ -217,7 +217,7 @@ def test_no_archive_at_all(tmp_path):
     for number, data in enumerate((b"", b"<!DOCTYPE html>", b"PK\3\4 and then nothing")):
         path = tmp_path / f"{number}.zip"
         path.write_bytes(data)
-        assert MEND in refusal(path)
+        assert ADVICE in refusal(path)
     assert "is an empty archive" in refusal(make_zip(tmp_path / "none.zip"))
     assert "is an empty archive" in refusal(make_zip(tmp_path / "folder.zip", ("a/", b"")))
 
@@ -230,15 +230,15 @@ def test_checksum_and_lying_size(tmp_path):
     whole = tmp_path / "broken"
     path.write_bytes(raw.replace(b"abcdefgh", b"abcdefgX", 1))
     with pytest.raises(UserError, match="clip"):
-        extract_archive(path, whole, Limits(), MEND)
+        extract_archive(path, whole, Limits(), ADVICE)
     # Declared shorter than it is: never more than declared is written, and the checksum stops it.
     lying = bytearray(make_zip(tmp_path / "b.zip", ("clip", b"z" * 100_000)).read_bytes())
     for start, offset in ((b"PK\3\4", 22), (b"PK\1\2", 24)):
         at = lying.index(start) + offset
         lying[at : at + 4] = struct.pack("<I", 1000)
     (tmp_path / "b.zip").write_bytes(lying)
-    with pytest.raises(UserError, match=MEND):
-        extract_archive(tmp_path / "b.zip", tmp_path / "lying", Limits(), MEND)
+    with pytest.raises(UserError, match=ADVICE):
+        extract_archive(tmp_path / "b.zip", tmp_path / "lying", Limits(), ADVICE)
     assert (tmp_path / "lying" / "clip").stat().st_size <= 1000
 
 
@@ -258,7 +258,7 @@ def test_damaged_archives_are_refused_or_right(tmp_path):
         target = tmp_path / "box" / "target"
         target.parent.mkdir()
         try:
-            extract_archive(tmp_path / "d.zip", target, Limits(), MEND)
+            extract_archive(tmp_path / "d.zip", target, Limits(), ADVICE)
             found = sorted(p.read_bytes() for p in target.rglob("*") if p.is_file())
             assert all(data in content.values() for data in found)
         except UserError:
@@ -274,4 +274,4 @@ def test_disk_space(tmp_path, monkeypatch):
     monkeypatch.setattr(archive.shutil, "disk_usage", lambda folder: usage)
     assert "GB free" in refusal(path)
     monkeypatch.setattr(archive.shutil, "disk_usage", lambda folder: usage._replace(free=5000))
-    assert extract_archive(path, tmp_path / "out", Limits(), MEND) == 1
+    assert extract_archive(path, tmp_path / "out", Limits(), ADVICE) == 1

@@ -64,7 +64,7 @@ def scorer():
 
 
 def score(scorer: Scorer, video: Path) -> list:
-    """All that the page is told of one request."""
+    """All that the page knows of one request."""
 
     async def collect():
         return [step async for step in scorer.score(video, f"my {video.name}")]
@@ -123,7 +123,7 @@ def test_too_long_and_unreadable_videos_are_refused_with_what_to_do(scorer, clip
 
 
 class Wire(io.RawIOBase):
-    """A file that is written as it comes, with nothing mended afterwards: so browsers record."""
+    """A file that is written as it comes, with nothing fixed afterwards: so browsers record."""
 
     def __init__(self, path: Path):
         self._file = path.open("wb")
@@ -210,7 +210,7 @@ def test_a_claimed_upload_leaves_nothing_whatever_happens(tmp_path):
     with pytest.raises(UserError, match="choose the file again"), uploads.claim("a", mine):
         pass
     removed = upload(uploads)
-    removed.path.unlink()  # by whoever cleans the temporary folder
+    removed.path.unlink()  # by a program that cleans the temporary folder
     with pytest.raises(UserError, match="choose the file again"), uploads.claim("a", removed):
         pass
     with uploads.claim("a", upload(uploads)) as video:
@@ -274,7 +274,7 @@ def test_the_folder_goes_at_the_end_and_after_a_kill(tmp_path, monkeypatch):
         fail(root)
     assert not root.exists()
     with open_folder() as root:
-        root.rmdir()  # by whoever cleans the temporary folder
+        root.rmdir()  # by a program that cleans the temporary folder
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     (tmp_path / f"{PREFIX}{gone.pid}-abc").mkdir()

@@ -69,7 +69,7 @@ def test_each_clip_is_encoded_once(place, once, monkeypatch):
     train(place, "twice", *FROZEN, "optim.lr=0.001")
     assert find_encoded(place) == before
     next(iter(before)).unlink()
-    train(place, "mended", *FROZEN)
+    train(place, "repaired", *FROZEN)
     assert find_encoded(place).keys() == before.keys()
 
 

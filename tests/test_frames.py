@@ -25,7 +25,7 @@ SWAPPED = H264 | {"preset": "medium", "bf": "3", "g": "12"}  # frames stored in 
 OPEN = H264 | {"preset": "medium", "bf": "3", "g": "6", "x264-params": "open-gop=1"}
 HEVC = {"x265-params": "keyint=6:open-gop=1:bframes=3:log-level=none:pools=1:frame-threads=1"}
 UNEVEN_MS = TIMES_MS + 3 * np.arange(COUNT) ** 2 % 17 + 200 * (np.arange(COUNT) > 20)
-DAMAGED = {"bitflips.mp4"}  # lost blocks are mended from whatever pictures are at hand
+DAMAGED = {"bitflips.mp4"}  # lost blocks are filled from whatever pictures are at hand
 BROKEN_OFF = {"truncated_faststart.mp4", "tvlt_Howto100m_mg7Q4o9bNN0.mp4"}
 LONGEST = 120  # frames of a real clip that are compared
 BY_PYAV = {"pyfeat_no_face.mp4", "ravdess_01-01-01-01-01-01-01.mp4"}  # edit lists; program streams as well

@@ -113,7 +113,7 @@ def test_robustness_is_measured_change_by_change(run):
     assert [(row["change"], row["strength"], row["n"]) for row in rows] == [
         ("as they are", 0.0, 2), ("light", 0.0, 2), ("shrink", 224, 2), ("shrink", 16, 2)
     ]  # fmt: skip
-    assert rows[1]["uar"] == rows[1]["valence_auc"] == 0.5  # in the dark all are alike
+    assert rows[1]["uar"] == rows[1]["valence_auc"] == 0.5  # in the dark all are the same
     assert rows[0] == rows[2] | {"change": "as they are", "strength": 0.0}  # no picture is that large
 
 

@@ -230,7 +230,7 @@ def test_bad_clips_are_told_and_the_others_finish(own, tmp_path, capsys):
     assert ClipStore(out).stats["behaviour"]["rows"] == rows
     before = read_times(out / "clips")
     write_face(own / "x_1.mp4", 4)
-    assert main([f"labels={own}", f"out={out}"]) == 1  # mended one, the others are as bad as before
+    assert main([f"labels={own}", f"out={out}"]) == 1  # one is fixed, the others are as bad as before
     after = read_times(out / "clips")
     assert {name for name in before if after.get(name) != before[name]} == {
         name for name in before if name.endswith("/x_1.failed.json")

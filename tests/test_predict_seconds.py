@@ -117,7 +117,7 @@ def test_the_second_that_carries_the_label_is_marked_and_decides(stream, exact):
 
 @pytest.mark.parametrize("kwargs", [GROUP_NORM, LAYER_NORM], ids=["group", "layer"])
 def test_silence_is_encoded_as_a_pause_in_the_recordings_own_sound(kwargs):
-    """By itself it is unlike any pause: encoders standardise what they get by all of it."""
+    """Alone it is unlike any pause: encoders standardise what they get by all of it."""
     torch.manual_seed(0)
     encoder = tiny_speech(kwargs=kwargs, normalise=True).eval()
     sound = np.random.default_rng(8).normal(0, 0.1, 4 * SAMPLE_RATE).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The command `python -m preprocessing`: what cannot work is told before the first clip."""
+"""The command `python -m preprocessing`: what cannot work is reported before the first clip."""
 
 import pytest
 from kit.made_set import LABELS, write_labels

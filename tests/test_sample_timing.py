@@ -44,7 +44,7 @@ def test_neither_pattern_alone_says_anything(dealt, stream):
 
 
 def test_streams_do_not_leak_into_each_other():
-    """Face and voice follow their own events; the jaw moves in every slot alike."""
+    """Face and voice follow their own events; the jaw moves equally in every slot."""
     plans = [p for p in plan_set(SampleOptions(clips=60, videos=3, cue="timing")) if p.label == -3]
     assert len(plans) >= 9
     for plan in plans:

@@ -62,7 +62,7 @@ def test_the_interval_of_one_seed_is_that_of_its_predictions(sequences):
 
 
 def test_the_gap_to_the_ridge_is_paired(sequences):
-    """Two systems that err alike, the second by 0.1 more: the gap is far surer than either error."""
+    """Two systems with the same errors, the second by 0.1 more: the gap is far surer than either error."""
     rng = np.random.default_rng(0)
     error = rng.exponential(size=60)
     table = pd.DataFrame({"label": np.zeros(60), "score": error, "video_id": np.arange(60).astype(str)})

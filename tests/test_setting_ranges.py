@@ -113,7 +113,7 @@ def test_a_number_out_of_range_is_refused_with_what_to_type(key, value):
     found = NUMBERS[key](value)
     assert f"but is {found};" in message or f"found {found}," in message
     hint = message.split()[-1]
-    load_config(RunConfig, None, [f"{key}={value}", hint])  # as it says, so it is mended
+    load_config(RunConfig, None, [f"{key}={value}", hint])  # what it says repairs it
 
 
 @pytest.mark.parametrize("key", [key for key, kind in NUMBERS.items() if kind is float])

@@ -21,7 +21,7 @@ from mosi_e2e.scores.statistics import (
 
 
 def draw_table(n_videos: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels with zeros and halves, scores that are alike within a video, and video names."""
+    """Labels with zeros and halves, scores that are similar within a video, and video names."""
     generator = np.random.default_rng(seed)
     video = np.repeat(np.arange(n_videos), generator.integers(3, 12, n_videos))
     label = np.clip(np.round(generator.normal(0, 1.6, video.size) * 2) / 2, -3, 3)

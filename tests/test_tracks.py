@@ -226,7 +226,7 @@ def test_of_two_synthetic_people_the_speaker_is_followed(sample_cache, tmp_path,
 
 
 def find_boxes(path: Path, choose: str) -> np.ndarray:
-    # The drawn people speak four syllables a second and more, both alike: 7.5 pictures do not tell them
+    # The drawn people speak four syllables a second and more, both of them: 7.5 pictures do not tell them
     # apart.
     config = load_config(PreprocessConfig, None, [f"track.choose={choose}", "track.rate=10", "faces.rate=2"])
     result = extract(path, config, ["faces"])["faces"]

@@ -41,7 +41,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def training(place, request):
-    """Starts a training that does not end by itself, once its first epoch is done, with all its processes."""
+    """A training that goes on until it is stopped, once its first epoch is done, with all its processes."""
     started = []
 
     def begin(name, *launcher):

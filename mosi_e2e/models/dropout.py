@@ -68,7 +68,7 @@ def draw_mask(seeds: Tensor, salt: int, shape: Iterable[int], p: float) -> Tenso
     row = _mix(_mix(row * ROWS + salt) ^ seeds[:, None])  # [b r]
     column = _mix(column * COLUMNS - salt)  # [c]
     # Both are spread well, so one product is enough: its upper bits hang on all bits of either.
-    noise = (row[:, :, None] ^ column).mul_(FIRST)  # [b r c], all int32 alike
+    noise = (row[:, :, None] ^ column).mul_(FIRST)  # [b r c], all of them int32
     # Not compared with 0: C++ takes it that products do not overflow, and would look at the factors' signs.
     return (noise < (round(2**32 * p) - 2**31 or 1)).view(-1, *rows, columns)
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 SHORTEST_S = 0.05
-"""The finest lag that is told apart by a whole radian.
+"""The finest lag that a whole radian separates.
 
 Sound that leads the picture by 45 ms goes unnoticed (ITU-R BT.1359), so finer alignment of two streams
 says nothing; tokens of a speech encoder, 20 ms apart, still differ by 0.4 radian. Every finer step

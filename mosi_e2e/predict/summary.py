@@ -139,7 +139,7 @@ class Summary:
     def _find_deciding(self) -> dict[str, float] | None:
         """The second that the whole score rests on most; None where none stands out.
 
-        It must matter, and move the score more than the usual second does: where all move it alike, the
+        It must matter, and move the score more than the usual second does: where all move it equally, the
         largest is the largest by chance.
         """
         found = [

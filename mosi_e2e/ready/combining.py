@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-NEUTRAL = 0.0  # the score where nothing is seen or heard
+ABSENT = 0.0  # the score where nothing is seen or heard
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,16 @@ def share_weights(facts: Mapping[str, StreamFacts]) -> dict[str, float]:
 
 
 def combine(scores: Mapping[str, float], facts: Mapping[str, StreamFacts]) -> float:
-    """One score of the streams that are there; `NEUTRAL` of none."""
+    """One score of the streams that are there; `ABSENT` of none."""
     weights = share_weights({name: facts[name] for name in scores})
-    return float(sum(weights[name] * score for name, score in scores.items())) if scores else NEUTRAL
+    return float(sum(weights[name] * score for name, score in scores.items())) if scores else ABSENT
 
 
 def balance_classes(valence: Mapping[str, float | None], likely: Mapping[str, float]) -> dict[str, float]:
     """What each class's probability is multiplied by (`StreamFacts.weight`).
 
     Args:
-        valence: class → sentiment; None is left out.
+        valence: class → sentiment; a class of None is left out.
         likely: class → how likely it was before anything was known: its share of the training clips, or
             equal ones where the loss was balanced.
 

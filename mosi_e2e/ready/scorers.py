@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mosi_e2e.data.batch import collate
 from mosi_e2e.predict.reading import Reading
 from mosi_e2e.predict.scoring import Scorer
-from mosi_e2e.ready.combining import NEUTRAL, StreamFacts, combine, score_classes, share_weights
+from mosi_e2e.ready.combining import ABSENT, StreamFacts, combine, score_classes, share_weights
 
 
 class ValenceScorer(Scorer):
@@ -75,7 +75,7 @@ class ReadyScorer:
         facts: how they are combined.
     """
 
-    absent = NEUTRAL
+    absent = ABSENT
 
     def __init__(self, parts: Mapping[str, Scorer], facts: Mapping[str, StreamFacts]):
         self.parts, self.facts = dict(parts), dict(facts)
@@ -104,14 +104,14 @@ class ReadyScorer:
         }
         scores = {name: float(one.score[0]) for name, one in read.items()}
         weights = share_weights({name: self.facts[name] for name in scores})
-        shares = {name: weights.get(name, 0.0) * scores.get(name, NEUTRAL) for name in self.streams}
+        shares = {name: weights.get(name, 0.0) * scores.get(name, ABSENT) for name in self.streams}
         effect = sum(weights[name] * one.effect[0] for name, one in read.items())
         reading = make_reading(scores, combine(scores, self.facts), effect)
         words = read["words"].words if "words" in read else [np.zeros(0)]
         return replace(
             reading,
-            by_stream={name: np.array([scores.get(name, NEUTRAL)]) for name in self.streams},
-            alone={name: np.array([scores.get(name, NEUTRAL)]) for name in self.streams},
+            by_stream={name: np.array([scores.get(name, ABSENT)]) for name in self.streams},
+            alone={name: np.array([scores.get(name, ABSENT)]) for name in self.streams},
             contribution={name: np.array([share]) for name, share in shares.items()},
             words=[weights.get("words", 0.0) * effects for effects in words],
         )

@@ -84,7 +84,7 @@ def draw_scatter(system: System, board: Board) -> Drawing:
 
 
 def draw_density(ax: Axes, label: np.ndarray, score: np.ndarray) -> bool:
-    """Areas that hold a share of the clips; nothing where there are too few, or all alike."""
+    """Areas that hold a share of the clips; nothing where there are too few, or all are equal."""
     if len(label) < DENSE_ENOUGH or is_constant(label) or is_constant(score):
         return False
     if abs(np.corrcoef(label, score)[0, 1]) > 0.9999:

@@ -44,8 +44,8 @@ def score_runs(runs: Sequence[Path], split: str, cache: str | None = None, out: 
     """Score every run and print one table."""
     if out and len(runs) > 1:
         raise UserError("--out takes the results of one run; leave it out, each run's go into its own folder")
-    alike = len({run.name for run in runs}) < len(runs)  # then the folder above must tell them apart
-    found = {str(run) if alike else run.name: score_run(run, split, cache, out) for run in runs}
+    same_name = len({run.name for run in runs}) < len(runs)  # then the folder above must tell them apart
+    found = {str(run) if same_name else run.name: score_run(run, split, cache, out) for run in runs}
     scored = {name: scores for name, scores in found.items() if scores is not None}
     if PartialState().is_main_process:
         print(

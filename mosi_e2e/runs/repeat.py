@@ -87,11 +87,11 @@ def compare_results(run: Path, again: Path) -> tuple[bool, str]:
     if before.clip_id.tolist() != now.clip_id.tolist():
         return False, f"NOT the same: {len(before)} clips were scored then, {len(now)} others now"
     weights = [load_file(one / "best" / WEIGHTS) for one in (run, again)]
-    alike = weights[0].keys() == weights[1].keys() and all(
+    same_weights = weights[0].keys() == weights[1].keys() and all(
         np.array_equal(value, weights[1][name]) for name, value in weights[0].items()
     )
     largest = float((before.score - now.score).abs().max())
-    if alike and largest == 0:
+    if same_weights and largest == 0:
         return True, "the same to the bit: weights and scores"
     verdict = "the same within" if largest <= CLOSE else "NOT the same:"
     return largest <= CLOSE, f"{verdict} {largest:.2g}, the largest difference of a valid score"

@@ -128,7 +128,7 @@ def bootstrap_interval(
         score: predicted sentiment, or for `binary` the probability of the positive class, [n_clips]; of
             several seeds [n_seeds, n_clips]: the interval is then that of the mean over seeds of the metric.
         video_id: of each clip [n_clips], text or numbers; None draws single clips, which is too narrow
-            where clips of one video are alike.
+            where clips of one video are similar.
         task: which metrics.
         zero: the rule for zero labels of the binary task.
         classes: names for the task `classes`: labels are their numbers, scores probabilities

@@ -1,4 +1,4 @@
-"""Where pretrained weights came from, for whoever reads a run, a model card or `doctor`."""
+"""Where pretrained weights came from, as a run, a model card and `doctor` show it."""
 
 from pathlib import Path
 from typing import Any

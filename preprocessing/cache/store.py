@@ -48,7 +48,7 @@ def name_beside(path: Path) -> Path:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write aside, then rename: whoever reads `path` sees all of it or nothing.
+    """Write aside, then rename: anyone who reads `path` sees all of it or nothing.
 
     The name beside belongs to this write alone: processes of several machines may share the folder.
 

@@ -171,7 +171,7 @@ def _last(track: dict[int, Face]) -> int:
 
 
 def _same_place(one: dict[int, Face], other: dict[int, Face]) -> bool:
-    """Whether two tracks' median faces are less than one and a half faces apart and alike in size."""
+    """Whether two tracks' median faces are less than one and a half faces apart and similar in size."""
     a, b = (np.median([face.box for face in track.values()], axis=0) for track in (one, other))
     heights = a[3] - a[1], b[3] - b[1]
     distance = np.linalg.norm((a[:2] + a[2:]) / 2 - (b[:2] + b[2:]) / 2)

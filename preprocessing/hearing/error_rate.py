@@ -39,7 +39,7 @@ def normalise_text(text: str) -> str:
 
 
 def count_errors(said: Mapping[str, str], heard: Mapping[str, Sequence[str]]) -> ErrorRate:
-    """Over the clips that both know, all words counted alike (not the mean of the clips' rates)."""
+    """Over the clips that both know, all words counted equally (not the mean of the clips' rates)."""
     errors, words = 0, 0
     for clip_id in said.keys() & heard.keys():
         truth, guess = normalise_text(said[clip_id]), normalise_text(" ".join(heard[clip_id]))

@@ -141,7 +141,7 @@ def pick_streams(found: Sequence[str], asked: Sequence[str]) -> list[str]:
     """The streams to take of those that there are; texts only where they are asked for.
 
     Raises:
-        UserError: one that is asked for is not there, or none is.
+        UserError: one that is asked for is not there, or there are no features.
     """
     picked = list(dict.fromkeys(asked)) or [name for name in found if not name.startswith("text")]
     unknown = [name for name in picked if name not in found]

@@ -91,7 +91,7 @@ class PictureMaker:
         if size != self.canvas:
             scale = min(whole / side for whole, side in zip(self.canvas, size, strict=True))
             size = tuple(max(round(side * scale), 1) for side in size)
-        # Without a change of size none is named: the plain conversion.
+        # Without a change of size no method is named: the plain conversion.
         resized = {} if size == (frame.width, frame.height) else {"width": size[0], "height": size[1]}
         converted = self._converter.reformat(frame, format="rgb24", threads=1, **resized)
         picture = np.ascontiguousarray(converted.to_ndarray())

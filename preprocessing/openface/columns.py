@@ -52,7 +52,7 @@ def describe_columns(groups: list[str]) -> dict[str, str]:
         groups: names out of `GROUPS`.
 
     Raises:
-        UserError: a group is unknown, or none is asked for.
+        UserError: a group is unknown, or no group is asked for.
     """
     unknown = [name for name in groups if name not in GROUPS]
     if unknown or not groups:

@@ -152,7 +152,7 @@ def _coincide(plan: ClipPlan, events: Events, rng: np.random.Generator) -> Perfo
     )
     frame_s = (np.arange(plan.n_frames) + 0.5) / FPS
     smile = pulse(frame_s, middle, events.face, 0.4 * SLOT_S)
-    mumble = pulse(frame_s, middle, (True,) * len(middle), 0.3 * SLOT_S)  # every slot alike
+    mumble = pulse(frame_s, middle, (True,) * len(middle), 0.3 * SLOT_S)  # the same in every slot
     still = 0.1 * _wander(plan.n_frames, 0.6 * FPS, rng)
     face = FacePose(
         smile=-0.3 + 1.4 * smile,

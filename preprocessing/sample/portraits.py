@@ -18,7 +18,7 @@ class Portrait:
         package: the module that ships the picture as `file`; `distribution` is what pip calls it.
         points: landmarks in pixels of the picture; left and right are the viewer's.
         lips_apart: how far upper and lower lip stand below the line through the mouth's corners, pixels.
-        relax: how much of the move `relax` brings this mouth to neutral: one cue must look alike on all.
+        relax: how much of the move `relax` brings this mouth to neutral: one cue must look the same on all.
         lid_room: height of the skin above the eye that a blink draws down, in half face widths.
         zoom: enlargement that makes the face as large in the frame as the others are.
     """

@@ -257,10 +257,10 @@ def locate_media(
             continue
         if len(found) > 1:
             first, second = (str(path.relative_to(root)) for path in found[:2])
-            alike = " (only their accents are stored differently)" * (
+            accents = " (only their accents are stored differently)" * (
                 compose_name(first) == compose_name(second)
             )
-            message = f"{first} and {second}{alike} both fit clip {entry.clip_id}, keep one"
+            message = f"{first} and {second}{accents} both fit clip {entry.clip_id}, keep one"
             problems.append(Problem(entry.row, message, "several files"))
         owner = owners.setdefault(found[0], entry)
         if owner is not entry:

@@ -36,7 +36,7 @@ def describe_stages(config: PreprocessConfig) -> dict[str, dict]:
 
 
 def describe_settings(config: PreprocessConfig) -> dict[str, dict]:
-    """`meta.json`'s `settings`: all options of the stages, with which a new clip is treated alike."""
+    """`meta.json`'s `settings`: all options of the stages, with which a new clip is treated the same way."""
     return json.loads(json.dumps(list_recorded(config)))
 
 

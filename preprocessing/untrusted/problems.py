@@ -47,14 +47,14 @@ def refuse(problems: Sequence[Problem]) -> None:
     for problem in problems:
         kinds.setdefault(problem.kind, []).append(problem)
     shown = [
-        f"{alike[0].where}: {alike[0].message}{count_further(alike)}"
-        for alike in list(kinds.values())[:SHOWN_KINDS]
+        f"{group[0].where}: {group[0].message}{count_further(group)}"
+        for group in list(kinds.values())[:SHOWN_KINDS]
     ]
     more = len(kinds) - SHOWN_KINDS
     tail = f"; and {more} more kinds of problem" if more > 0 else ""
     raise UserError(f"{'; '.join(shown)}{tail}: correct this and run again")
 
 
-def count_further(alike: Sequence[Problem]) -> str:
+def count_further(group: Sequence[Problem]) -> str:
     """How many rows have the same problem as the first."""
-    return f" (and {len(alike) - 1} more such rows)" if len(alike) > 1 else ""
+    return f" (and {len(group) - 1} more such rows)" if len(group) > 1 else ""

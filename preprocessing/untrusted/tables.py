@@ -2,7 +2,7 @@
 
 Every cell stays the text that stands in the file: a clip id `01`, a video id `1e5` or `NA` must never
 turn into a number or a missing value. Only the Python standard library's `csv` reads here. Numbers are
-read where they are wanted, by one rule for a whole column, so that none is guessed.
+read where they are wanted, by one rule for a whole column, so that nothing is guessed.
 """
 
 import codecs

@@ -39,7 +39,7 @@ class BrokenServer(ThreadingHTTPServer):
     """Serves one file; `faults` are used up by the requests, then it behaves.
 
     Attributes:
-        content, etag, modified: the file, and how it is told from another.
+        content, etag, modified: the file, and how it is distinguished from another.
         ranges: whether parts of it can be asked for.
         requests: headers of all requests so far.
     """

@@ -39,7 +39,7 @@ def make_chirps(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
 
 
 def find_lag_s(sound: np.ndarray, reference: np.ndarray, rate: int = 16_000) -> float:
-    """By how many seconds `sound` comes later than `reference` where they are most alike."""
+    """By how many seconds `sound` comes later than `reference` where they are most similar."""
     size = 2 * max(len(sound), len(reference))
     spectrum = np.fft.rfft(sound, size) * np.conj(np.fft.rfft(reference, size))
     shift = int(np.fft.irfft(spectrum, size).argmax())

@@ -16,7 +16,7 @@ def make_tables(seed: int = 0, lengths: dict[str, int] | None = None) -> dict[st
 
     Args:
         seed: of the noise.
-        lengths: rows of each stream; alike by default.
+        lengths: rows of each stream; equal by default.
     """
     rng, tables = np.random.default_rng(seed), {}
     for split, count in SPLITS.items():

@@ -14,7 +14,7 @@ class PretrainedEncoder(nn.Module):
 
     Batch normalisation always uses its stored statistics; its scale and shift train like any weight.
     Statistics of the batch would depend on how clips are spread over processes and accumulation steps,
-    and the frames of one clip are too alike to estimate them from.
+    and the frames of one clip are too similar to estimate them from.
     """
 
     def __init__(self, backbone: nn.Module, width: int):

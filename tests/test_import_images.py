@@ -30,6 +30,7 @@ from preprocessing.settings import dump_config, load_config
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "faces_fer2013.yaml"
 face_robustness = load_module("benchmarks/face_robustness.py")
+sharp_faces = load_module("benchmarks/sharp_faces.py")
 SHADES = {"happy": 200, "sad": 60}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -281,3 +282,13 @@ def test_splits_of_other_sharpness_are_told(tmp_path, capsys):
     assert main([str(tmp_path / "raw"), "--size", "16", "--out", str(tmp_path / "blurred")]) == 0
     said = capsys.readouterr().out
     assert "pictures of train are much less sharp than those of valid" in said and "of test" not in said
+
+
+def test_the_set_without_blurred_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(sharp_faces, "VALID", 1)
+    write_folders(tmp_path / "raw")
+    assert sharp_faces.main([str(tmp_path / "raw"), "--out", str(tmp_path / "sharp.csv")]) == 0
+    table = pd.read_csv(tmp_path / "sharp.csv")
+    assert sorted(table.split) == ["test", "test", "train", "valid"]
+    assert set(table.path[table.split != "test"]) == {"raw/valid/happy/0.jpg", "raw/valid/sad/0.jpg"}
+    assert main([str(tmp_path / "sharp.csv"), "--size", "32", "--out", str(tmp_path / "cache")]) == 0

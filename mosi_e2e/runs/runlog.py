@@ -19,7 +19,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import distributions
 from itertools import zip_longest
@@ -39,7 +39,7 @@ from mosi_e2e.runs import calibration
 from mosi_e2e.runs.resume import find_resume
 from mosi_e2e.scores.statistics import bootstrap_interval
 from mosi_e2e.weights.origin import describe_origin
-from preprocessing.cache.lock import hold
+from preprocessing.cache.lock import hold_made
 from preprocessing.cache.store import ClipStore, write_atomic
 from preprocessing.errors import UserError, make_folder
 from preprocessing.settings import dump_config, load_config
@@ -68,18 +68,8 @@ def hold_run(folder: Path) -> Iterator[None]:
     if get_int_from_env(RANKS, 0) > 0:
         yield
         return
-    is_new = not folder.exists()
-    try:
-        make_folder(folder)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be made ({error.strerror}): type out=FOLDER") from error
-    try:
-        with hold(folder, f"the run {folder}"):
-            yield
-    finally:
-        if is_new:
-            with suppress(OSError):  # not empty, as it should be
-                folder.rmdir()
+    with hold_made(folder, f"the run {folder}"):
+        yield
 
 
 def open_run(folder: Path, config: RunConfig, resume: bool) -> None:

@@ -32,22 +32,37 @@ def hold_cache(root: Path) -> Iterator[None]:
     Raises:
         UserError: another run holds it, or the folder cannot be written to or locked.
     """
-    is_new = not root.exists()
-    try:
-        make_folder(root)
-    except OSError as error:
-        raise UserError(f"{root} cannot be made ({error.strerror}): type out=FOLDER") from error
-    try:
-        with hold(root, f"the cache {root}"):
+    with hold_made(root, f"the cache {root}"):
+        remove_leftovers(root)
+        try:
+            yield
+        finally:
             remove_leftovers(root)
-            try:
-                yield
-            finally:
-                remove_leftovers(root)
+
+
+@contextmanager
+def hold_made(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder that is made if need be; one in which nothing was made disappears.
+
+    Args:
+        folder: the folder.
+        what: its name in the error, such as `the cache cache/mosi`.
+
+    Raises:
+        UserError: another command holds it, or it cannot be made or locked.
+    """
+    is_new = not folder.exists()
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}): type out=FOLDER") from error
+    try:
+        with hold(folder, what):
+            yield
     finally:
         if is_new:
             with suppress(OSError):  # not empty, as it should be
-                root.rmdir()
+                folder.rmdir()
 
 
 @contextmanager

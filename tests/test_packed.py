@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocessing.cache.packed import PACK_FORMAT, PackUnpickler, load_pack, open_store
+from preprocessing.cache.packed import PACK_FORMAT, load_pack, open_store
 from preprocessing.cache.store import FORMAT_VERSION
 from preprocessing.errors import UserError
 from preprocessing.import_features.pickles import load_pickle
+from preprocessing.untrusted.array_pickle import PackUnpickler
 
 
 def fake_pack(**changes) -> dict:
@@ -76,8 +77,8 @@ def attack(name: bytes, argument: bytes = b"touch HIT") -> bytes:
         b"numpy.testing._private.utils runstring",
         b"pandas read_pickle",
         b"torch load",
-        b"preprocessing.cache.packed Maker",
-        b"preprocessing.cache.packed MAKERS",
+        b"preprocessing.untrusted.array_pickle Maker",
+        b"preprocessing.untrusted.array_pickle MAKERS",
         b"__main__ x",
     ],
 )

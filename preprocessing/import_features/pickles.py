@@ -1,4 +1,4 @@
-"""Reads pickles of numbers and texts without trusting them: `cache/packed.py`'s reader, with texts.
+"""Reads pickles of numbers and texts without trusting them: `untrusted/array_pickle.py`, with texts.
 
 MMSA's files hold dicts and lists of arrays, with ids and transcripts as arrays of texts or of objects that
 are texts. All of that is built here; any other name that a pickle asks for is refused before it is looked up.
@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.cache.packed import (
+from preprocessing.errors import UserError
+from preprocessing.untrusted.array_pickle import (
     DAMAGE,
     Maker,
     PackUnpickler,
     PendingArray,
     PlainDtype,
+    find_maker,
     from_buffer,
     make_array,
 )
-from preprocessing.errors import UserError
 from preprocessing.untrusted.plain_pickle import load_bounded
 
 TEXT_DTYPE = re.compile(r"[<>=]?U[0-9]{1,6}", re.ASCII)
@@ -45,13 +46,7 @@ class FeatureUnpickler(PackUnpickler):
 
     def find_class(self, module: str, name: str) -> Maker:
         """Stand-ins for what numpy's arrays are pickled by."""
-        build = MAKERS.get((module.replace("numpy._core.", "numpy.core."), name))
-        if build is None:
-            raise UserError(
-                f"the pickle asks for {module[:60]!r} {name[:60]!r}, but features are arrays of numbers and "
-                "texts: nothing was run; do not open it with pickle.load, and get a file that you can trust"
-            )
-        return Maker(build)
+        return find_maker(MAKERS, module, name, "features are arrays of numbers and texts")
 
 
 class FeatureDtype(PlainDtype):

@@ -12,7 +12,7 @@ from mosi_e2e.demo.worker import Answer
 from mosi_e2e.pages.page import embed
 from mosi_e2e.pages.tables import SYNTHETIC_MODEL
 from mosi_e2e.predict.result import REACH, choose_reach
-from mosi_e2e.predict.words import colour_words
+from mosi_e2e.predict.words import colour_words, say_shares
 
 # The seven marks that MOSI's annotators chose from.
 WORDS = {
@@ -90,6 +90,7 @@ def describe_result(answer: Answer) -> dict[str, Any]:
         "ticks": list_ticks(duration),
         "bars": make_bars(result),
         "score_absent": format_score(result["score_absent"]),
+        "shares": say_shares(result["weight"]),
         "people": list_people(result["people"]),
         "people_picture": answer.people and embed(answer.people, "image/jpeg"),
         "remarks": list_remarks(result),

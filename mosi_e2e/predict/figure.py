@@ -14,7 +14,7 @@ from mosi_e2e.pages.plots import BLUE, GREEN, GREY, ORANGE
 from mosi_e2e.pages.tracks import spell
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult, choose_reach
 from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still, name_streams
-from mosi_e2e.predict.words import name_result, signed, tell
+from mosi_e2e.predict.words import name_result, say_shares, signed, tell
 from preprocessing.cache.store import SAMPLE_RATE, write_atomic
 
 STILLS, TRACES, COLUMNS = 8, 3, 1200
@@ -206,7 +206,7 @@ def _draw_contributions(ax: Axes, result: VideoResult, person: PersonResult) -> 
         )  # fmt: skip
     ax.set_title(
         f"points by which each stream moves the score, from {signed(result.score_absent)} (nothing seen or "
-        "heard); Shapley values",
+        f"heard); {say_shares(person.weight)}",
         fontsize=9, color=GREY, loc="right",
     )  # fmt: skip
     ax.tick_params(left=False)

@@ -17,7 +17,7 @@ from mosi_e2e.predict.people import draw_people
 from mosi_e2e.predict.pictures import Still
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult, choose_reach
 from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still
-from mosi_e2e.predict.words import capital, colour_words, name_result, say_deciding, signed, tell
+from mosi_e2e.predict.words import capital, colour_words, name_result, say_deciding, say_shares, signed, tell
 from preprocessing.cache.store import write_atomic
 
 STILLS, TRACES = 9, 3
@@ -264,7 +264,8 @@ def tabulate_streams(person: PersonResult) -> Table:
         for name in person.contribution
     ]
     caption = (
-        "Streams. Contribution: Shapley value, they add up to the score less the score of nothing. "
+        f"Streams. Contribution: {say_shares(person.weight)}, which add up to the score less the score of "
+        "nothing. "
         "Alone: the score when all other streams are taken away."
     )
     return Table(caption, ("stream", "contribution", "alone"), rows)

@@ -14,7 +14,7 @@ class Reading:
         score: [W] in [-3, 3].
         by_stream: [W] per head of the model.
         alone: [W] per stream: the score with that stream alone.
-        contribution: [W] per stream: Shapley values.
+        contribution: [W] per stream: Shapley values, or weighted scores (`result.Window`).
         effect: per window [seconds]: by how much its score falls without that second.
         draws: [N, W] scores under dropout; N may be 0.
         words: per window [words]: by how much its score falls without that word.

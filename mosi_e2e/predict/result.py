@@ -64,8 +64,8 @@ class Window:
         score: in [-3, 3].
         low, high: its interval, as wide as the whole score's; None where there is none.
         by_stream: the stream's own score, from itself alone; of `late_fusion` its submodels'.
-        contribution: Shapley value of each stream; together they are `score` less the model's score of
-            nothing at all.
+        contribution: Shapley value of each stream, or its own score times its weight, of a model that
+            combines by fixed weights; together they are `score` less the model's score of nothing at all.
         streams_missing: what the model reads and this stretch lacks.
         seconds: per second or so, {start_s, end_s, effect}: by how much the score of this window falls
             when what is seen and heard then is taken away.

@@ -52,6 +52,11 @@ def say_deciding(person: PersonResult) -> str:
     )
 
 
+def say_shares(weight: Mapping[str, float]) -> str:
+    """How contributions are computed, by the weights of `PersonResult`."""
+    return "each stream's own score times its weight" if weight else "Shapley values"
+
+
 def say_leading(person: PersonResult) -> str:
     """The stream that stands out, or that none does."""
     if len(person.contribution) - len(person.streams_missing) < 2:

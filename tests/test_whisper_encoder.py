@@ -13,6 +13,8 @@ from mosi_e2e.export.traceable import _replace_parts
 from mosi_e2e.models.config import SpeechConfig
 from mosi_e2e.models.encoders import build_encoder
 from mosi_e2e.models.encoders.whisper import WhisperSpeechEncoder
+from mosi_e2e.models.layers import Tokens
+from mosi_e2e.models.strides import average_tokens
 from preprocessing.errors import UserError
 
 TINY = {
@@ -175,3 +177,28 @@ def test_layers_are_standardised_by_what_they_are_in_train():
     torch.testing.assert_close(found.mean(dim=0), torch.zeros(encoder.width), atol=1e-5, rtol=0)
     torch.testing.assert_close(found.std(dim=0, correction=0), torch.ones(encoder.width), atol=1e-3, rtol=0)
     assert not mixed.values[mixed.is_pad].any()
+
+
+@pytest.mark.parametrize("layers", ["last", "weighted"])
+def test_a_stride_takes_means_of_neighbouring_tokens(layers):
+    fine, coarse = (tiny_whisper(layers=layers, stride=stride) for stride in (1, 4))
+    coarse.load_state_dict(fine.state_dict())
+    batch = waveforms(9000, 5000)  # 28 and 16 tokens: the last of the longer clip are a whole four
+    with torch.no_grad():
+        wanted, found = fine(*batch), coarse(*batch)
+    assert found.values.shape[:2] == (2, 7) and (~found.is_pad).sum(dim=1).tolist() == [7, 4]
+    for clip in range(2):
+        there = ~wanted.is_pad[clip]
+        values, time = wanted.values[clip, there], wanted.time[clip, there]
+        groups = zip(values.split(4), time.split(4), strict=True)
+        for token, (mean, centre) in enumerate((v.mean(0), t.mean()) for v, t in groups):
+            torch.testing.assert_close(found.values[clip, token], mean)
+            torch.testing.assert_close(found.time[clip, token], centre)
+    assert not found.values[found.is_pad].any()
+
+
+def test_the_last_token_of_a_stride_is_the_mean_of_what_is_left():
+    values = torch.arange(5.0)[None, :, None].repeat(2, 1, 3)
+    tokens = average_tokens(Tokens(values, values[..., 0], torch.tensor([[False] * 5, [True] * 5])), 3)
+    assert tokens.values[0, :, 0].tolist() == [1.0, 3.5] and tokens.time[0].tolist() == [1.0, 3.5]
+    assert tokens.is_pad.tolist() == [[False, False], [True, True]] and not tokens.values[1].any()

@@ -72,6 +72,8 @@ class SpeechConfig:
             below the last one (SUPERB; Yang et al., Interspeech 2021, section 2.2). What a frozen encoder
             says is then kept of every layer (0.4 MB a second of whisper-base, 1 MB of wav2vec2-base), and
             each of its numbers is standardised by train.
+        stride: tokens, of 20 ms each, whose mean becomes one: 8 keeps an eighth, and attention over them
+            costs less. How something is said changes more slowly than sounds do.
         gradient_checkpointing: recompute activations in the backward pass: less memory, a third more
             time.
     """
@@ -84,10 +86,12 @@ class SpeechConfig:
     last_n: int = 4
     freeze_stem: bool = True
     layers: str = "last"
+    stride: int = 1
     gradient_checkpointing: bool = False
 
     def __post_init__(self):
         check_freeze_policy("model.crossmodal.speech", self.freeze, self.last_n)
+        check_range("model.crossmodal.speech", self, "stride", low=1)
         if self.layers not in LAYER_CHOICES:
             raise UserError(
                 f"model.crossmodal.speech.layers is one of {', '.join(LAYER_CHOICES)}; found {self.layers!r}"

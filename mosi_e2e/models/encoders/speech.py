@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mosi_e2e.models.config import SpeechConfig
 from mosi_e2e.models.encoders.pretrained import PretrainedEncoder
 from mosi_e2e.models.layers import Tokens
+from mosi_e2e.models.strides import average_tokens
 from preprocessing.errors import UserError
 
 SAMPLE_RATE = 16_000  # Hz, of the cache and of every checkpoint of these families
@@ -170,7 +171,8 @@ class SpeechEncoder(PretrainedEncoder):
                 hidden = F.layer_norm(hidden, hidden.shape[-1:]).flatten(2)
         position = torch.arange(hidden.shape[1], device=time.device)
         centre = (self.hop * position + self.first_centre) / SAMPLE_RATE  # [t] seconds
-        return Tokens(hidden.masked_fill(~is_token[..., None], 0.0), time + centre, ~is_token)
+        tokens = Tokens(hidden.masked_fill(~is_token[..., None], 0.0), time + centre, ~is_token)
+        return average_tokens(tokens, self.config.stride)
 
     def _count_tokens(self, n_samples: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
         return self.backbone._get_feat_extract_output_lengths(n_samples).clamp(min=0)

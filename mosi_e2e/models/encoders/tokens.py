@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mosi_e2e.models.config import TokenConfig
 from mosi_e2e.models.layers import Tokens
+from mosi_e2e.models.strides import join_times, missing_rows
 from preprocessing.errors import UserError
 
 # In standard deviations. Beyond it lie a tracker that slipped and a period detected wrongly: on real
@@ -87,29 +88,13 @@ class TokenEncoder(nn.Module):
         if not isinstance(self.join, nn.Identity):
             hidden = self._join_rows(hidden.masked_fill(is_pad[..., None], 0.0))
         hidden = self.norm(F.gelu(hidden))
-        time, is_pad = _join_times(time, is_pad, self.config.stride)
+        time, is_pad = join_times(time, is_pad, self.config.stride)
         return Tokens(hidden.masked_fill(is_pad[..., None], 0.0), time, is_pad)
 
     def _join_rows(self, hidden: Float[Tensor, "b t w"]) -> Float[Tensor, "b u w"]:
         """One token of every `stride` rows."""
         context = self.config.context
         hidden = F.pad(
-            hidden.transpose(1, 2), (context, context + _missing(hidden.shape[1], self.config.stride))
+            hidden.transpose(1, 2), (context, context + missing_rows(hidden.shape[1], self.config.stride))
         )
         return self.join(hidden).transpose(1, 2)
-
-
-def _missing(n_rows: int, stride: int) -> int:
-    """Rows that are missing from the last, incomplete token."""
-    return (n_rows + stride - 1) // stride * stride - n_rows  # whole numbers: a length may be a symbol
-
-
-def _join_times(
-    time: Float[Tensor, "b t"], is_pad: Bool[Tensor, "b t"], stride: int
-) -> tuple[Float[Tensor, "b u"], Bool[Tensor, "b u"]]:
-    """Times and mask of the tokens that `stride` rows each become."""
-    missing = _missing(time.shape[1], stride)
-    is_pad = F.pad(is_pad, (0, missing), value=True).unflatten(1, (-1, stride))
-    time = F.pad(time, (0, missing)).unflatten(1, (-1, stride)).masked_fill(is_pad, 0.0)  # [b u stride]
-    time = time.sum(2) / (~is_pad).sum(2).clamp(min=1)
-    return time, is_pad.all(2)

@@ -59,6 +59,14 @@ def test_encoder_layers_learn_slower_the_lower_they_are():
     assert new == [1.0] * len(new)
 
 
+def test_the_weights_of_layers_learn_faster():
+    model = Model(frozen_layers=3)
+    model.encoders["speech"].layer_weight = nn.Parameter(torch.zeros(4))
+    found = settings_of(model, OptimConfig(lr=1e-3))
+    assert found["encoders.speech.layer_weight"] == (pytest.approx(0.02), 0.0)
+    assert found["head.weight"][0] == 1e-3
+
+
 def test_decay_counts_from_the_last_layer_whatever_is_frozen():
     found = settings_of(Model(1), OptimConfig(encoder_lr=0.1, layer_decay=0.5))
     assert found["encoders.speech.layers.2.weight"][0] == pytest.approx(0.1)

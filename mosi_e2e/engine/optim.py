@@ -13,6 +13,12 @@ from mosi_e2e.models.encoders import layer_groups
 from preprocessing.settings import check_choice
 
 OF_PLATEAU = {"best": float, "num_bad_epochs": int, "cooldown_counter": int, "last_epoch": int}  # its memory
+LAYER_WEIGHT_PACE = 20.0
+"""How much faster than other new parameters the weights of an encoder's layers learn.
+
+They enter a softmax, so they must move by several units to prefer a layer, where weights of a matrix move by
+hundredths. At the rate of all others they stayed within 0.12 and 0.17 in 30 epochs of EmoDB.
+"""
 MOST_UPDATES = 2**53  # of what float64 counts exactly
 
 
@@ -20,6 +26,8 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     """AdamW over every trainable parameter, each with the rate and decay of its group."""
     rates: dict[nn.Parameter, float] = {}
     for name, encoder in model.encoders.items():
+        if hasattr(encoder, "layer_weight"):
+            rates[encoder.layer_weight] = config.lr * LAYER_WEIGHT_PACE
         layers = layer_groups(encoder) if find_stream(name).pretrained else []
         for depth, layer in enumerate(reversed(layers)):
             rates |= dict.fromkeys(layer, config.encoder_lr * config.layer_decay**depth)

@@ -68,10 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--more",
-        nargs="*",
+        action="append",
         default=[],
         metavar="NAME=CACHE",
-        help="further test sets: caches with words, such as that of benchmarks/spoken.py",
+        help="a further test set: a cache with words, such as that of benchmarks/spoken.py; may be repeated",
     )
     parser.add_argument("--mosei-epochs", type=int, default=2, help="default: 2")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings for all runs")

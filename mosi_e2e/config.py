@@ -157,6 +157,8 @@ class LossConfig:
             scores and not only small errors. It needs every update in one pass (`data.micro_batch=0`).
         ordinal: regression only: weight of the proportional-odds loss at the cut points between the seven
             classes.
+        smoothing: classes only: share of each clip's label that is spread over all classes (label smoothing;
+            Szegedy et al., CVPR 2016, section 7). It helps few speakers; probabilities are then too cautious.
     """
 
     regression: str = "l1"
@@ -165,9 +167,11 @@ class LossConfig:
     auxiliary: float = 0.2
     ccc: float = 0.0
     ordinal: float = 0.0
+    smoothing: float = 0.0
 
     def __post_init__(self):
         check_range("loss", self, "huber_delta", above=0)
+        check_range("loss", self, "smoothing", low=0, below=1)
         check_range("loss", self, "auxiliary", "ccc", "ordinal", low=0)
 
 

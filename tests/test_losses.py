@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mosi_e2e.config import LossConfig
+from mosi_e2e.engine.class_loss import ClassObjective
 from mosi_e2e.engine.losses import Objective, concordance_loss
 from mosi_e2e.models.prediction import Prediction
 from mosi_e2e.scores.metrics import REGRESSION_KEYS, score_regression
@@ -89,6 +90,19 @@ def test_the_split_in_micro_batches_changes_nothing(task):
         torch.testing.assert_close(total, whole)
     each = loss.each(score, label) + 0.3 * loss.each(own, label)
     torch.testing.assert_close(whole, each.mean())
+
+
+def test_smoothing_spreads_a_share_of_the_label_over_all_classes():
+    logits = torch.tensor([[2.0, 0.0, -1.0]])
+    label, log = torch.tensor([0.0]), logits.log_softmax(dim=1)
+    smooth = ClassObjective(LossConfig(smoothing=0.3), np.array([0, 1, 2]), ["a", "b", "c"])
+    wanted = -(0.7 * log[0, 0] + 0.1 * log.sum())
+    torch.testing.assert_close(smooth.each(logits, label), wanted[None])
+
+
+def test_smoothing_is_for_classes():
+    with pytest.raises(UserError, match=r"type loss\.smoothing=0"):
+        objective("binary", smoothing=0.1)
 
 
 def test_a_filler_counts_nothing():

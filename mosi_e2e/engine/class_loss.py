@@ -22,7 +22,7 @@ class ClassObjective(Objective):
     """Loss and metrics of the task `classes`.
 
     Args:
-        loss: what is minimised; of it `balance` and `auxiliary`.
+        loss: what is minimised; of it `balance`, `auxiliary` and `smoothing`.
         train_label: class numbers of the train split, for class weights and floors.
         classes: names, in the order of their numbers.
 
@@ -56,7 +56,7 @@ class ClassObjective(Objective):
     def each(self, score: Float[Tensor, "b c"], label: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
         """Cross-entropy of each clip's logits, by the weight of its class."""
         number = label.long()
-        each = F.cross_entropy(score.float(), number, reduction="none")
+        each = F.cross_entropy(score.float(), number, reduction="none", label_smoothing=self.loss.smoothing)
         if not self.loss.balance:
             return each
         return each * torch.tensor(self.class_weight, device=each.device)[number]

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 from kit.made_set import LABELS, read_tree, work_here, write_face, write_labels
+from kit.tiny_speech import write_whisper
 
 from preprocessing.__main__ import main
 from preprocessing.cache.lock import hold, hold_cache, remove_leftovers
@@ -58,9 +59,10 @@ def reference(raw, tmp_path_factory) -> dict[str, bytes]:
     return files
 
 
-def start(raw: Path, out: Path, log: Path, workers: int) -> subprocess.Popen:
+def start(raw: Path, out: Path, log: Path, workers: int, *more: str) -> subprocess.Popen:
     """A run in a session of its own."""
-    command = [sys.executable, "-m", "preprocessing", f"labels={raw}", f"out={out}", f"workers={workers}"]
+    settings = [f"labels={raw}", f"out={out}", f"workers={workers}", *more]
+    command = [sys.executable, "-m", "preprocessing", *settings]
     with log.open("ab") as file:
         return subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
 
@@ -114,6 +116,31 @@ def test_kill_9_of_the_run_while_its_workers_go_on(raw, reference, tmp_path):
         run.wait()
     assert start(raw, out, log, workers=2).wait() == 1, log.read_text()
     assert read_tree(out) == reference, log.read_text()
+
+
+@pytest.mark.slow
+def test_kill_9_while_words_are_heard(raw, tmp_path, monkeypatch):
+    plugin = tmp_path / "one_speaker.py"  # a tone is no speech to the detector
+    plugin.write_text(
+        "from preprocessing.hearing import listening, voice\n"
+        "listening.find_speech = lambda waveform: [voice.Span(0.1, 0.5)]\n"
+    )
+    monkeypatch.setenv("MOSI_PLUGINS", str(plugin))
+    words = ["words.source=whisper", f"words.model={write_whisper(tmp_path / 'whisper')}"]
+    whole, out, log = tmp_path / "whole", tmp_path / "cache", tmp_path / "log"
+    assert start(raw, whole, log, 1, *words).wait() == 1, log.read_text()
+    reference = read_tree(whole)
+    heard = [name for name in reference if name.startswith("clips/words-") and name.endswith(".safetensors")]
+    assert len(heard) == len(CLIPS) - 1
+    for count in (1, 3):
+        run = start(raw, out, log, 1, *words)
+        while run.poll() is None and len(list(out.glob("clips/words-*/*.safetensors"))) < count:
+            time.sleep(0.005)
+        assert run.poll() is None, "it ended before it could be killed"
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    assert start(raw, out, log, 1, *words).wait() == 1, log.read_text()
+    assert read_tree(out) == reference
 
 
 class Killed(BaseException):

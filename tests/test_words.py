@@ -9,17 +9,22 @@ import pytest
 import torch
 from kit.launched import ROOT
 from kit.tiny_encoders import backward, lacking_gradient
+from kit.tiny_models import TINY_CROSS, TINY_LATE
 from kit.tiny_text import SENTENCES, SMALL, write_sentences, write_text_checkpoint
 from transformers import BertModel
 
+from mosi_e2e.config import RunConfig
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.recipes import describe_difference
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.evaluate import main as evaluate
 from mosi_e2e.export.__main__ import main as export
-from mosi_e2e.models.config import TextConfig
+from mosi_e2e.export.programs import TOLERANCE, trace, write_onnx
+from mosi_e2e.models import build_model
+from mosi_e2e.models.config import ModelConfig, TextConfig
 from mosi_e2e.models.encoders import build_encoder
 from mosi_e2e.models.encoders.text import FAMILIES
+from mosi_e2e.runs.checkpoint import CacheFacts
 from mosi_e2e.train import main as train
 from preprocessing.cache.checksums import hash_file
 from preprocessing.cache.store import ClipStore
@@ -286,7 +291,7 @@ def test_a_frozen_text_encoder_reads_the_words_in_every_epoch(place, tmp_path, m
     assert not list((place / "cache" / "clips").glob("words_encoded-*"))
 
 
-def test_the_recipe_learns_the_sign_from_sentences_and_those_before(place, tmp_path, capsys, one_thread):
+def test_the_recipe_learns_the_sign_from_sentences_and_those_before(place, tmp_path, one_thread):
     words = [str(place / "labels.csv"), "--text", "text", "--context", "2", "--out", str(tmp_path / "cache")]
     assert import_words(words) == 0
     settings = ["--config", str(ROOT / "configs" / "words.yaml"), "task=binary", "optim.epochs=1"]
@@ -300,8 +305,21 @@ def test_the_recipe_learns_the_sign_from_sentences_and_those_before(place, tmp_p
     assert "reading words. Words: known texts, not heard, each behind the 2 before it." in card
     assert f"| words | bert | a local file | {hash_file(place / 'bert' / 'model.safetensors')} |" in card
     assert str(place) not in card
-    assert export([str(tmp_path / "words"), "--out", str(tmp_path / "onnx"), "--onnx"]) == 2
-    assert "cannot be written as ONNX yet" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("name", "family", "rank"), [("late_fusion", "mpnet", 2), ("crossmodal", "bert", 0)])
+def test_as_onnx_words_score_as_in_the_model(tmp_path, name, family, rank, one_thread):
+    torch.manual_seed(0)
+    text = TextConfig(family, pretrained=False, kwargs={**SMALL, "vocab_size": 40}, adapter_rank=rank)
+    section = replace(
+        {"late_fusion": TINY_LATE, "crossmodal": TINY_CROSS}[name], streams=["words"], words=text
+    )
+    config = ModelConfig(name, **{name: section})
+    network = build_model(config, {}).eval()
+    traced = trace(network, RunConfig(model=config), CacheFacts({}, [1.0, -1.0], False))
+    assert write_onnx(tmp_path / "model.onnx", traced) < TOLERANCE
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preprocessing.arguments import Parser
+from preprocessing.cache.store import write_atomic
 from preprocessing.errors import UserError, command, make_folder
 
 
@@ -76,6 +77,9 @@ def write_model(run: Path, folder: Path, onnx: bool, small: bool = False, half: 
 
         print("tracing the model: a minute or two", flush=True)
         largest = write_onnx(folder / "model.onnx", trace(trained.network, trained.config, trained.facts))
+        if "words" in trained.network.encoders:
+            tokenizer = bytes(trained.network.encoders["words"].tokenizer.tolist())
+            write_atomic(folder / "tokenizer.json", tokenizer)
         print(f"model.onnx: scores differ from the model's by {largest:.1g} at most", flush=True)
     return "metrics_test.json" in trained.records
 

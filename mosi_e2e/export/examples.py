@@ -55,6 +55,10 @@ def _make_rows(
         values = 0.1 * torch.randn(clips, length, generator=random)
         return values.masked_fill(is_pad, 0.0), torch.zeros(clips, 1)
     encoder = network.encoders[name]
+    if kind == "words":
+        most = encoder.backbone.config.vocab_size
+        values = torch.randint(encoder.pad + 1, most, (clips, length), generator=random)
+        return values.masked_fill(is_pad, encoder.pad), time
     noise = torch.randn(clips, length, len(encoder.mean), generator=random)
     return (encoder.mean + encoder.std * noise).masked_fill(is_pad[..., None], 0.0), time
 

@@ -24,7 +24,12 @@ from preprocessing.errors import UserError
 
 TOLERANCE = 1e-4  # largest difference of a score that an exported form may have
 TRACED_S = (1.3, 0.6)  # seconds of the two clips that the model is traced with
-ROWS = {"crops": "frames", "waveform": "samples", "tokens": "rows"}  # what the rows of a kind of stream are
+ROWS = {
+    "crops": "frames",
+    "waveform": "samples",
+    "tokens": "rows",
+    "words": "tokens",
+}  # what the rows of a kind of stream are
 Run = Callable[[Mapping[str, Tensor]], Mapping[str, np.ndarray]]
 
 
@@ -58,13 +63,13 @@ def trace(network: nn.Module, config: RunConfig, facts: CacheFacts) -> Traced:
     nothing again among sizes that are formulas, is off: that saves a quarter of the time.
     """
     streams = list_streams(config.model)
-    if any(find_stream(name).kind == "words" for name in streams):
-        raise UserError("a model that reads words cannot be written as ONNX yet; export without --onnx")
     crop_size = read_crop_size(facts) if any(find_stream(name).kind == "crops" for name in streams) else 1
     objective = build_objective(
         config.task, config.zero_label, config.loss, np.array(facts.train_label), facts.classes
     )
     network = network.cpu().float().eval()
+    words = [name for name in streams if find_stream(name).kind == "words"]
+    longest = {name: network.encoders[name].longest - 1 for name in words}
     example = make_batch(network, streams, crop_size, TRACED_S, single=2)
     model = TraceableModel(network, objective, crop_size)
     with (
@@ -76,14 +81,22 @@ def trace(network: nn.Module, config: RunConfig, facts: CacheFacts) -> Traced:
     ):
         warnings.simplefilter("ignore")  # of libraries, about their own future
         outputs = list(model(example))
-        program = torch.export.export(model, (example,), dynamic_shapes=({**free_sizes(streams)},))
+        program = torch.export.export(model, (example,), dynamic_shapes=({**free_sizes(streams, longest)},))
     return Traced(program, network, objective, streams, crop_size, outputs)
 
 
-def free_sizes(streams: list[str]) -> dict[str, dict[int, Dim]]:
-    """Which sizes of the inputs are free, and which of them are one and the same."""
+def free_sizes(streams: list[str], longest: Mapping[str, int]) -> dict[str, dict[int, Dim]]:
+    """Which sizes of the inputs are free, and which of them are one and the same.
+
+    Args:
+        streams: of the model.
+        longest: most rows of the streams that have a most.
+    """
     names = name_axes(streams)
     sizes = {name: Dim(name, min=1) for axes in names.values() for name in axes.values()}
+    for stream, most in longest.items():
+        name = names[stream][1]
+        sizes[name] = Dim(name, min=1, max=most)
     return {given: {axis: sizes[name] for axis, name in axes.items()} for given, axes in names.items()}
 
 

@@ -1,9 +1,10 @@
 """A trained model in a form that `torch.export` can trace once for every batch size and length.
 
-Nothing of the model's own code changes: a copy of it gets stand-ins for the three places whose work depends
-on the values of a batch, not on its shape alone. They compute the same.
+Nothing of the model's own code changes: a copy of it gets stand-ins for the places whose work depends on the
+values of a batch, or on a length in a way that cannot be free. They compute the same.
 
 - `FaceEncoder` runs only the frames that are there. `EveryFrame` runs all and blanks the others.
+- `TextEncoder` cuts long texts into blocks. `OneBlock` takes texts of one block alone.
 - `MaskedGroupNorm` goes from clip to clip. `MaskedArithmetic` does all clips at once.
 - A length of one row is a special case to a tracer: broadcasting. `OneMoreRow` appends a row of padding,
   which has no influence on anything, so that no sequence has one row only.
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.models.encoders.face import FaceEncoder
 from mosi_e2e.models.encoders.speech import MaskedGroupNorm, SpeechEncoder
+from mosi_e2e.models.encoders.text import TextEncoder
 from mosi_e2e.models.encoders.whisper import WhisperSpeechEncoder
 from mosi_e2e.models.layers import Tokens
 from preprocessing.errors import UserError
@@ -68,6 +70,8 @@ def _replace_parts(encoder: nn.Module, crop_size: int) -> nn.Module:
         )
     if isinstance(encoder, SpeechEncoder):
         return LongEnough(encoder)
+    if isinstance(encoder, TextEncoder):
+        return OneBlock(encoder)
     return encoder
 
 
@@ -142,6 +146,23 @@ class LongEnough(nn.Module):
         """As `SpeechEncoder.forward`."""
         values = F.pad(values, (0, self.padding))
         return self.encoder(values, time, F.pad(is_pad, (0, self.padding), value=True))
+
+
+class OneBlock(nn.Module):
+    """`TextEncoder` for texts that its positions can hold, with one token of padding behind."""
+
+    def __init__(self, encoder: TextEncoder):
+        super().__init__()
+        self.encoder, self.width = encoder, encoder.width
+
+    def forward(
+        self, values: Int[Tensor, "b t"], time: Float[Tensor, "b t"], is_pad: Bool[Tensor, "b t"]
+    ) -> Tokens:
+        """As `TextEncoder.forward`."""
+        ids = F.pad(values.masked_fill(is_pad, self.encoder.pad), (0, 1), value=self.encoder.pad)
+        is_key = F.pad(~is_pad, (0, 1)) | (torch.arange(ids.shape[1], device=ids.device) == 0)
+        hidden = self.encoder.backbone(input_ids=ids, attention_mask=is_key.long())[0][:, :-1]
+        return Tokens(hidden.masked_fill(is_pad[..., None], 0.0), time, is_pad)
 
 
 class MaskedArithmetic(MaskedGroupNorm):

@@ -94,13 +94,13 @@ class Padded:
 
     def hear(self, piece: np.ndarray) -> list:
         """As the recogniser."""
-        short = self.recogniser._encode_short
+        short = self.recogniser.states.encode_short
         whole = np.pad(piece, (0, 480_000 - len(piece)))
-        self.recogniser._encode_short = lambda piece: self.recogniser._encode(whole)
+        self.recogniser.states.encode_short = lambda piece: self.recogniser.states.encode(whole)
         try:
             return self.recogniser.hear(piece)
         finally:
-            self.recogniser._encode_short = short
+            self.recogniser.states.encode_short = short
 
 
 def run(work) -> float:

@@ -14,6 +14,8 @@ from kit.tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.models.config import FaceConfig, ModelConfig, SpeechConfig
+from mosi_e2e.models.encoders.text_checkpoint import load_text_model
+from mosi_e2e.models.rebuild import SkipRandomFilling
 from mosi_e2e.runs import resume
 from mosi_e2e.runs.checkpoint import cache_facts, check_columns, count_parameters, load_model, save_model
 from mosi_e2e.runs.resume import find_resume, replace_folder
@@ -197,3 +199,12 @@ def test_no_state_is_no_state(tmp_path):
     assert find_resume(tmp_path / "last") is None
     (tmp_path / "last.new").mkdir()  # died while it wrote the first one
     assert find_resume(tmp_path / "last") is None
+
+
+def test_no_random_number_is_drawn_for_weights_that_are_replaced():
+    sizes = {"vocab_size": 9, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1}
+    before = torch.get_rng_state()
+    with SkipRandomFilling():
+        torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Conv1d(3, 3, 3), torch.nn.Embedding(9, 4))
+        load_text_model("bert", False, sizes | {"intermediate_size": 8})
+    assert torch.equal(torch.get_rng_state(), before)

@@ -18,6 +18,7 @@ from preprocessing.hearing.models import load_ctc, load_recogniser, load_whisper
 from preprocessing.hearing.texts import parse_subtitles
 from preprocessing.hearing.timing import time_tokens
 from preprocessing.hearing.voice import Span, find_speech
+from preprocessing.hearing.whisper_states import SoundStates
 from preprocessing.media.decode import probe
 from preprocessing.media.sound import read_sound
 
@@ -86,6 +87,22 @@ def test_a_text_that_repeats_itself_is_believed_once(tmp_path):
     said = ("Ġgood", "Ġfilm") * 25
     words = load_whisper(str(write_whisper(tmp_path, said)), "en").hear(np.zeros(160_000, np.float32))
     assert [word.text for word in words] == ["good", "film"]
+
+
+def test_silence_and_the_last_pieces_are_encoded_once_for_all_languages(tmp_path, monkeypatch):
+    folder = str(write_whisper(tmp_path))
+    sizes = []
+    encode = SoundStates.encode
+    monkeypatch.setattr(SoundStates, "encode", lambda self, one: sizes.append(len(one)) or encode(self, one))
+    short, long = np.zeros(16_000, np.float32), np.zeros(32_000, np.float32)
+    for piece in (short, long):
+        load_whisper(folder, "").weigh_languages(piece)
+    english = load_whisper(folder, "en")
+    assert english.hear(short) == load_whisper(folder, "").speaking("en").hear(short) != []
+    english.hear(long)
+    assert sorted(sizes) == [32_000, 48_000, 480_000]  # with a second of silence; and 30 s of it
+    english.hear(np.zeros(8000, np.float32))
+    assert len(english.states.known) == 2
 
 
 def test_speech_is_heard_in_pieces_on_one_clock(monkeypatch, whisper):

@@ -64,8 +64,8 @@ def loaded(place):
 
 
 def say(monkeypatch, speech, languages):
-    for module in (listening, ready_predictor):
-        monkeypatch.setattr(module, "find_speech", lambda _: speech)
+    monkeypatch.setattr(ready_predictor, "find_speech", lambda _: speech)
+    monkeypatch.setattr(listening, "find_speech", lambda _: pytest.fail("speech was looked for twice"))
     monkeypatch.setattr(WhisperRecogniser, "weigh_languages", lambda *_: languages)
 
 

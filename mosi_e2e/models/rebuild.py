@@ -49,11 +49,16 @@ class TooLargeError(Exception):
 class SkipRandomFilling(TorchFunctionMode):
     """Leaves out the drawing of random weights that the stored ones replace: seconds of large encoders."""
 
-    drawn = (Tensor.uniform_, Tensor.normal_, Tensor.erfinv_)
+    # By name: within a function of `torch.nn.init` no mode is asked about the tensor's own methods, and
+    # transformers puts its own functions in their place.
+    drawn = frozenset({"uniform_", "normal_", "erfinv_", "kaiming_uniform_"})
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         """A filled tensor stays as it is."""
-        return args[0] if func in self.drawn else func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in self.drawn:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def rebuild_model(
@@ -78,7 +83,7 @@ def rebuild_model(
             planned = _build(config, columns, path, n_outputs)
         check_header(planned.state_dict(), stored, path)
         model = _build(config, columns, path, n_outputs)
-    model.load_state_dict(load_tensors(path, stored))
+    model.load_state_dict(load_tensors(path, stored), assign=True)  # a copy would double the memory
     return model.eval()
 
 

@@ -6,7 +6,6 @@ import wave
 import cv2
 import matplotlib
 import numpy as np
-from scipy.signal import resample_poly, stft
 
 from mosi_e2e.pages.page import embed
 from mosi_e2e.pages.tracks import BOX_WIDTH, Axis, Line, Track
@@ -14,6 +13,7 @@ from preprocessing.cache.store import SAMPLE_RATE
 
 PLAYED_RATE = 8000  # Hz: telephone quality, half the bytes
 LONGEST_PLAYED_S = 20.0  # a second is 21 kB of page
+TAPS = 20  # of the filter, on each side
 COLUMNS = 500  # of the outline
 WINDOW, HOP = 400, 160  # samples: 25 and 10 ms
 WIDEST = 700  # pixels of a spectrogram
@@ -39,8 +39,7 @@ def track_spectrogram(waveform: np.ndarray, axis: Axis) -> Track:
     padded = np.zeros(max(round(axis.end_s * SAMPLE_RATE), WINDOW), np.float32)
     count = min(len(waveform), len(padded))
     padded[:count] = waveform[:count] / 32768
-    _, _, spectrum = stft(padded, SAMPLE_RATE, nperseg=WINDOW, noverlap=WINDOW - HOP)
-    decibels = 20 * np.log10(np.abs(spectrum) + 1e-7)  # [201, frames], lowest frequency first
+    decibels = 20 * np.log10(measure_spectrum(padded) + 1e-7)  # lowest frequency first
     shade = np.clip((decibels - decibels.max() + RANGE_DB) / RANGE_DB, 0, 1)[::-1]
     size = (min(shade.shape[1], WIDEST), 100)
     shade = cv2.resize(shade.astype(np.float32), size, interpolation=cv2.INTER_AREA)
@@ -59,7 +58,7 @@ def make_player(waveform: np.ndarray) -> str:
     """The sound as a `data:` address; empty for clips that are too long to embed."""
     if len(waveform) > LONGEST_PLAYED_S * SAMPLE_RATE:
         return ""
-    slow = resample_poly(waveform.astype(np.float32), PLAYED_RATE, SAMPLE_RATE)
+    slow = halve_rate(waveform.astype(np.float32))
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(1)
@@ -67,3 +66,17 @@ def make_player(waveform: np.ndarray) -> str:
         out.setframerate(PLAYED_RATE)
         out.writeframes(np.clip(slow, -32768, 32767).astype("<i2").tobytes())
     return embed(file.getvalue(), "audio/wav")
+
+
+def measure_spectrum(sound: np.ndarray) -> np.ndarray:
+    """Amplitudes [201, frames] of a sound [S], by windows around every `HOP`th sample (Hann)."""
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(sound, WINDOW // 2), WINDOW)[::HOP]
+    return np.abs(np.fft.rfft(windows * hann)).T / hann.sum()
+
+
+def halve_rate(sound: np.ndarray) -> np.ndarray:
+    """Every other sample of a sound [S], without what is too high for them (a windowed sinc)."""
+    taps = np.arange(-TAPS, TAPS + 1)
+    low = np.sinc(taps / 2) * np.hamming(len(taps))
+    return np.convolve(np.pad(sound, TAPS), low / low.sum(), "valid")[:: SAMPLE_RATE // PLAYED_RATE]

@@ -15,7 +15,6 @@ from mosi_e2e.predict.evidence import Evidence, Grounds, read_evidence
 from mosi_e2e.predict.members import Member, read_records
 from mosi_e2e.predict.options import DEFAULTS, OnProgress, PredictOptions
 from mosi_e2e.predict.predictor import Predictor
-from mosi_e2e.predict.recognising import hear_whole
 from mosi_e2e.predict.recording import Progress, Recording
 from mosi_e2e.predict.result import NEUTRAL, PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Scorer
@@ -29,6 +28,8 @@ from mosi_e2e.runs.checkpoint import CacheFacts, load_model
 from preprocessing.cache.store import Arrays
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
+from preprocessing.hearing.heard import pack_heard
+from preprocessing.hearing.listening import hear_words
 from preprocessing.hearing.voice import Span, find_speech
 from preprocessing.stages.recipes import describe_settings
 
@@ -89,14 +90,17 @@ class ReadyPredictor(Predictor):
         """As `Predictor.hear`; words of another language than the model's are not heard."""
         speech = find_speech(recording.waveform) if len(recording.waveform) else []
         found = HeardRecording(**vars(recording), speech=speech)
-        if "words" not in self.streams:
+        if "words" not in self.streams or not len(recording.waveform):
             return found
         language = find_language(recording.waveform, speech, config.words)
         found = replace(found, language=language)
         if language is not None and language.probability_of(self.ready.language) < LEAST:
             return found
+        from preprocessing.hearing.models import load_recogniser  # here, since it imports transformers
+
         words = replace(config.words, language=self.ready.language if language else "")
-        return hear_whole(found, replace(config, words=words), self.stages, on_progress)
+        heard = hear_words(recording.waveform, load_recogniser(words), on_progress, speech)
+        return replace(found, heard={"words": pack_heard(heard)})
 
     def describe(self) -> dict[str, Any]:
         """As `Predictor.describe`; the words' error is known for what was said, and here they are heard."""

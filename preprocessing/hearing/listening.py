@@ -1,6 +1,6 @@
 """The words of a waveform: heard by a recogniser, or of a known text, placed in time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def hear_words(
-    waveform: np.ndarray, recogniser: Recogniser, on_progress: Callable[[float], None] | None = None
+    waveform: np.ndarray,
+    recogniser: Recogniser,
+    on_progress: Callable[[float], None] | None = None,
+    speech: Sequence[Span] | None = None,
 ) -> list[Word]:
     """The words in a waveform; none where nobody speaks.
 
@@ -22,9 +25,10 @@ def hear_words(
         waveform: [S] int16, 16 kHz.
         recogniser: who hears them.
         on_progress: told the share of the sound that is done, after each piece of speech.
+        speech: where somebody speaks, if that is known.
     """
     words: list[Word] = []
-    for piece in join_spans(find_speech(waveform)):
+    for piece in join_spans(find_speech(waveform) if speech is None else speech):
         first, last = (round(edge * SAMPLE_RATE) for edge in piece)
         words += place_words(recogniser.hear(scale(waveform[first:last])), piece)
         if on_progress:

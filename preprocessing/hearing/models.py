@@ -20,6 +20,7 @@ from preprocessing.errors import UserError
 from preprocessing.hearing.ctc import CtcRecogniser, Vocabulary
 from preprocessing.hearing.heard import Recogniser
 from preprocessing.hearing.whisper import WhisperRecogniser
+from preprocessing.hearing.whisper_states import SoundStates
 from preprocessing.pretrained.checkpoints import LIBRARY_ERRORS, check_checkpoint, find_checkpoint
 
 
@@ -36,14 +37,21 @@ def load_recogniser(config: WordsConfig) -> Recogniser:
 
 @cache
 def load_whisper(model: str, language: str) -> WhisperRecogniser:
-    """A Whisper model by its name; errors as of `load_recogniser`."""
+    """A Whisper model by its name; errors as of `load_recogniser`. All languages share its weights."""
+    return open_whisper(model).speaking(language)
+
+
+@cache
+def open_whisper(model: str) -> WhisperRecogniser:
+    """A Whisper model that hears each piece's language; errors as of `load_recogniser`."""
     with opening("words.model", model, "whisper") as place:
         network = WhisperForConditionalGeneration.from_pretrained(
             place, attn_implementation="eager", dtype=torch.float32, use_safetensors=True
         )
         tokenizer = AutoTokenizer.from_pretrained(place)
         features = WhisperFeatureExtractor.from_pretrained(place)
-    return WhisperRecogniser(network.eval(), tokenizer, features, language)
+    network.eval()
+    return WhisperRecogniser(network, tokenizer, SoundStates(network, features))
 
 
 @cache

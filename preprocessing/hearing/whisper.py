@@ -14,21 +14,14 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import gelu
-from transformers import (
-    PreTrainedTokenizerBase,
-    WhisperFeatureExtractor,
-    WhisperForConditionalGeneration,
-)
+from transformers import PreTrainedTokenizerBase, WhisperForConditionalGeneration
 
 from preprocessing.cache.store import SAMPLE_RATE
 from preprocessing.errors import UserError
 from preprocessing.hearing.heard import Word
 from preprocessing.hearing.timing import time_tokens
+from preprocessing.hearing.whisper_states import FRAME_S, FULL_S, SoundStates
 
-SILENCE_S, TAIL_S = 1.0, 10.0  # behind a piece: encoded with it, and of the silent sound
-FULL_S = 30.0
-FRAME_S = 0.02  # of the encoder's output
 TOKENS_PER_S, MORE_TOKENS = 12, 8  # nobody speaks faster: what is longer repeats itself
 # Whisper's own bounds (its `transcribe`): what is worse is not believed.
 MOST_REPETITION, LEAST_LOG_PROB, MOST_NO_SPEECH = 2.4, -1.0, 0.6
@@ -79,7 +72,8 @@ class WhisperRecogniser:
 
     Args:
         network: in eval mode, with eager attention, whose weights are asked for.
-        tokenizer, features: of its checkpoint.
+        tokenizer: of its checkpoint.
+        states: its encoder, which may be shared.
         language: code such as `en`; empty: that of each piece, as the model hears it.
 
     Raises:
@@ -90,10 +84,10 @@ class WhisperRecogniser:
         self,
         network: WhisperForConditionalGeneration,
         tokenizer: PreTrainedTokenizerBase,
-        features: WhisperFeatureExtractor,
+        states: SoundStates,
         language: str = "",
     ):
-        self.network, self.tokenizer, self.features = network, tokenizer, features
+        self.network, self.tokenizer, self.states = network, tokenizer, states
         self.settings, self.config = network.generation_config, network.config
         self.languages: dict[str, int] = getattr(self.settings, "lang_to_id", None) or {}
         self.language = f"<|{language}|>" if language else ""
@@ -102,13 +96,17 @@ class WhisperRecogniser:
             codes = ", ".join(sorted(name.strip("<|>") for name in known))
             raise UserError(f"words.language is one the model knows ({codes}), but got '{language}'")
 
+    def speaking(self, language: str) -> "WhisperRecogniser":
+        """The same model for a language."""
+        return WhisperRecogniser(self.network, self.tokenizer, self.states, language)
+
     @torch.inference_mode()
     def hear(self, piece: np.ndarray) -> list[Word]:
         """As `Recogniser.hear`."""
-        attempt = self._write(self._encode_short(piece), len(piece))
+        attempt = self._write(self.states.encode_short(piece), len(piece))
         if attempt.is_doubtful and not attempt.is_nothing:
             full = np.pad(piece, (0, max(round(FULL_S * SAMPLE_RATE) - len(piece), 0)))
-            attempt = self._write(self._encode(full), len(piece))
+            attempt = self._write(self.states.encode(full), len(piece))
         if attempt.is_nothing:
             return []
         if attempt.repeats_itself:
@@ -120,31 +118,9 @@ class WhisperRecogniser:
         """How likely each language is in a piece [S] float32, by code; empty if it knows one alone."""
         if not self.languages:
             return {}
-        logits, _ = self._decode([self.config.decoder_start_token_id], self._encode_short(piece))
+        logits, _ = self._decode([self.config.decoder_start_token_id], self.states.encode_short(piece))
         shares = logits[0, list(self.languages.values())].softmax(-1).tolist()
         return {name.strip("<|>"): share for name, share in zip(self.languages, shares, strict=True)}
-
-    def _encode_short(self, piece: np.ndarray) -> Tensor:
-        """[1, T, D] of a piece in its own length, and behind it the states of a silent sound."""
-        own = self._encode(np.pad(piece, (0, round(SILENCE_S * SAMPLE_RATE))))
-        reached = own.shape[1] + round(TAIL_S / FRAME_S)
-        return torch.cat([own, self.silence[:, own.shape[1] : reached]], dim=1)
-
-    @cached_property
-    def silence(self) -> Tensor:
-        """[1, 1500, D] of 30 s of silence."""
-        return self._encode(np.zeros(round(FULL_S * SAMPLE_RATE), np.float32))
-
-    def _encode(self, sound: np.ndarray) -> Tensor:
-        """[1, T, D] of at most 30 s; frames have the positions that they have in 30 s."""
-        found = self.features(sound, sampling_rate=SAMPLE_RATE, padding="longest", return_tensors="pt")
-        encoder = self.network.model.encoder
-        hidden = gelu(encoder.conv2(gelu(encoder.conv1(found.input_features)))).transpose(1, 2)
-        hidden = hidden[:, : self.config.max_source_positions]
-        hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
-        for layer in encoder.layers:
-            hidden = layer(hidden, None)
-        return encoder.layer_norm(hidden)
 
     def _decode(self, tokens: Sequence[int], states: Tensor, **options) -> tuple[Tensor, object]:
         """[N, V] logits behind each token, and the decoder's whole answer."""

@@ -8,7 +8,10 @@ several seeds: `mosei` learns from MOSEI alone; `both`, which begins with its we
 MOSI's train clips and from what each recogniser heard there; `given`, in the same way, from what was said.
 Epochs are chosen on valid, and each run scores its test sets once. What is there is not repeated, and a
 killed run goes on. Beside them stands `tf-idf`: a ridge on words and pairs of words.
-`docs/results.md` holds what came out.
+
+`--task binary` and `--context 3` make tables of their own, `results_binary.json` and
+`results_context3.json`: the runs on MOSI then learn negative against positive, or read each sentence behind
+those before it. They begin with the same runs on MOSEI. `docs/results.md` holds what came out.
 """
 
 import argparse
@@ -27,7 +30,7 @@ from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.runs.evaluation import score_run
 from mosi_e2e.runs.training import train
-from mosi_e2e.scores.metrics import score_regression
+from mosi_e2e.scores.metrics import score_binary, score_regression
 from mosi_e2e.scores.statistics import bootstrap_interval
 from preprocessing.cache.store import ClipStore, write_atomic
 from preprocessing.cache.words import unpack_words
@@ -38,8 +41,16 @@ from preprocessing.settings import load_config
 RECIPE = "configs/words.yaml"
 KINDS = ("both", "given")
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
-KEYS = ("mae", "corr", "acc2_non0", "f1_non0", "acc7")
-TITLES = ("MAE", "Corr", "Acc-2 non0", "F1 non0", "Acc-7")
+TITLES = {
+    "regression": {
+        "mae": "MAE",
+        "corr": "Corr",
+        "acc2_non0": "Acc-2 non0",
+        "f1_non0": "F1 non0",
+        "acc7": "Acc-7",
+    },
+    "binary": {"acc": "Acc-2 non0", "f1": "F1 non0", "auc": "AUC", "nll": "NLL"},
+}
 
 
 @command
@@ -73,20 +84,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="NAME=CACHE",
         help="a further test set: a cache with words, such as that of benchmarks/spoken.py; may be repeated",
     )
+    parser.add_argument("--task", choices=tuple(TITLES), default="regression", help="of runs on MOSI")
+    parser.add_argument(
+        "--context", type=int, default=0, help="sentences before each one in MOSI; default: none"
+    )
     parser.add_argument("--mosei-epochs", type=int, default=2, help="default: 2")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings for all runs")
     args = parser.parse_intermixed_args(argv)
     if args.seeds < 1 or (args.pretrainings is not None and args.pretrainings < 1):
         raise UserError("--seeds and --pretrainings must be at least 1")
-    caches = make_caches(args.labels, args.heard, args.mosei, args.out / "cache")
+    caches = make_caches(args.labels, args.heard, args.mosei, args.out / "cache", args.context)
     rows = collect_rows(caches, parse_more(args.more), args)
-    write_atomic(args.out / "results.json", (json.dumps(rows, indent=1) + "\n").encode())
-    print(f"\n{format_rows(rows)}written: {args.out / 'results.json'}")
+    target = args.out / f"results{name_variant(args)}.json"
+    write_atomic(target, (json.dumps(rows, indent=1) + "\n").encode())
+    print(f"\n{format_rows(rows)}written: {target}")
     return 0
 
 
-def make_caches(labels: Path, heard: Path, mosei: Path | None, folder: Path) -> dict[str, Path]:
-    """A cache of each set of words: `given`, each recogniser's, `both` (heard for train alone), `mosei`."""
+def name_variant(args: argparse.Namespace) -> str:
+    """What stands behind the names of runs and tables that are not the usual ones."""
+    return f"_context{args.context}" * (args.context > 0) + f"_{args.task}" * (args.task != "regression")
+
+
+def make_caches(
+    labels: Path, heard: Path, mosei: Path | None, folder: Path, context: int = 0
+) -> dict[str, Path]:
+    """A cache of each set of words: `given`, each recogniser's, `both` (heard for train alone), `mosei`.
+
+    Those of MOSI have `context` sentences before each one, of the same words.
+    """
     names = [name for name in pd.read_csv(heard, nrows=0).columns if name.startswith("heard_")]
     if not names:
         raise UserError(f"{heard} has no column heard_NAME; name a recogniser's column like that")
@@ -94,10 +120,12 @@ def make_caches(labels: Path, heard: Path, mosei: Path | None, folder: Path) -> 
     wanted = {"given": (labels, given, []), "both": (labels, given, list(heards.values()))}
     wanted |= {name: (labels, source, []) for name, source in heards.items()}
     wanted |= {"mosei": (mosei, given, [])} if mosei else {}
+    behind = f"_context{context}" if context else ""
+    caches = {name: folder / (name if name == "mosei" else f"{name}{behind}") for name in wanted}
     for name, (table, text, also) in wanted.items():
-        if not (folder / name / "index.csv").is_file():
-            import_words(table, text, also, folder / name)
-    return {name: folder / name for name in wanted}
+        if not (caches[name] / "index.csv").is_file():
+            import_words(table, text, also, caches[name], 0 if name == "mosei" else context)
+    return caches
 
 
 def parse_more(pairs: Sequence[str]) -> dict[str, Path]:
@@ -113,22 +141,32 @@ def collect_rows(caches: dict[str, Path], more: dict[str, Path], args: argparse.
     """Every kind of run on every test set that it is meant for; those of `more` have no train split."""
     heard = [name for name in caches if name not in ("given", "both", "mosei")]
     before = [""] * args.seeds
+    usual = not name_variant(args)
     rows = [
-        describe_scores("tf-idf", name, [predict_ridge(caches[name])]) for name in caches if name != "both"
+        describe_scores("tf-idf", name, [predict_ridge(caches[name])])
+        for name in caches
+        if usual and name != "both"
     ]
     if "mosei" in caches:
         count = min(args.pretrainings or args.seeds, args.seeds)
         settings = [f"optim.epochs={args.mosei_epochs}"]
         runs = [train_run("mosei", seed, caches["mosei"], args, settings) for seed in range(count)]
         before = [f"start={runs[seed % count]}" for seed in range(args.seeds)]
-        rows += [score_runs(runs, name, caches[name]) for name in ("mosei", "given", *heard)]
+        if usual:
+            rows += [score_runs(runs, name, caches[name]) for name in ("mosei", "given", *heard)]
     tested = {name: caches[name] for name in ("given", *heard)} | more
     for kind in args.kinds:
         runs = [
-            train_run(kind, seed, caches[kind], args, [begin] if begin else [])
+            train_run(
+                f"{kind}{name_variant(args)}",
+                seed,
+                caches[kind],
+                args,
+                [f"task={args.task}", *([begin] if begin else [])],
+            )
             for seed, begin in enumerate(before)
         ]
-        rows += [score_runs(runs, name, cache) for name, cache in tested.items()]
+        rows += [score_runs(runs, name, cache, args.task) for name, cache in tested.items()]
     return rows
 
 
@@ -160,26 +198,30 @@ def read_text(store: ClipStore, clip_id: str) -> str:
     return " ".join(unpack_words(read_stream(store, clip_id, find_stream("words"))["values"]))
 
 
-def score_runs(runs: Sequence[Path], words: str, cache: Path) -> dict:
+def score_runs(runs: Sequence[Path], words: str, cache: Path, task: str = "regression") -> dict:
     """Scores of several seeds on one test set."""
     tables = [read_scores(run, words, cache) for run in runs]
-    return describe_scores(runs[0].name.rpartition("_")[0], words, tables)
+    return describe_scores(runs[0].name.rpartition("_")[0], words, tables, task)
 
 
-def describe_scores(system: str, words: str, tables: Sequence[pd.DataFrame]) -> dict:
+def describe_scores(
+    system: str, words: str, tables: Sequence[pd.DataFrame], task: str = "regression"
+) -> dict:
     """A row: mean and deviation over the tables, and 95 % by video of their mean."""
-    first = tables[0]
-    scores = pd.DataFrame([score_regression(table.label, table.score) for table in tables]).astype(float)
-    limits = bootstrap_interval(first.label, np.stack([table.score for table in tables]), first.video_id)
+    first, keys = tables[0], TITLES[task]
+    measure = score_binary if task == "binary" else score_regression
+    scores = pd.DataFrame([measure(table.label, table.score) for table in tables]).astype(float)
+    every = np.stack([table.score for table in tables])
+    limits = bootstrap_interval(first.label, every, first.video_id, task=task)
     return {
         "trained on": system,
         "words": words,
         "seeds": len(tables),
         "clips": len(first),
         "videos": int(first.video_id.nunique()),
-        "mean": {key: round(scores[key].mean(), 4) for key in KEYS},
-        "deviation": {key: round(scores[key].std(), 4) if len(tables) > 1 else None for key in KEYS},
-        "interval": {key: limits[key] and [round(limit, 4) for limit in limits[key]] for key in KEYS},
+        "mean": {key: round(scores[key].mean(), 4) for key in keys},
+        "deviation": {key: round(scores[key].std(), 4) if len(tables) > 1 else None for key in keys},
+        "interval": {key: limits[key] and [round(limit, 4) for limit in limits[key]] for key in keys},
     }
 
 
@@ -193,9 +235,10 @@ def read_scores(run: Path, words: str, cache: Path) -> pd.DataFrame:
 
 def format_rows(rows: Sequence[dict]) -> str:
     """The table in Markdown."""
-    lines = [f"| trained on | words | {' | '.join(TITLES)} |", "|---" * (2 + len(KEYS)) + "|"]
+    titles = next(one for one in TITLES.values() if one.keys() == rows[0]["mean"].keys())
+    lines = [f"| trained on | words | {' | '.join(titles.values())} |", "|---" * (2 + len(titles)) + "|"]
     for row in rows:
-        cells = [format_cell(row, key) for key in KEYS]
+        cells = [format_cell(row, key) for key in titles]
         lines.append(f"| {row['trained on']} | {row['words']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -51,6 +51,21 @@ def test_every_kind_of_run_is_scored_on_its_words(words, tmp_path, one_thread, c
         f"start: {tmp_path / 'runs' / 'mosei_0'}"
         in (tmp_path / "runs" / "both_1" / "config.yaml").read_text()
     )
+    seen = (tmp_path / "runs" / "mosei_0" / "history.csv").stat().st_mtime_ns
+    apart = {"binary": ["--task", "binary"], "context1": ["--context", "1"]}
+    for name, more in apart.items():
+        assert words.main([*typed, "--kinds", "given", *more]) == 0
+        (row,) = [
+            row
+            for row in json.loads((tmp_path / "runs" / f"results_{name}.json").read_text())
+            if row["words"] == "given"
+        ]
+        assert row["trained on"] == f"given_{name}" and row["seeds"] == 2
+        assert row["mean"].keys() == (
+            {"acc", "f1", "auc", "nll"} if name == "binary" else rows[0]["mean"].keys()
+        )
+    assert (tmp_path / "runs" / "mosei_0" / "history.csv").stat().st_mtime_ns == seen
+    assert json.loads((tmp_path / "runs" / "results.json").read_text()) == rows
     before = (tmp_path / "runs" / "both_1" / "history.csv").stat().st_mtime_ns
     capsys.readouterr()
     assert words.main(typed) == 0

@@ -92,6 +92,7 @@ def test_the_page_about_preprocessing_is_right(workplace, capsys):
     assert (workplace / "runs" / "late_fusion" / "best").is_dir()
 
 
+@pytest.mark.slow  # trains and preprocesses five times
 def test_the_page_about_real_mosi_is_right(workplace, monkeypatch):
     """On a small zip of the course's layout; OpenFace and docker are stand-ins."""
     raw = write_set(make_folder(workplace / "raw"))

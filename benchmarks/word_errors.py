@@ -5,19 +5,24 @@
 Reads what `benchmarks/words.py` left in the folder. Every test clip of every recogniser is one case: its
 word-error rate, the error of the score from the words heard, and that from the words said. Scores are means
 over the seeds. Words of sentiment are those that weigh most in a ridge on the words of MOSI's train clips.
+Beside the tables lies a picture: the score over the word-error rate, with 95 % intervals by video.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import Ridge
 
+from mosi_e2e.pages.plots import BLUE, GREY
+from mosi_e2e.scores.statistics import bootstrap_interval
 from preprocessing.cache.store import write_atomic
 from preprocessing.errors import command
 from preprocessing.hearing.error_rate import count_errors, normalise_text
@@ -27,11 +32,12 @@ BINS = ("0", "up to 0.1", "up to 0.25", "up to 0.5", "above 0.5")
 IDS = ["video_id", "clip_id"]
 PARTS = ("no such word", "all heard", "one or more lost")
 N_WORDS, PENALTY = 200, 10.0
+TITLES = {"mae": "MAE (lower is better)", "acc2_non0": "Acc-2 non0 (higher is better)"}
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print and write both tables."""
+    """Print and write both tables, and draw the first."""
     parser = argparse.ArgumentParser(
         prog="python benchmarks/word_errors.py", description="The cost of errors."
     )
@@ -51,14 +57,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = weigh_words(texts[split == "train"])
     cases = collect_cases(args.runs, args.kind, texts[split == "test"], words)
     rates = cases.groupby("recogniser").apply(pool_rate, include_groups=False).round(3).to_dict()
-    by_rate = summarise(cases, pd.cut(cases.rate, EDGES, labels=BINS))
+    by_rate = add_spread(cases, pd.cut(cases.rate, EDGES, labels=BINS))
     found = {
         "word-error rate": rates,
         "by rate": by_rate,
         "by words of sentiment": summarise(cases, cases.words),
     }
-    write_atomic(args.runs / f"word_errors_{args.kind}.json", (json.dumps(found, indent=1) + "\n").encode())
-    print(json.dumps(found, indent=1))
+    target = args.runs / f"word_errors_{args.kind}.json"
+    write_atomic(target, (json.dumps(found, indent=1) + "\n").encode())
+    picture = BytesIO()
+    draw_curve(by_rate).savefig(picture, format="png", dpi=160)
+    write_atomic(target.with_suffix(".png"), picture.getvalue())
+    print(f"{json.dumps(found, indent=1)}\nwritten: {target} and .png")
     return 0
 
 
@@ -77,7 +87,8 @@ def collect_cases(runs: Path, kind: str, test: pd.DataFrame, words: set[str]) ->
     for column in [name for name in test if name.startswith("heard_")]:
         name = column.removeprefix("heard_")
         scores = mean_scores(runs, kind, name)
-        part = pd.DataFrame({"clip_id": test.video_id + "_" + test.clip_id, "recogniser": name})
+        ids = test.video_id + "_" + test.clip_id
+        part = pd.DataFrame({"clip_id": ids, "video_id": test.video_id, "recogniser": name})
         pairs = [(normalise_text(a), normalise_text(b)) for a, b in zip(test.text, test[column], strict=True)]
         counts = [count_errors({"": said}, {"": [heard]}) for said, heard in pairs]
         part["errors"], part["length"] = [one.errors for one in counts], [one.words for one in counts]
@@ -92,7 +103,7 @@ def collect_cases(runs: Path, kind: str, test: pd.DataFrame, words: set[str]) ->
 
 def mean_scores(runs: Path, kind: str, words: str) -> pd.DataFrame:
     """Label and mean score over the seeds of each test clip."""
-    files = sorted(runs.glob(f"{kind}_*/scores/{words}/predictions_test.csv"))
+    files = sorted(runs.glob(f"{kind}_[0-9]*/scores/{words}/predictions_test.csv"))
     tables = [pd.read_csv(file, dtype={"clip_id": str}) for file in files]
     table = tables[0][["clip_id", "label"]].copy()
     table["score"] = np.mean([one.score for one in tables], axis=0)
@@ -125,6 +136,39 @@ def summarise(cases: pd.DataFrame, by: pd.Series) -> list[dict]:
             )
         rows.append(row)
     return rows
+
+
+def add_spread(cases: pd.DataFrame, by: pd.Series) -> list[dict]:
+    """`summarise`, with each part's word-error rate and the 95 % intervals by video of its scores."""
+    rows = summarise(cases, by)
+    for row, (_, part) in zip(rows, cases.groupby(by, observed=True), strict=True):
+        row["rate"] = round(float(pool_rate(part)), 3)
+        for column, title in (("score", "heard"), ("score_given", "given")):
+            limits = bootstrap_interval(part.label, part[column], part.video_id)
+            for key in TITLES:
+                row[f"{title}: {key} interval"] = limits[key] and [round(one, 3) for one in limits[key]]
+    return rows
+
+
+def draw_curve(rows: Sequence[dict]) -> Figure:
+    """Scores over the clips' word-error rate, from the words heard and from those said in the same clips."""
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    for ax, (key, title) in zip(figure.subplots(1, 2), TITLES.items(), strict=True):
+        looks = {"heard": (BLUE, "o-", 0.004), "given": (GREY, "s--", -0.004)}
+        for name, (color, line, shift) in looks.items():
+            x = [row["rate"] + shift for row in rows]
+            label = f"words {'said' if name == 'given' else name}"
+            ax.plot(x, [row[f"{name}: {key}"] for row in rows], line, color=color, ms=5, label=label)
+            for place, row in zip(x, rows, strict=True):
+                limits = row[f"{name}: {key} interval"]
+                if limits:
+                    ax.plot([place] * 2, limits, color=color, lw=1.2, marker="_", ms=5)
+        ax.set(title=title, xlabel="word-error rate of the clips")
+        ax.title.set_fontsize(10)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(alpha=0.25)
+    figure.axes[0].legend(frameon=False, fontsize=8.5, loc="upper left")
+    return figure
 
 
 if __name__ == "__main__":

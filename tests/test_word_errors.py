@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 from kit.typed_commands import load_module
+from PIL import Image
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,11 @@ def test_errors_are_set_beside_scores(errors, tmp_path, capsys):
             place.mkdir(parents=True)
             table = pd.DataFrame({"clip_id": test.video_id + "_1", "label": test.label, "score": score})
             table.to_csv(place / "predictions_test.csv", index=False)
+    other = (
+        tmp_path / "runs" / "both_binary_0" / "scores" / "ibm"
+    )  # of another task: probabilities, no scores
+    other.mkdir(parents=True)
+    table.assign(score=0.5).to_csv(other / "predictions_test.csv", index=False)
     typed = ["--labels", str(tmp_path / "labels.csv"), "--heard", str(tmp_path / "heard.csv")]
     assert errors.main([str(tmp_path / "runs"), *typed]) == 0
     found = json.loads((tmp_path / "runs" / "word_errors_both.json").read_text())
@@ -51,3 +57,22 @@ def test_errors_are_set_beside_scores(errors, tmp_path, capsys):
     )
     assert (wrong["part"], wrong["heard: mae"], wrong["heard: acc2_non0"]) == ("one or more lost", 1.1, 0)
     assert wrong["given: mae"] == 0 and [row["part"] for row in found["by rate"]] == ["0", "up to 0.5"]
+    assert [row["rate"] for row in found["by rate"]] == [0, 0.5]
+    low, high = found["by rate"][1]["heard: mae interval"]
+    assert low <= 1.1 <= high
+    with Image.open(tmp_path / "runs" / "word_errors_both.png") as picture:
+        assert picture.size == (1280, 544) and picture.convert("L").getextrema() == (0, 255)
+
+
+def test_the_curve_shows_each_part_at_its_rate(errors):
+    rows = [
+        {"rate": rate}
+        | {f"{name}: {key}": rate + 0.1 for name in ("heard", "given") for key in errors.TITLES}
+        | {f"{name}: {key} interval": None for name in ("heard", "given") for key in errors.TITLES}
+        for rate in (0.0, 0.2, 0.7)
+    ]
+    first, second = errors.draw_curve(rows).axes
+    assert [line.get_label() for line in first.lines] == ["words heard", "words said"]
+    assert first.lines[0].get_ydata() == pytest.approx([0.1, 0.3, 0.8])
+    assert first.lines[0].get_xdata() == pytest.approx([0, 0.2, 0.7], abs=0.01)
+    assert first.get_title() == "MAE (lower is better)" and second.lines

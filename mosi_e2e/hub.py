@@ -186,18 +186,21 @@ class MosiModel(ModelHubMixin, library_name="mosi_e2e", tags=["video", "sentimen
         return Predictor([Member(scorer, self.config, self.facts, self.config.name, evidence)])
 
 
-def load(source: str | Path | None = None) -> "MosiModel | ReadyPredictor":
+def load(source: str | Path | None = None, fast: bool = False) -> "MosiModel | ReadyPredictor":
     """Read a trained model, ready to predict.
 
     Args:
         source: run folder, model folder, a ready model's folder, or a name on the Hugging Face hub
             (`user/model`); None: the ready model that comes with the program.
+        fast: without a source: the smaller ready model.
 
     Raises:
         UserError: there is no model under that name, or a checkpoint that the ready model needs is not here.
     """
+    if source is not None and fast:
+        raise UserError(f"fast is a smaller ready model, used without a source: leave out fast, or {source}")
     if source is not None and not is_ready(Path(source)):
         return MosiModel.from_pretrained(source)
     from mosi_e2e.ready.predictor import ReadyPredictor  # here, since it brings a video decoder
 
-    return ReadyPredictor.open_ready(source and Path(source))
+    return ReadyPredictor.open_ready(source and Path(source), fast)

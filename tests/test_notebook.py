@@ -18,6 +18,7 @@ SAMPLE = {  # what its variables hold on the sample set
     "quote": shlex.quote,
     "CLIPS": 12,
     "PACK": "cache/sample.pack (1).pkl",  # as a browser names a second download
+    "MINE": "my own (1).mp4",
     "VIDEO": "data/sample/my clip's (1).mp4",
     "TRAIN": "accelerate launch --num_processes 1 --mixed_precision no -m mosi_e2e.train",
     "SETTINGS": "out=runs/notebook data.workers=0 optim.epochs=1",

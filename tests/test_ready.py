@@ -2,15 +2,20 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from kit.made_predictor import write_video
 from kit.made_ready import BERT, EMOTIONS, make_ready, write_checkpoints, write_runs
+from kit.tiny_models import TINY_CROSS
 from kit.tiny_text import write_sentences
 from kit.typed_commands import load_module
 
 import mosi_e2e
+from mosi_e2e.models import build_model
+from mosi_e2e.models.config import FaceConfig, ModelConfig, SpeechConfig, TextConfig
+from mosi_e2e.predict.__main__ import find_runs
 from mosi_e2e.predict.__main__ import main as predict
 from mosi_e2e.predict.predictor import PredictOptions
 from mosi_e2e.ready import folder as ready_folder
@@ -20,6 +25,7 @@ from mosi_e2e.ready.build import weigh_classes
 from mosi_e2e.ready.combining import StreamFacts, combine, score_classes, share_weights
 from mosi_e2e.ready.folder import read_ready
 from mosi_e2e.ready.scorers import take_colour
+from mosi_e2e.runs.checkpoint import load_model
 from mosi_e2e.weights.catalogue import CHECKPOINTS, Checkpoint
 from preprocessing.errors import UserError
 from preprocessing.hearing import listening
@@ -39,7 +45,10 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOSI_WEIGHTS", str(folder / "weights"))
         patch.setitem(CHECKPOINTS, BERT, Checkpoint("a model", "MIT", "someone/tiny", 1, ()))
-        make_ready(folder / "model", write_runs(folder, write_checkpoints(folder / "weights")))
+        runs = write_runs(folder, write_checkpoints(folder / "weights"))
+        make_ready(folder / "model", runs)
+        fast = ["--words", str(runs["words"]), "--face", str(runs["face"])]
+        assert build([*fast, "--out", str(folder / "fast")]) == 0
     write_video(folder / "video.mp4", 1.2)
     return folder
 
@@ -116,9 +125,16 @@ def test_a_video_is_scored_without_a_run(place, tmp_path, capsys):
     )
     assert "(decides), face " in told or "(decides), voice " in told
     assert [word["word"] for word in found["timeline"][0]["words"]] == ["The", "film", "was", "ungood."]
-    assert found["model"]["name"] == "ready" and found["spread"] is None
+    assert found["model"]["name"] == "model" and found["spread"] is None
     page = (tmp_path / "video.html").read_text()
     assert "own score times its weight" in page and "Shapley" not in page
+
+
+def test_a_file_of_sound_alone_needs_no_run_either(tmp_path):
+    (tmp_path / "voice.wav").touch()
+    assert find_runs([tmp_path / "voice.wav"]) == []
+    with pytest.raises(UserError, match="there is no run"):
+        find_runs([tmp_path / "nothing.wav"])
 
 
 def test_load_takes_its_folder_or_nothing(loaded):
@@ -130,6 +146,37 @@ def test_load_takes_its_folder_or_nothing(loaded):
     odd = replace(result.people[0], by_stream={"words": 1.5, "face": -1.0, "speech": 1.0})
     assert "face −1.00 against words +1.50: it may be irony" in loaded._remark_on_streams(odd)
     assert loaded._remark_on_streams(replace(odd, by_stream={"words": 1.5, "face": -0.4})) == ""
+
+
+def test_the_fast_one_has_no_voice_and_nearly_the_same_words(place, loaded, capsys):
+    small = mosi_e2e.load(fast=True)
+    assert small.streams == ["face", "words"]
+    result, whole = (one.predict("video.mp4", options=PLAIN) for one in (small, loaded))
+    assert result.model["name"] == "fast" and set(result.by_stream) == {"face", "words"}
+    assert result.score == pytest.approx(whole.score, abs=1e-5)
+    small.use_int8()  # adapters included
+    assert 0 < abs(small.predict("video.mp4", options=PLAIN).score - whole.score) < 0.2
+    assert "--fast video.mp4" in (place / "fast" / "README.md").read_text()
+    assert predict(["model", "video.mp4", "--fast"]) == 2
+    assert "--fast is a smaller ready model" in capsys.readouterr().err
+    with pytest.raises(UserError, match="leave out fast"):
+        mosi_e2e.load("model", fast=True)
+
+
+def test_a_model_of_all_streams_begins_with_its_encoders(place):
+    own = {name: str(place / "model" / name) for name in ("face", "speech", "words")}
+    encoders = {
+        "face": FaceConfig(own["face"], last_n=1),
+        "speech": SpeechConfig(own["speech"], last_n=1),
+        "words": TextConfig(own["words"]),
+    }
+    settings = replace(TINY_CROSS, streams=list(own), **encoders)
+    model = build_model(ModelConfig("crossmodal", crossmodal=settings), {}, 1)
+    for name, folder in own.items():
+        trained = load_model(Path(folder))[0].encoders[name].state_dict()
+        ours = model.encoders[name].state_dict()
+        assert len(ours.keys() & trained.keys()) >= len(ours) > 5
+        assert all(value.equal(trained[key]) for key, value in ours.items())
 
 
 def test_missing_checkpoints_are_one_line_with_sizes(place, monkeypatch, capsys):
@@ -192,6 +239,7 @@ def test_each_picture_counts_once_and_a_second_by_its_own(loaded):
         (["--words", "face"], "reads face, but that of this stream reads words alone"),
         (["--words", "words", "--words-errors", "none.csv"], "there is no none.csv"),
         (["--words", "words", "--out", "model"], "model is there already"),
+        (["--words", "words", "--hears", "nobody"], "--hears is one of mosi weights list"),
     ],
 )
 def test_what_cannot_be_built_is_one_line(place, capsys, asked, told):

@@ -23,6 +23,7 @@ from mosi_e2e.export.programs import TOLERANCE, trace, write_onnx
 from mosi_e2e.models import build_model
 from mosi_e2e.models.config import ModelConfig, TextConfig
 from mosi_e2e.models.encoders import build_encoder
+from mosi_e2e.models.encoders.adapters import merge_adapters
 from mosi_e2e.models.encoders.text import FAMILIES
 from mosi_e2e.runs.checkpoint import CacheFacts
 from mosi_e2e.train import main as train
@@ -210,6 +211,21 @@ def test_adapters_start_as_nothing_and_are_all_that_learns(family):
     with torch.no_grad():
         assert torch.equal(again(*batch).values, adapted.eval()(*batch).values)
         assert not torch.equal(again(*batch).values, plain(*batch).values)
+
+
+def test_merged_adapters_say_the_same_without_being_there():
+    bare = TextConfig("bert", pretrained=False, kwargs={**SMALL, "vocab_size": 40}, adapter_rank=2)
+    torch.manual_seed(0)
+    encoder = build_encoder("words", bare).eval()
+    for name, weight in encoder.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    batch = (torch.randint(5, 40, (1, 6)), torch.arange(6)[None] / 2.5, torch.zeros(1, 6, dtype=torch.bool))
+    with torch.no_grad():
+        before = encoder(*batch).values
+        merge_adapters(encoder.backbone)
+        assert torch.allclose(encoder(*batch).values, before, atol=1e-4)
+    assert not any("lora" in name for name, _ in encoder.named_parameters())
 
 
 def test_a_stored_encoder_brings_its_tokenizer(encoder):

@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "run", type=Path, nargs="?", help="run folder with a trained model; default: the ready model"
     )
+    parser.add_argument("--fast", action="store_true", help="without a run: the smaller ready model")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; default: this machine only"
     )
@@ -62,22 +63,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_limits(limits)
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the web page needs Gradio; type: pip install 'mosi-e2e[demo]'")
-    run_page(find_model(args.run), open_predictor, limits, args.host, args.port)
+    run_page(find_model(args.run, args.fast), open_predictor, limits, args.host, args.port)
     return 0
 
 
-def find_model(run: Path | None) -> Path:
+def find_model(run: Path | None, fast: bool = False) -> Path:
     """The folder of the model that is asked for, or of the ready model.
 
     Raises:
         UserError: there is no model, or a checkpoint that the ready model needs is not here.
     """
+    if run is not None and fast:
+        raise UserError(f"--fast is a smaller ready model, used without a run: leave out --fast, or {run}")
     if run is not None:
         check_is_run(run)
         return run
     from mosi_e2e.ready.folder import check_bases, find_ready, read_ready
 
-    folder = find_ready()
+    folder = find_ready(fast)
     check_bases(read_ready(folder))
     return folder
 

@@ -36,10 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"give at least one video after the run: python -m mosi_e2e.predict {runs[0]} video.mp4"
         )
 
+    if args.fast and runs:
+        raise UserError(
+            f"--fast is a smaller ready model, used without a run: leave out --fast, or {runs[0]}"
+        )
     if not runs:
         from mosi_e2e.ready.folder import check_bases, find_ready, read_ready
 
-        check_bases(read_ready(find_ready()))
+        check_bases(read_ready(find_ready(args.fast)))
     # Here, since torch takes seconds to import, and a wrong path should not.
     from mosi_e2e.predict.predictor import PredictOptions
     from mosi_e2e.ready.predictor import open_model
@@ -55,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mosi_e2e.predict.classes import describe_classes
     from mosi_e2e.predict.describe import describe
 
-    predictor = open_model(runs)
+    predictor = open_model(runs, args.fast)
     if args.int8:
         predictor.use_int8()
     predictor.choose_listener(options)  # before the first video
@@ -118,6 +122,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="usual seconds of a window; default: those of the training clips",
     )
     parser.add_argument("--max-minutes", type=float, default=120.0, help="longest video; default: 120")
+    parser.add_argument(
+        "--fast", action="store_true", help="without a run: the smaller ready model, without the voice"
+    )
     parser.add_argument(
         "--int8", action="store_true", help="8-bit encoders: faster on a processor, scores change a little"
     )

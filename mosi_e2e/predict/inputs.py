@@ -30,10 +30,10 @@ def check_is_run(path: Path) -> None:
 
 
 def holds_videos(path: Path) -> bool:
-    """Whether a path is named as a video, or is a folder of videos."""
+    """Whether a path is a file, sound alone included, or is named as a video, or is a folder of videos."""
     if path.is_dir():
         return any(map(is_video, path.iterdir()))
-    return path.suffix.lower() in MEDIA_EXTENSIONS
+    return path.is_file() or path.suffix.lower() in MEDIA_EXTENSIONS
 
 
 def list_videos(paths: Sequence[Path]) -> list[Path]:

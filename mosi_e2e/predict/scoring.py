@@ -54,9 +54,13 @@ class Scorer:
 
     def use_int8(self) -> None:
         """Weights and, on the fly, inputs of the encoders' linear layers as 8-bit numbers."""
-        for name in self.model.encoders:
+        for name, encoder in self.model.encoders.items():
+            if getattr(getattr(encoder, "config", None), "adapter_rank", 0):
+                from mosi_e2e.models.encoders.adapters import merge_adapters  # here: peft takes a second
+
+                merge_adapters(encoder.backbone)
             if find_stream(name).pretrained:
-                quantize_dynamic(self.model.encoders[name].backbone, {nn.Linear}, torch.qint8, inplace=True)
+                quantize_dynamic(encoder.backbone, {nn.Linear}, torch.qint8, inplace=True)
         self._absent = None
 
     @torch.inference_mode()

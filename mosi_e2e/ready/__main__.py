@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mosi_e2e.ready.known import SOURCES
+from mosi_e2e.weights.catalogue import CHECKPOINTS
 from preprocessing.arguments import Parser
 from preprocessing.errors import UserError, command
 
@@ -26,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"--{option}-errors", type=Path, nargs="+", default=[], metavar="CSV",
             help="prediction tables of valid that the errors are taken from; default: the run's own",
         )  # fmt: skip
+    parser.add_argument(
+        "--hears", default="whisper-base", metavar="NAME", help="recogniser; default: whisper-base"
+    )
     parser.add_argument("--out", type=Path, required=True, help="new folder")
     args = parser.parse_args(argv)
     given = {one.stream: getattr(args, name) for name, one in SOURCES.items() if getattr(args, name)}
@@ -35,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(
             f"{args.out} is there already; type another folder as --out, or remove it: rm -r {args.out}"
         )
+    if args.hears not in CHECKPOINTS:
+        raise UserError(
+            f"--hears is one of mosi weights list, but got '{args.hears}'; type --hears whisper-base"
+        )
     tables = {one.stream: getattr(args, f"{name}_errors") for name, one in SOURCES.items()}
 
     from mosi_e2e.ready.build import build_ready  # after the quick checks: it imports torch
@@ -43,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     aside = out.with_name(f".{out.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        build_ready(given, tables, aside)
+        build_ready(given, tables, aside, args.hears, out.name)
         aside.rename(out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -14,7 +14,7 @@ from mosi_e2e.models import list_streams
 from mosi_e2e.predict.segments import TYPICAL
 from mosi_e2e.ready.card import write_ready_card
 from mosi_e2e.ready.combining import StreamFacts, balance_classes, score_classes
-from mosi_e2e.ready.folder import Ready, write_ready
+from mosi_e2e.ready.folder import NAME, Ready, write_ready
 from mosi_e2e.ready.known import SOURCES, VALENCE, Source
 from mosi_e2e.runs.checkpoint import CacheFacts, check_run, read_facts
 from mosi_e2e.scores.metrics import score_regression
@@ -33,7 +33,13 @@ HEARS = "whisper-base"
 PLACES = 4
 
 
-def build_ready(runs: Mapping[str, Path], tables: Mapping[str, Sequence[Path]], out: Path) -> Ready:
+def build_ready(
+    runs: Mapping[str, Path],
+    tables: Mapping[str, Sequence[Path]],
+    out: Path,
+    hears: str = HEARS,
+    called: str = NAME,
+) -> Ready:
     """Write the folder of the ready model.
 
     Args:
@@ -41,13 +47,15 @@ def build_ready(runs: Mapping[str, Path], tables: Mapping[str, Sequence[Path]], 
         tables: by stream tables of valid predictions that the errors are taken from; without one that of
             the run.
         out: new folder.
+        hears: checkpoint of the recogniser, if there are words.
+        called: the model's name.
 
     Raises:
         UserError: a run reads other streams, or was not scored.
     """
     make_folder(out)
     streams, seconds = {}, list(TYPICAL)
-    bases = [HEARS] if "words" in runs else []
+    bases = [hears] if "words" in runs else []
     for name, run in runs.items():
         facts = read_run(name, run)
         paths = list(tables.get(name, ())) or [run / "predictions_valid.csv"]
@@ -56,8 +64,10 @@ def build_ready(runs: Mapping[str, Path], tables: Mapping[str, Sequence[Path]], 
         strip(out / name)
         seconds = list(facts.train_seconds) or seconds if name == "words" else seconds
         bases += [entry["checkpoint"] for entry in read_bases(out / name / BASE).values()]
-    words = WordsConfig("whisper", HEARS) if "words" in runs else WordsConfig()
-    ready = Ready(out, streams, LANGUAGE, list(dict.fromkeys(bases)), seconds, PreprocessConfig(words=words))
+    words = WordsConfig("whisper", hears) if "words" in runs else WordsConfig()
+    ready = Ready(
+        out, streams, LANGUAGE, list(dict.fromkeys(bases)), seconds, PreprocessConfig(words=words), called
+    )
     write_atomic(out / "README.md", write_ready_card(ready).encode())
     write_ready(ready)
     return ready

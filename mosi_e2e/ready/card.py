@@ -20,7 +20,9 @@ def write_ready_card(ready: Ready) -> str:
         for name, one in ready.streams.items()
     ]
     bases = [(name, CHECKPOINTS[name]) for name in ready.bases]
-    return render("ready_card.md", {"rows": rows, "bases": bases, "language": ready.language})
+    facts = {"rows": rows, "bases": bases, "language": ready.language}
+    english_only = ready.settings.words.model.endswith(".en")
+    return render("ready_card.md", facts | {"english_only": english_only, "name": ready.name})
 
 
 def say_scores(scores: dict[str, float | None]) -> list[str]:

@@ -1,6 +1,6 @@
 """The folder of the ready model, read and found.
 
-models/ready/
+models/ready/, and models/fast/, which is smaller
 ├── README.md            what each stream learned from, how good it is, limits, terms
 ├── combine.json         how a video is treated and how the streams are combined, with their errors
 └── <stream>/            a small model folder each (`python -m mosi_e2e.export --small`)
@@ -24,7 +24,7 @@ from preprocessing.untrusted.plain_text import read_json
 from preprocessing.untrusted.schema import WrongValueError, check_values
 
 FORMAT_VERSION = 1
-NAME = "ready"
+NAME, FAST = "ready", "fast"
 COMBINE = "combine.json"
 PLACE = Path(__file__).resolve().parents[2] / "models" / NAME  # in a checkout
 
@@ -40,6 +40,7 @@ class Ready:
         bases: checkpoints of `mosi weights` that are needed.
         seconds: shortest, usual and longest window.
         settings: by which a video is treated.
+        name: that the results and the card call it by.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Ready:
     bases: list[str]
     seconds: list[float]
     settings: PreprocessConfig
+    name: str = NAME
 
 
 def is_ready(path: Path) -> bool:
@@ -55,14 +57,15 @@ def is_ready(path: Path) -> bool:
     return (path / COMBINE).is_file()
 
 
-def find_ready() -> Path:
-    """The ready model that comes with the program.
+def find_ready(fast: bool = False) -> Path:
+    """The ready model that comes with the program, or the smaller one.
 
     Raises:
         UserError: it is not there, as in an installation without the repository.
     """
-    here = Path("models") / NAME
-    found = next((path for path in (here, PLACE) if is_ready(path)), None)
+    name = FAST if fast else NAME
+    here = Path("models") / name
+    found = next((path for path in (here, PLACE.with_name(name) if fast else PLACE) if is_ready(path)), None)
     if found is None:
         raise UserError(
             f"there is no ready model in {here}; name a run (runs/NAME), or work in a clone of the "
@@ -90,7 +93,8 @@ def read_ready(folder: Path) -> Ready:
         seconds = check_values(list[float], known["seconds"])
         bases = check_values(list[str], known["bases"])
         settings = read_settings(known["settings"], {})
-        return Ready(folder, streams, str(known["language"]), bases, seconds, settings)
+        name = check_values(str, known.get("name", NAME))
+        return Ready(folder, streams, str(known["language"]), bases, seconds, settings, name)
     except (AttributeError, KeyError, TypeError, WrongValueError) as error:
         raise UserError(
             f"{folder / COMBINE} is damaged or of another version ({error!a:.100}); get the folder again "
@@ -106,6 +110,7 @@ def write_ready(ready: Ready) -> None:
         "language": ready.language,
         "bases": ready.bases,
         "seconds": ready.seconds,
+        "name": ready.name,
         "settings": describe_settings(ready.settings),
         "streams": entries,
     }

@@ -68,18 +68,18 @@ class ReadyPredictor(Predictor):
         facts = CacheFacts(
             {}, [], False, settings=describe_settings(ready.settings), train_seconds=ready.seconds
         )
-        config = RunConfig(name=NAME, model=ModelConfig(name=NAME))
+        config = RunConfig(name=ready.name, model=ModelConfig(name=NAME))
         self.ready, self.known = ready, ready.streams
-        super().__init__([Member(scorer, config, facts, NAME, evidence)], ready.settings)
+        super().__init__([Member(scorer, config, facts, ready.name, evidence)], ready.settings)
 
     @classmethod
-    def open_ready(cls, folder: Path | None = None) -> "ReadyPredictor":
-        """The ready model of a folder; by default the one that comes with the program.
+    def open_ready(cls, folder: Path | None = None, fast: bool = False) -> "ReadyPredictor":
+        """The ready model of a folder; by default the one that comes with the program, or its fast one.
 
         Raises:
             UserError: it is not there, or a checkpoint that it needs is not.
         """
-        ready = read_ready(folder or find_ready())
+        ready = read_ready(folder or find_ready(fast))
         check_bases(ready)
         parts = {name: open_part(ready, name, one) for name, one in ready.streams.items()}
         own = ready.folder / ready.streams["words"].folder if "words" in ready.streams else None
@@ -193,14 +193,14 @@ def speaks(speech: Sequence[Span], start_s: float, end_s: float) -> bool:
     return sum(max(one, 0.0) for one in inside) >= min(LEAST_SPEECH_S, 0.5 * (end_s - start_s))
 
 
-def open_model(paths: Sequence[Path]) -> Predictor:
+def open_model(paths: Sequence[Path], fast: bool = False) -> Predictor:
     """What a command means: runs, a ready model's folder, or without any the one that comes with the program.
 
     Raises:
         UserError: one of them cannot be used, or a ready model stands beside others.
     """
     if not any(map(is_ready, paths)):
-        return Predictor.open_many(paths) if paths else ReadyPredictor.open_ready()
+        return Predictor.open_many(paths) if paths else ReadyPredictor.open_ready(fast=fast)
     if len(paths) > 1:
         raise UserError(f"{', '.join(map(str, paths))}: a ready model is used alone; name it and no run")
     return ReadyPredictor.open_ready(paths[0])

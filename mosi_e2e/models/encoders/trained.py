@@ -6,17 +6,17 @@ from typing import TypeVar
 
 from torch import nn
 
+from mosi_e2e.data.streams import find_stream
 from preprocessing.errors import UserError
 
-Settings = TypeVar("Settings")  # `FaceConfig` or `SpeechConfig`
-STREAMS = ("face", "speech")
+Settings = TypeVar("Settings")  # `FaceConfig`, `SpeechConfig` or `TextConfig`
 # What the new model decides; the rest is a matter of the network, and comes with its weights.
 CHOSEN = ("freeze", "last_n", "freeze_stem", "gradient_checkpointing", "layers")
 
 
 def find_run(stream: str, config: object) -> Path | None:
     """Where in a run or model folder that an encoder's config names the weights lie; None of other models."""
-    if stream not in STREAMS or not getattr(config, "model", ""):
+    if not find_stream(stream).pretrained or not getattr(config, "model", ""):
         return None
     folder = Path(config.model)
     for place in (folder / "best", folder):

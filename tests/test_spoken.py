@@ -1,5 +1,6 @@
 """The benchmark that has sentences spoken: sounds and labels that preprocessing reads; espeak-ng is faked."""
 
+import shutil
 import sys
 
 import pandas as pd
@@ -25,11 +26,19 @@ def speak(tmp_path, monkeypatch):
     """The benchmark, on sentences, with a folder for what is spoken."""
     labels = write_sentences(tmp_path / "labels.csv")
     main = load_module("benchmarks/spoken.py").main
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    return lambda: main(["--labels", str(labels), "--out", str(tmp_path / "spoken")])
+    return lambda *more: main(["--labels", str(labels), "--out", str(tmp_path / "spoken"), *more])
+
+
+@pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
+def test_the_synthesiser_speaks_each_sentence(speak, tmp_path):
+    assert speak() == 0
+    table = pd.read_csv(tmp_path / "spoken" / "labels.csv")
+    assert len(table) == 8 and set(table.split) == {"test"}
+    assert all((tmp_path / "spoken" / path).read_bytes()[:4] == b"RIFF" for path in table.path)
 
 
 def test_every_sentence_of_the_split_becomes_a_clip_with_its_text(speak, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     program = tmp_path / "bin" / "espeak-ng"
     program.parent.mkdir()
     program.write_text(ESPEAK)
@@ -46,7 +55,11 @@ def test_every_sentence_of_the_split_becomes_a_clip_with_its_text(speak, tmp_pat
     assert len(index) == len(said) and index.duration_s.tolist() == [0.5] * len(said)
 
 
-def test_without_the_synthesiser_it_says_how_to_get_it(speak, tmp_path, capsys):
+def test_without_a_synthesiser_or_clips_it_says_so(speak, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/espeak-ng")
+    assert speak("--split", "dev") == 2
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     assert speak() == 2
-    assert "apt-get install espeak-ng" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no clip of the split dev" in said and "apt-get install espeak-ng" in said
     assert not (tmp_path / "spoken").exists()

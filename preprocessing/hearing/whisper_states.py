@@ -13,7 +13,7 @@ from preprocessing.cache.store import SAMPLE_RATE
 SILENCE_S, TAIL_S = 1.0, 10.0  # behind a piece: encoded with it, and of the silent sound
 FULL_S = 30.0
 FRAME_S = 0.02  # of the encoder's output
-REMEMBERED = 2  # pieces: a language is told by that many, which are then heard
+REMEMBERED = 2  # pieces: the language is found in at most that many, whose words are heard next
 
 
 class SoundStates:

@@ -13,7 +13,6 @@ from preprocessing.cache.store import SAMPLE_RATE
 
 PLAYED_RATE = 8000  # Hz: telephone quality, half the bytes
 LONGEST_PLAYED_S = 20.0  # a second is 21 kB of page
-TAPS = 20  # of the filter, on each side
 COLUMNS = 500  # of the outline
 WINDOW, HOP = 400, 160  # samples: 25 and 10 ms
 WIDEST = 700  # pixels of a spectrogram
@@ -70,13 +69,13 @@ def make_player(waveform: np.ndarray) -> str:
 
 def measure_spectrum(sound: np.ndarray) -> np.ndarray:
     """Amplitudes [201, frames] of a sound [S], by windows around every `HOP`th sample (Hann)."""
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(sound, WINDOW // 2), WINDOW)[::HOP]
-    return np.abs(np.fft.rfft(windows * hann)).T / hann.sum()
+    from scipy.signal import stft  # here and below, since it takes most of a second
+
+    return np.abs(stft(sound, SAMPLE_RATE, nperseg=WINDOW, noverlap=WINDOW - HOP)[2])
 
 
 def halve_rate(sound: np.ndarray) -> np.ndarray:
-    """Every other sample of a sound [S], without what is too high for them (a windowed sinc)."""
-    taps = np.arange(-TAPS, TAPS + 1)
-    low = np.sinc(taps / 2) * np.hamming(len(taps))
-    return np.convolve(np.pad(sound, TAPS), low / low.sum(), "valid")[:: SAMPLE_RATE // PLAYED_RATE]
+    """A sound [S] at `PLAYED_RATE`, without what is too high for it."""
+    from scipy.signal import resample_poly
+
+    return resample_poly(sound, PLAYED_RATE, SAMPLE_RATE)

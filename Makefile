@@ -15,7 +15,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install demo ready test test-slow fuzz coverage lint format docs lock system clean
+.PHONY: help install demo ready ready-fast test test-slow fuzz coverage lint format docs lock system clean
 
 help: ## say what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ demo: $(INSTALLED) ## sample set → cache → both models trained → one table
 ready: $(INSTALLED) ## the checkpoints of the ready model, 539 MB: then python -m mosi_e2e.predict video.mp4
 	@echo "whisper-base 134 MB, all-mpnet-base-v2 405 MB; kept in $${MOSI_WEIGHTS:-~/.cache/mosi_e2e/weights}"
 	$(BIN)/python -m mosi_e2e.weights get whisper-base all-mpnet-base-v2
+
+ready-fast: $(INSTALLED) ## those of the smaller one, 155 MB: then python -m mosi_e2e.predict --fast video.mp4
+	@echo "whisper-tiny.en 71 MB, all-MiniLM-L6-v2 84 MB; kept in $${MOSI_WEIGHTS:-~/.cache/mosi_e2e/weights}"
+	$(BIN)/python -m mosi_e2e.weights get whisper-tiny.en all-MiniLM-L6-v2
 
 test: $(INSTALLED) ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile

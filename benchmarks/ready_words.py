@@ -22,8 +22,9 @@ from mosi_e2e.data.batch import collate
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.predict.scoring import Scorer
+from mosi_e2e.ready.bases import check_bases
 from mosi_e2e.ready.combining import StreamFacts
-from mosi_e2e.ready.folder import check_bases, find_ready, read_ready
+from mosi_e2e.ready.folder import find_ready, read_ready
 from mosi_e2e.ready.predictor import open_part
 from mosi_e2e.scores.intervals import ANGLE, estimate_intervals
 from mosi_e2e.scores.metrics import score_regression

@@ -1,6 +1,9 @@
 """The ready model: made of runs, used without a run, and what it says where something is missing."""
 
+import io
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from mosi_e2e.models.config import FaceConfig, ModelConfig, SpeechConfig, TextCo
 from mosi_e2e.predict.__main__ import find_runs
 from mosi_e2e.predict.__main__ import main as predict
 from mosi_e2e.predict.predictor import PredictOptions
+from mosi_e2e.ready import bases
 from mosi_e2e.ready import folder as ready_folder
 from mosi_e2e.ready import predictor as ready_predictor
 from mosi_e2e.ready.__main__ import main as build
@@ -32,6 +36,7 @@ from preprocessing.hearing import listening
 from preprocessing.hearing.voice import Span
 from preprocessing.hearing.whisper import WhisperRecogniser
 
+ROOT = Path(__file__).resolve().parents[1]
 PLAIN = PredictOptions(draws=0, window_s=4)
 WORDS = StreamFacts("words", 1.0, 0.8, {"50": 0.5, "90": 1.3}, [], "", "some clips", 9, 3)
 VOICE, FACE = replace(WORDS, opinion=0.0, sd=1.0), replace(WORDS, opinion=0.0, sd=2.0)
@@ -187,6 +192,51 @@ def test_missing_checkpoints_are_one_line_with_sizes(place, monkeypatch, capsys)
     assert "python -m mosi_e2e.weights get whisper-base tiny-bert" in error
     with pytest.raises(UserError, match="weights get"):
         mosi_e2e.load()
+
+
+class Terminal(io.StringIO):
+    """A keyboard on which something was typed, or a screen."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("typed", "fetched"), [("y\n", True), ("Yes\n", True), ("\n", False), ("", False)])
+def test_on_a_terminal_the_first_prediction_asks_and_fetches(place, monkeypatch, typed, fetched):
+    weights, screen = place / f"weights of {typed.strip()}", Terminal()
+    monkeypatch.setenv("MOSI_WEIGHTS", str(weights))
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr(
+        bases, "get_checkpoint", lambda name: shutil.copytree(f"weights/{name}", weights / name)
+    )
+    monkeypatch.setattr(ready_predictor, "open_model", lambda *_: stop("it went on"))
+    assert predict(["video.mp4"]) == 2
+    told = screen.getvalue()
+    assert told.startswith(
+        "The ready model needs whisper-base (134 MB), tiny-bert (1 MB), 135 MB in all. Fetch now?"
+    )
+    assert ("it went on" in told) is fetched and (weights / BERT).is_dir() is fetched
+    assert ("type: python -m mosi_e2e.weights get" in told) is not fetched
+
+
+def stop(what):
+    raise UserError(what)
+
+
+@pytest.mark.parametrize("name", ["ready", "fast"])
+def test_the_command_that_fetches_is_that_of_the_makefile(name, monkeypatch):
+    monkeypatch.setenv("MOSI_WEIGHTS", "nowhere")
+    target = bases.TARGETS[name].removeprefix("make ")
+    rule = re.search(
+        rf"^{target}:(.*\n)*?\t.*weights get (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    known = read_ready(ROOT / "models" / name)
+    assert rule[2].split() == known.bases
+    with pytest.raises(
+        UserError, match=rf"type: make {target} \(or python -m mosi_e2e.weights get {rule[2]}\)"
+    ):
+        bases.check_bases(known)
 
 
 def test_another_language_leaves_the_words_out(loaded, monkeypatch):

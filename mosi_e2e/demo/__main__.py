@@ -78,7 +78,8 @@ def find_model(run: Path | None, fast: bool = False) -> Path:
     if run is not None:
         check_is_run(run)
         return run
-    from mosi_e2e.ready.folder import check_bases, find_ready, read_ready
+    from mosi_e2e.ready.bases import check_bases
+    from mosi_e2e.ready.folder import find_ready, read_ready
 
     folder = find_ready(fast)
     check_bases(read_ready(folder))

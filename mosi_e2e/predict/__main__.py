@@ -40,10 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(
             f"--fast is a smaller ready model, used without a run: leave out --fast, or {runs[0]}"
         )
-    if not runs:
-        from mosi_e2e.ready.folder import check_bases, find_ready, read_ready
-
-        check_bases(read_ready(find_ready(args.fast)))
+    prepare_ready(runs, args.fast)
     # Here, since torch takes seconds to import, and a wrong path should not.
     from mosi_e2e.predict.predictor import PredictOptions
     from mosi_e2e.ready.predictor import open_model
@@ -149,6 +146,15 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
         if [one.resolve() for one in runs].count(run.resolve()) > 1:
             raise UserError(f"{run} is named twice; name each run once")
     return runs
+
+
+def prepare_ready(runs: Sequence[Path], fast: bool) -> None:
+    """Ask whether to fetch what a ready model lacks; runs need nothing."""
+    from mosi_e2e.ready.bases import offer_bases
+    from mosi_e2e.ready.folder import find_ready, is_ready, read_ready
+
+    for folder in filter(is_ready, runs or [find_ready(fast)]):
+        offer_bases(read_ready(folder))
 
 
 def check_arguments(args: argparse.Namespace) -> None:

@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mosi_e2e.ready.combining import StreamFacts
-from mosi_e2e.weights.catalogue import CHECKPOINTS
-from mosi_e2e.weights.fetch import is_here
 from preprocessing.cache.store import write_atomic
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
@@ -115,19 +113,3 @@ def write_ready(ready: Ready) -> None:
         "streams": entries,
     }
     write_atomic(ready.folder / COMBINE, (json.dumps(known, indent=1) + "\n").encode())
-
-
-def check_bases(ready: Ready) -> None:
-    """Refuse to start without the checkpoints, and say what fetches them and how large they are.
-
-    Raises:
-        UserError: some are not here.
-    """
-    lacking = [name for name in ready.bases if not is_here(name)]
-    if not lacking:
-        return
-    sizes = ", ".join(f"{name} ({CHECKPOINTS[name].megabytes} MB)" for name in lacking)
-    raise UserError(
-        f"the ready model needs {sizes}, not here yet; type: python -m mosi_e2e.weights get "
-        f"{' '.join(lacking)}"
-    )

@@ -20,8 +20,9 @@ from mosi_e2e.predict.result import NEUTRAL, PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Scorer
 from mosi_e2e.predict.windows import Stretch, StretchStore
 from mosi_e2e.predict.words import signed
+from mosi_e2e.ready.bases import check_bases
 from mosi_e2e.ready.combining import StreamFacts, share_weights
-from mosi_e2e.ready.folder import NAME, Ready, check_bases, find_ready, is_ready, read_ready
+from mosi_e2e.ready.folder import NAME, Ready, find_ready, is_ready, read_ready
 from mosi_e2e.ready.language import LEAST, Language, find_language, name_language
 from mosi_e2e.ready.scorers import PictureScorer, ReadyScorer, ValenceScorer
 from mosi_e2e.runs.checkpoint import CacheFacts, load_model

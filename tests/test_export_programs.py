@@ -10,14 +10,14 @@ import torch
 from kit.launched import ROOT
 from kit.made_cache import make_cache
 from kit.made_clips import draw_number, make_tone, write_clip
-from kit.tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model, write_recipe
+from kit.tiny_models import MODELS, TINY_CROSS, load_batch, tiny_model, wake, write_recipe
 
 import mosi_e2e.train
 from mosi_e2e.config import LossConfig, RunConfig
 from mosi_e2e.data.batch import drop_stream
 from mosi_e2e.engine.losses import Objective
 from mosi_e2e.export.__main__ import main
-from mosi_e2e.export.examples import make_trials
+from mosi_e2e.export.examples import make_batch, make_trials
 from mosi_e2e.export.programs import (
     TOLERANCE,
     Traced,
@@ -28,9 +28,9 @@ from mosi_e2e.export.programs import (
     write_onnx,
 )
 from mosi_e2e.export.traceable import TraceableModel, select_inputs
-from mosi_e2e.models import list_streams
-from mosi_e2e.models.config import ModelConfig
-from mosi_e2e.runs.checkpoint import cache_facts
+from mosi_e2e.models import build_model, list_streams
+from mosi_e2e.models.config import ModelConfig, SpeechConfig
+from mosi_e2e.runs.checkpoint import CacheFacts, cache_facts
 from preprocessing.cache.store import ClipStore
 from preprocessing.errors import UserError
 
@@ -107,6 +107,45 @@ def test_onnx_scores_real_batches_as_the_model_does(store, tmp_path, name, task)
             scores = torch.sigmoid(raw) if task == "binary" else raw
             np.testing.assert_allclose(found[key], scores.numpy(), atol=1e-4, rtol=0)
         assert prediction.score.shape == found["score"].shape
+
+
+WHISPER = {
+    **{
+        "d_model": 16,
+        "num_mel_bins": 8,
+        "encoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 24,
+    },
+    **{"max_source_positions": 100, "vocab_size": 50, "pad_token_id": 1},  # 2 s
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@torch.no_grad()
+def test_a_model_of_classes_with_whispers_layers_says_the_same_as_onnx(tmp_path):
+    speech = SpeechConfig("whisper", pretrained=False, kwargs=WHISPER, freeze="frozen", layers="weighted")
+    cross = replace(TINY_CROSS, streams=["face", "speech"], speech=speech)
+    config = ModelConfig("crossmodal", crossmodal=cross)
+    torch.manual_seed(0)
+    network = wake(build_model(config, {}, 3)).eval()
+    for head in network.stream_heads.values():
+        head[-1].weight.mul_(5)  # so that classes differ
+    stages = {"faces": {"options": {"faces": {"size": 40}}}}
+    facts = CacheFacts({}, [0.0, 1.0, 2.0], False, stages, classes=["happy", "neutral", "sad"])
+    traced = trace(network, RunConfig(model=config, task="classes"), facts)
+    assert write_onnx(tmp_path / "model.onnx", traced) < TOLERANCE
+    spread = []
+    for seed, seconds in enumerate([[2.0], [0.01], [1.9, 0.3, 1.0], [0.4] * 5]):
+        batch = make_batch(network, ["face", "speech"], 40, seconds, 50 + seed)
+        batch["speech"] *= torch.linspace(0.01, 5, len(seconds))[:, None]
+        wanted = network(batch).score.softmax(dim=1).numpy()
+        found = run_onnx(tmp_path / "model.onnx", batch)["score"]
+        assert found.shape == (len(seconds), 3)
+        np.testing.assert_allclose(found, wanted, atol=1e-4, rtol=0)
+        spread.append(wanted)
+    assert np.ptp(np.concatenate(spread), axis=0).max() > 0.1  # what it hears and sees matters
 
 
 def test_axes_are_named_after_streams_and_what_their_rows_are():

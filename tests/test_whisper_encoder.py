@@ -1,6 +1,6 @@
 """Whisper as speech encoder: what transformers gives in a full window, the same tokens in any batch."""
 
-from types import SimpleNamespace
+import copy
 
 import pytest
 import torch
@@ -9,13 +9,12 @@ from kit.tiny_encoders import backward, lacking_gradient, take_clip, waveforms
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.models.whisper import modeling_whisper
 
-from mosi_e2e.export.traceable import _replace_parts
+from mosi_e2e.export.whisper import OneWindow
 from mosi_e2e.models.config import SpeechConfig
 from mosi_e2e.models.encoders import build_encoder
 from mosi_e2e.models.encoders.whisper import WhisperSpeechEncoder
 from mosi_e2e.models.layers import Tokens
 from mosi_e2e.models.strides import average_tokens
-from preprocessing.errors import UserError
 
 TINY = {
     "d_model": 32,
@@ -133,10 +132,19 @@ def test_half_precision_keeps_times_and_spectrogram():
     assert F.cosine_similarity(coarse.values.float(), fine.values, dim=2).min() > 0.99
 
 
-def test_onnx_is_refused_in_one_line():
-    with pytest.raises(UserError, match="Whisper speech encoder cannot be written as ONNX"):
-        _replace_parts(tiny_whisper(), 32)
-    assert _replace_parts(SimpleNamespace(width=1), 32).width == 1
+@pytest.mark.parametrize("changes", [{}, {"layers": "weighted", "freeze": "frozen", "stride": 3}])
+def test_the_traceable_form_gives_the_same_tokens_at_any_length(changes):
+    encoder = tiny_whisper(**changes)
+    with torch.no_grad():
+        form = OneWindow(copy.deepcopy(encoder))
+        for lengths in [(1,), (159, 0), (9000, 5000, 321), (16000,)]:  # 16000: all that one block holds
+            batch = waveforms(*lengths)
+            wanted, found = encoder(*batch), form(*batch)
+            n = wanted.values.shape[1]
+            assert found.is_pad[:, n:].all() and torch.equal(found.is_pad[:, :n], wanted.is_pad)
+            there = ~wanted.is_pad
+            torch.testing.assert_close(found.values[:, :n][there], wanted.values[there], atol=2e-5, rtol=0)
+            torch.testing.assert_close(found.time[:, :n][there], wanted.time[there])
 
 
 def test_all_layers_are_mixed_by_learned_weights():

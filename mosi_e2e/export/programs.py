@@ -17,7 +17,7 @@ from mosi_e2e.config import RunConfig
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.engine.losses import Objective, build_objective
 from mosi_e2e.export.examples import make_batch, make_trials
-from mosi_e2e.export.traceable import TraceableModel, list_inputs
+from mosi_e2e.export.traceable import TraceableModel, list_inputs, list_longest
 from mosi_e2e.models import list_streams
 from mosi_e2e.runs.checkpoint import CacheFacts
 from preprocessing.errors import UserError
@@ -68,8 +68,7 @@ def trace(network: nn.Module, config: RunConfig, facts: CacheFacts) -> Traced:
         config.task, config.zero_label, config.loss, np.array(facts.train_label), facts.classes
     )
     network = network.cpu().float().eval()
-    words = [name for name in streams if find_stream(name).kind == "words"]
-    longest = {name: network.encoders[name].longest - 1 for name in words}
+    longest = list_longest(network)
     example = make_batch(network, streams, crop_size, TRACED_S, single=2)
     model = TraceableModel(network, objective, crop_size)
     with (

@@ -4,7 +4,8 @@ Nothing of the model's own code changes: a copy of it gets stand-ins for the pla
 values of a batch, or on a length in a way that cannot be free. They compute the same.
 
 - `FaceEncoder` runs only the frames that are there. `EveryFrame` runs all and blanks the others.
-- `TextEncoder` cuts long texts into blocks. `OneBlock` takes texts of one block alone.
+- `TextEncoder` and `WhisperSpeechEncoder` cut what is long into blocks. `OneBlock` and `OneWindow` take one
+  block alone.
 - `MaskedGroupNorm` goes from clip to clip. `MaskedArithmetic` does all clips at once.
 - A length of one row is a special case to a tracer: broadcasting. `OneMoreRow` appends a row of padding,
   which has no influence on anything, so that no sequence has one row only.
@@ -19,12 +20,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from mosi_e2e.engine.losses import Objective
+from mosi_e2e.export.whisper import OneWindow
 from mosi_e2e.models.encoders.face import FaceEncoder
 from mosi_e2e.models.encoders.speech import MaskedGroupNorm, SpeechEncoder
 from mosi_e2e.models.encoders.text import TextEncoder
 from mosi_e2e.models.encoders.whisper import WhisperSpeechEncoder
 from mosi_e2e.models.layers import Tokens
-from preprocessing.errors import UserError
 
 
 class TraceableModel(nn.Module):
@@ -64,15 +65,23 @@ def _replace_parts(encoder: nn.Module, crop_size: int) -> nn.Module:
     if isinstance(encoder, FaceEncoder):
         return EveryFrame(encoder, crop_size)
     if isinstance(encoder, WhisperSpeechEncoder):
-        raise UserError(
-            "a Whisper speech encoder cannot be written as ONNX (spectrogram, blocks of 30 s): "
-            "export without --onnx"
-        )
+        return OneWindow(encoder)
     if isinstance(encoder, SpeechEncoder):
         return LongEnough(encoder)
     if isinstance(encoder, TextEncoder):
         return OneBlock(encoder)
     return encoder
+
+
+def list_longest(network: nn.Module) -> dict[str, int]:
+    """Most rows that a traced form takes of a stream, where there is a most: tokens or samples of a block."""
+    longest = {}
+    for name, encoder in network.encoders.items():
+        if isinstance(encoder, TextEncoder):
+            longest[name] = encoder.longest - 1  # one of padding follows
+        elif isinstance(encoder, WhisperSpeechEncoder):
+            longest[name] = encoder.longest * encoder.hop
+    return longest
 
 
 class OneMoreRow(nn.Module):

@@ -4,7 +4,7 @@
 
 A stream's own score reads its tokens before they meet the others', as the baseline does. The correction comes
 from the fusion in time and starts small. It is linear in what the fusion says of each stream: behind a hidden
-layer, or starting at zero, it was seen to miss what lies in timing alone (docs/timing.md).
+layer, or starting at zero, it was seen to miss what lies in timing alone (docs/results.md).
 """
 
 from collections.abc import Mapping

@@ -32,6 +32,7 @@ def train_here(words, log, extra):
     return mosi_e2e.train.main(words[words.index("mosi_e2e.train") + 1 :])
 
 
+NAMES = ["both", "visual", "cross"]  # the variants
 started = []
 
 
@@ -67,10 +68,20 @@ def run(place, *words):
 
 
 @pytest.fixture(scope="module")
-def finished(place):
+def halves(place):
+    """What each of three commands trained: two machines with a seed each share the folder, then the table."""
+    trained = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execute, "run_command", train_here)
-        assert run(place) == 0
+        for words in ("seeds=[0]", "seeds=[1]", "--table"):
+            started.clear()
+            assert run(place, words) == 0
+            trained.append(list(started))
+    return trained
+
+
+@pytest.fixture(scope="module")
+def finished(place, halves):
     return place / "out"
 
 
@@ -78,9 +89,15 @@ def read(folder):
     return json.loads((folder / "table.json").read_text())
 
 
+def test_machines_that_share_the_folder_take_different_seeds(halves, finished):
+    first, second = ([finished / name / seed for name in NAMES] for seed in ("seed0", "seed1"))
+    assert halves == [first, second, []]
+    assert [row["seeds"]["mae"]["n"] for row in read(finished)["rows"]] == [2, 2, 2]
+
+
 def test_every_number_comes_from_the_predictions(finished):
     summary = read(finished)
-    assert [row["variant"] for row in summary["rows"]] == ["both", "visual", "cross"]
+    assert [row["variant"] for row in summary["rows"]] == NAMES
     tables = {
         name: [pd.read_csv(finished / name / f"seed{seed}" / "predictions_test.csv") for seed in (0, 1)]
         for name in ("both", "visual")
@@ -141,7 +158,7 @@ def test_what_is_finished_is_skipped_and_what_is_not_goes_on(place, finished, he
 @pytest.mark.slow
 def test_another_seed_is_only_that_seed(place, finished, here):
     assert run(place, "seeds=[0,1,2]", "variants.cross.set=[optim.epochs=1]") == 0
-    assert started == [finished / name / "seed2" for name in ("both", "visual", "cross")]
+    assert started == [finished / name / "seed2" for name in NAMES]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The notebook: stored with light outputs, every cell compiles, its commands are right, and it runs."""
 
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,9 @@ from kit.typed_commands import ROOT, stand_in_project, understand
 from kit.typed_commands import split_line as read_command
 from nbclient import NotebookClient
 
+from preprocessing.pretrained.checkpoints import weights_folder
+
+CLIP = ROOT.parent / "shared/data/clips/real/mosi_Oz06ZWiO20M_6.mp4"
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "colab.ipynb", as_version=4)
 CELLS = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
 SAMPLE = {  # what its variables hold on the sample set
@@ -111,3 +115,31 @@ def test_it_runs_from_top_to_bottom_on_the_sample_set(tmp_path, monkeypatch):
         assert (tmp_path / "runs" / "notebook" / name / "metrics_test.json").is_file()
     if out := os.environ.get("KEEP_NOTEBOOK"):  # to look at
         nbformat.write(notebook, Path(out))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (weights_folder() / "whisper-base").is_dir() or not CLIP.is_file(),
+    reason="wants the ready model's checkpoints (make ready) and the real clips",
+)
+def test_the_cell_of_the_ready_model_scores_a_real_clip(tmp_path):
+    """On what a user does to it: READY on, VIDEO a clip of his own."""
+    score = next(number for number, cell in enumerate(CELLS) if cell.source.startswith("if READY"))
+    settings = (
+        CELLS[0].source.replace("    False  #", "    True  #").replace('VIDEO = ""', f"VIDEO = {str(CLIP)!r}")
+    )
+    assert settings.count("True  #") == 1 and str(CLIP) in settings
+    cells = [
+        settings,
+        "import sys\nos.chdir('..')",
+        CELLS[score].source,
+        "print('status', globals().get('_exit_code'))",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    with stand_in_project(tmp_path):
+        (tmp_path / "notebooks").mkdir()
+        resources = {"metadata": {"path": str(tmp_path / "notebooks")}}
+        NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
+    shown = str([cell.outputs for cell in notebook.cells])
+    assert "status 0" in shown and "(decides)" in shown and "words heard" in shown
+    assert json.loads((tmp_path / "out/ready" / f"{CLIP.stem}.json").read_text())["score"] < 0

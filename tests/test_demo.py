@@ -294,7 +294,7 @@ def test_the_score_is_told_in_words_and_on_the_scale():
     assert (shown["score"], shown["word"], shown["kind"]) == ("−1.26", "negative", "negative")
     assert shown["place"] == 29.0 and shown["interval"] == {"left": 18.33, "right": 40.0}
     sentences = " ".join(shown["sentences"])
-    assert "negative, with a probability of 17 % for positive" in sentences and "off by 0.85" in sentences
+    assert "Probability of positive: 17 %." in sentences and "off by 0.85" in sentences
     assert "90 % interval: −1.90 to −0.60, by the errors on 20 videos." in sentences
     assert "Spread of 30 dropout samples: −1.30 to −1.20." in sentences and "not a prediction" in sentences
     assert [word_score(one) for one in (-9, 0.49, 2.6)] == [
@@ -303,7 +303,11 @@ def test_the_score_is_told_in_words_and_on_the_scale():
         "strongly positive",
     ]
     plain = show(interval=None, spread=None, probability=None, model={"test_mae": None})
-    assert plain["sentences"] == ["Class: negative."] and plain["interval"] is None
+    assert plain["sentences"] == [] and plain["interval"] is None  # the class stands beside the score
+    weighed = show(
+        weight={"face": 0.0, "words": 1.0}, by_stream={"face": 0.5, "words": -1.26}, probability=None
+    )
+    assert weighed["sentences"][0] == "Words −1.26 (decides), face +0.50."
     unsure = show(label_class=None, why_none="no class: the reason", warnings=["a warning"])
     assert unsure["word"] == "no class" and "No class: the reason." in unsure["sentences"]
     bare = show(label_class=None, why_none="no class: the reason", probability=None)

@@ -22,7 +22,7 @@ from preprocessing.errors import UserError
 TITLE = "Sentiment of a speaking person"
 LEAD = (
     "Upload or record a video of one person who speaks to the camera. The model looks at the face and "
-    "listens to the voice, and gives a score from −3 (negative) to +3 (positive)."
+    "listens to the speech, and gives a score from −3 (negative) to +3 (positive)."
 )
 KEEP_COPY = "async (clip) => { await window.mosiDemo.keep(clip); return [clip]; }"
 SYSTEM_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]

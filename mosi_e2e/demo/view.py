@@ -12,7 +12,7 @@ from mosi_e2e.demo.worker import Answer
 from mosi_e2e.pages.page import embed
 from mosi_e2e.pages.tables import SYNTHETIC_MODEL
 from mosi_e2e.predict.result import REACH, choose_reach
-from mosi_e2e.predict.words import colour_words, say_shares
+from mosi_e2e.predict.words import capital, colour_words, say_shares, say_streams
 
 # The seven marks that MOSI's annotators chose from.
 WORDS = {
@@ -144,8 +144,9 @@ def format_time(seconds: float) -> str:
 def list_sentences(result: Mapping[str, Any]) -> list[str]:
     """The number again, in words, with what limits it."""
     chance, interval, spread = result["probability"], result["interval"], result["spread"]
-    certain = "" if chance is None else f", with a probability of {100 * chance:.0f} % for positive"
-    told = [f"Class: {result['label_class'] or 'none'}{certain}."] if result["label_class"] or certain else []
+    told = [] if chance is None else [f"Probability of positive: {100 * chance:.0f} %."]
+    if streams := say_streams(result["weight"], result["by_stream"]):
+        told.append(f"{capital(streams)}.")
     if result["why_none"]:
         told.append(f"{result['why_none'][:1].upper()}{result['why_none'][1:]}.")
     if (error := result["model"]["test_mae"]) is not None:

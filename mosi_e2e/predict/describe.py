@@ -32,7 +32,7 @@ def describe_person(person: PersonResult, absent: float) -> list[str]:
     if person.label_class:
         found += f": {person.label_class}"
     lines = [found, person.why_none, say_spread(person)]
-    if said := say_streams(person):
+    if said := say_streams(person.weight, person.by_stream):
         return [line for line in [*lines, said, say_words(person)] if line]
     shares = ", ".join(
         f"{name_stream(name)} {signed(value)}"

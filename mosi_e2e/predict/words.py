@@ -28,7 +28,7 @@ def tell(person: PersonResult) -> list[str]:
             f"{100 * interval.level:g} % interval {signed(interval.low)} to {signed(interval.high)}, "
             f"{interval.method}",
         )
-    told.append(say_streams(person))
+    told.append(say_streams(person.weight, person.by_stream))
     if person.label_class == "undecided":
         told.append("undecided: the model's errors allow both signs")
     if spread := person.spread:
@@ -66,12 +66,12 @@ def say_leading(person: PersonResult) -> str:
     return f"most rests on {name_stream(person.leading_stream)}"
 
 
-def say_streams(person: PersonResult) -> str:
+def say_streams(weight: Mapping[str, float], by_stream: Mapping[str, float | None]) -> str:
     """Each stream's own score and how much it counts, where a model combines them by fixed weights."""
     told = []
-    for name, weight in sorted(person.weight.items(), key=lambda item: -item[1]):
-        counts = " (decides)" if weight > ALMOST else f" ({100 * weight:.0f} %)" if weight else ""
-        told.append(f"{name_stream(name)} {signed(person.by_stream[name])}{counts}")
+    for name, share in sorted(weight.items(), key=lambda item: -item[1]):
+        counts = " (decides)" if share > ALMOST else f" ({100 * share:.0f} %)" if share else ""
+        told.append(f"{name_stream(name)} {signed(by_stream[name])}{counts}")
     return ", ".join(told) if len(told) > 1 else ""
 
 

@@ -19,10 +19,20 @@ def write_ready_card(ready: Ready) -> str:
         (name_stream(name), one, ", ".join(say_scores(one.scores)) or "not scored on test")
         for name, one in ready.streams.items()
     ]
+    beside = [f"the {name_stream(name)}" for name, one in ready.streams.items() if not one.opinion]
     bases = [(name, CHECKPOINTS[name]) for name in ready.bases]
-    facts = {"rows": rows, "bases": bases, "language": ready.language}
-    english_only = ready.settings.words.model.endswith(".en")
-    return render("ready_card.md", facts | {"english_only": english_only, "name": ready.name})
+    facts = {
+        "name": ready.name,
+        "language": ready.language,
+        "rows": rows,
+        "titles": [title for title, _, _ in rows],
+        "knows": any(one.opinion for one in ready.streams.values()),
+        "beside": " and ".join(beside),
+        "several": len(beside) > 1,
+        "bases": bases,
+        "english_only": ready.settings.words.model.endswith(".en"),
+    }
+    return render("ready_card.md", facts)
 
 
 def say_scores(scores: dict[str, float | None]) -> list[str]:

@@ -87,7 +87,7 @@ def test_a_lead_within_chance_and_a_missing_record_are_remarked_upon(run, folder
     for name in ("metrics_test.json", "calibration.json"):
         (run / name).unlink()
     unknown = predict(run, folder)
-    assert any("is not known" in one and "mosi_e2e.evaluate" in one for one in unknown.remarks)
+    assert any("has no metrics" in one and "mosi_e2e.evaluate" in one for one in unknown.remarks)
     assert unknown.interval is None and "held-out clips are not known" in unknown.why_none
 
 

@@ -108,7 +108,7 @@ def test_the_sentences_before_are_those_of_the_windows_before(place, tmp_path, m
     write_run(tmp_path / "run", tmp_path / "table", cross)
     predictor = Predictor.open(tmp_path / "run")
     recording = predictor.read(place / "video.mp4", options=PLAIN)
-    assert "each window is read behind what was said in the window before it" in recording.remarks
+    assert "each window is read together with what was said in the window before it" in recording.remarks
     stretches = [[Stretch(0, 0, 0.6, True), Stretch(0, 0.6, 1.2, True)]]
     result = predictor.score(recording, stretches, options=PLAIN)
     first, second = result.timeline
@@ -153,16 +153,16 @@ def test_without_speech_the_words_are_absent_and_that_is_said(place, monkeypatch
     monkeypatch.setattr(listening, "find_speech", lambda _: [])
     result = Predictor.open(place / "heard").predict(place / "video.mp4", options=PLAIN)
     assert result.streams_missing == ["words"] and result.list_words() == [] and result.score is not None
-    assert "no speech was heard, and so no words: the score rests on voice alone" in result.remarks
+    assert "no words were heard: the score rests on voice alone" in result.remarks
     alone = Predictor.open(place / "given").predict(place / "video.mp4", options=PLAIN)
-    assert alone.score is None and "there is no score: no speech was heard, and so no words" in alone.remarks
+    assert alone.score is None and "there is no score: no words were heard" in alone.remarks
     asked = [*ASKED, str(place / "heard"), str(place / "video.mp4"), "--out", str(tmp_path)]
     assert main([*asked, "--srt"]) == 0 and (tmp_path / "video.srt").read_text() == ""
 
 
 def test_a_model_of_known_texts_says_who_hears_instead(place, monkeypatch, tmp_path, capsys):
     result = Predictor.open(place / "given").predict(place / "video.mp4", options=PLAIN)
-    told = "the words were heard by whisper-base, and the model learned from the texts 'text': its errors"
+    told = "the words were heard by whisper-base, but the model learned from the texts 'text': its errors"
     assert any(remark.startswith(told) for remark in result.remarks)
     monkeypatch.setenv("MOSI_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")

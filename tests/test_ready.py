@@ -244,7 +244,7 @@ def test_another_language_leaves_the_words_out(loaded, monkeypatch):
     result = loaded.predict("video.mp4", options=PLAIN)
     assert result.streams_missing == ["words"] and result.list_words() == []
     assert any("seems to be German (98 %)" in one for one in result.remarks)
-    assert not any("no speech was heard" in one for one in result.remarks)
+    assert not any("no words were heard" in one for one in result.remarks)
     assert result.interval is None and "expression, not opinion" in result.why_none
     assert set(result.people[0].weight) == {"speech", "face"} and result.label_class is None
     assert sum(result.people[0].weight.values()) == pytest.approx(1.0)
@@ -255,7 +255,7 @@ def test_where_nobody_speaks_the_face_is_left(loaded, monkeypatch):
     result = loaded.predict("video.mp4", options=PLAIN)
     assert set(result.streams_missing) == {"words", "speech"}
     assert result.score == pytest.approx(result.by_stream["face"], abs=1e-6)
-    assert any("no speech was heard" in one for one in result.remarks)
+    assert any("no words were heard" in one for one in result.remarks)
 
 
 def test_windows_without_words_do_not_count_where_others_have_some(loaded):

@@ -128,7 +128,7 @@ def remark_on_evidence(evidence: Mapping[str, Evidence]) -> list[str]:
             remarks.append(f"the model {name} may be no better than a trivial baseline: {one.compare()}")
         if one.beats_baseline is None:
             remarks.append(
-                f"how good the model {name} is, is not known: its metrics are missing; "
+                f"the model {name} has no metrics, so nobody knows how good it is; "
                 "score the run with python -m mosi_e2e.evaluate"
             )
     return remarks
@@ -168,8 +168,8 @@ def weigh(evidence: Sequence[Evidence], is_synthetic: bool, level: float, missin
     if missing:
         lacks = " and ".join(missing)
         return Grounds(
-            why_none=f"no class and no interval: {lacks} missing here, and the model's errors are known for "
-            "clips with all that it reads"
+            why_none=f"no class and no interval: {lacks} missing here, and the model's errors are known only "
+            "for clips that have everything it reads"
         )
     errors = join_calibrations(evidence)
     if errors is None:

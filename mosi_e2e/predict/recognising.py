@@ -54,8 +54,8 @@ def choose_listener(
     remark = ""
     if (words.source, name_checkpoint(words.model)) != (trained.source, trained.model):
         remark = (
-            f"the words were heard by {words.model}, and the model learned from {learned}: its errors are "
-            "known for those"
+            f"the words were heard by {words.model}, but the model learned from {learned}: its errors are "
+            "known for those only"
         )
     return Listener(replace(config, words=words), remark)
 
@@ -86,7 +86,7 @@ def describe_context(facts: CacheFacts) -> str:
     """What is to be said of it; empty where a model learned without."""
     count = read_context(facts)
     windows = "window" if count == 1 else f"{count} windows"
-    return f"each window is read behind what was said in the {windows} before it" if count else ""
+    return f"each window is read together with what was said in the {windows} before it" if count else ""
 
 
 def hears_whole(stages: Iterable[str]) -> bool:

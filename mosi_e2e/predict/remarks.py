@@ -1,4 +1,4 @@
-"""What the reader of a score should know: warnings, which stand first wherever it is shown, and remarks."""
+"""What the reader of a score should know: warnings, which are always shown first, and remarks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,7 +30,7 @@ def list_remarks(
     task: str,
     evidence: Mapping[str, Evidence],
 ) -> list[str]:
-    """All else.
+    """Everything else.
 
     Args:
         recording: what was read of the video.
@@ -47,8 +47,8 @@ def list_remarks(
         remarks.append(describe_voices(stretches, hears))
     if task == "binary":
         remarks.append(
-            "the model tells positive from negative only: its score is its probability of "
-            "positive, spread over -3 to 3"
+            "the model only tells positive from negative: the score is its probability of "
+            "positive, stretched to -3 to 3"
         )
     return remarks
 
@@ -61,9 +61,9 @@ def _remark_on_streams(recording: Recording, first: PersonResult, streams: Seque
     if heard and not len(recording.waveform):
         lacks.append("there is no sound")
     elif heard and recording.is_silent:
-        lacks.append("the sound is silent throughout")
+        lacks.append("the sound is silent from start to end")
     elif any(not len(arrays[f"{name}_time"]) for name, arrays in recording.heard.items()):
-        lacks.append("no speech was heard, and so no words")
+        lacks.append("no words were heard")
     if seen and not recording.people[0].stages:
         lacks.append("no face was found" if recording.has_video else "there is no picture")
     if first.score is None:
@@ -75,5 +75,5 @@ def _remark_on_streams(recording: Recording, first: PersonResult, streams: Seque
     ratio = first.face_ratio
     if seen and ratio and ratio < FACE_ENOUGH:
         share = "less than 1" if ratio < 0.01 else f"only {100 * ratio:.0f}"
-        remarks.append(f"the face was found in {share} % of the frames looked at")
+        remarks.append(f"the face was found in {share} % of the checked frames")
     return remarks

@@ -46,8 +46,7 @@ def describe_voices(stretches: Sequence[Sequence[Stretch]], has_voice: bool) -> 
         has_voice: whether there is a sound that the model reads.
     """
     text = (
-        f"{len(stretches)} people were found, and each has a result; the first is the one that training "
-        "would use"
+        f"{len(stretches)} people were found, each with a result of their own; training would use the first"
     )
     if not has_voice:
         return text

@@ -164,8 +164,8 @@ class ReadyPredictor(Predictor):
             return []
         code, sure = found.likeliest
         return [
-            f"the speech seems to be {name_language(code)} ({100 * sure:.0f} %): the words learned from "
-            f"{name_language(self.ready.language)} and have no say"
+            f"the speech seems to be {name_language(code)} ({100 * sure:.0f} %): the model understands "
+            f"{name_language(self.ready.language)} only, so the words do not count"
         ]
 
     def _remark_on_streams(self, person: PersonResult) -> str:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from kit.made_ready import BERT, EMOTIONS, make_ready, write_checkpoints, write_
 from kit.tiny_models import TINY_CROSS
 from kit.tiny_text import write_sentences
 from kit.typed_commands import load_module
+from safetensors.numpy import load_file, save_file
 
 import mosi_e2e
 from mosi_e2e.models import build_model
@@ -27,6 +29,7 @@ from mosi_e2e.ready import predictor as ready_predictor
 from mosi_e2e.ready.__main__ import main as build
 from mosi_e2e.ready.build import weigh_classes
 from mosi_e2e.ready.combining import StreamFacts, combine, score_classes, share_weights
+from mosi_e2e.ready.comparing import compare_ready
 from mosi_e2e.ready.folder import read_ready
 from mosi_e2e.ready.scorers import take_colour
 from mosi_e2e.runs.checkpoint import load_model
@@ -53,7 +56,10 @@ def place(tmp_path_factory):
         runs = write_runs(folder, write_checkpoints(folder / "weights"))
         make_ready(folder / "model", runs)
         fast = ["--words", str(runs["words"]), "--face", str(runs["face"])]
-        assert build([*fast, "--out", str(folder / "fast")]) == 0
+        told = io.StringIO()
+        with redirect_stdout(told):
+            assert build([*fast, "--same-as", str(folder / "model"), "--out", str(folder / "fast")]) == 0
+    (folder / "told.txt").write_text(told.getvalue())
     write_video(folder / "video.mp4", 1.2)
     return folder
 
@@ -115,6 +121,42 @@ def test_the_folder_holds_small_weights_and_no_labels(place):
         assert small.stat().st_size < 0.7 * whole.stat().st_size
     text = (place / "model" / "README.md").read_text()
     assert "| voice | RAVDESS, EmoDB |" in text and str(place) not in text
+
+
+def test_what_is_built_again_is_compared_with_what_is_there(place, tmp_path):
+    lines = (place / "told.txt").read_text().splitlines()[-2:]
+    assert lines == [f"{name}: the same as {place / 'model'} to the bit" for name in ("words", "face")]
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for copy in (mine, other):
+        shutil.copytree(place / "fast", copy)
+
+    def compare(**metrics):
+        """The line about the words, by what `metrics_test.json` says in the two folders."""
+        for folder, known in metrics.items():
+            (tmp_path / folder / "words" / "metrics_test.json").write_text(json.dumps(known))
+        return compare_ready(mine, other)[0]
+
+    weights = {name: value + 0.25 for name, value in load_file(mine / "words" / "model.safetensors").items()}
+    save_file(weights, other / "words" / "model.safetensors")
+    start = f"same as {other}"
+    assert f"words: not the {start}: weights differ by at most 0.25; no metrics of both" in compare()
+    known = {"n": 9, "metrics": {"mae": 0.613, "corr": None}}
+    told = compare(mine=known, other=known | {"metrics": {"mae": 0.6135}})
+    assert (
+        told == f"words: the {start} within 0.001: weights differ by at most 0.25, metrics by at most 0.0005"
+    )
+    told = compare(other={"n": 8, "metrics": {"mae": 0.5}})
+    assert told.endswith("at most 0.25; test clips 8 → 9, test mae 0.5 → 0.613") and "not the same" in told
+    weights.popitem()
+    save_file(weights, other / "words" / "model.safetensors")
+    assert "words: not the same as" in compare() and "another network (first difference:" in compare()
+    combine = json.loads((other / "combine.json").read_text())
+    combine["streams"]["face"]["sd"] = 3.0
+    del combine["streams"]["words"]
+    (other / "combine.json").write_text(json.dumps(combine))
+    words, face = compare_ready(mine, other)
+    assert words == f"words: {other} has none"
+    assert f"face: the {start} to the bit; its error for combining is" in face and "there 3 (the 30" in face
 
 
 def test_a_video_is_scored_without_a_run(place, tmp_path, capsys):
@@ -290,6 +332,7 @@ def test_each_picture_counts_once_and_a_second_by_its_own(loaded):
         (["--words", "face"], "reads face, but that of this stream reads words alone"),
         (["--words", "words", "--words-errors", "none.csv"], "there is no none.csv"),
         (["--words", "words", "--out", "model"], "model is there already"),
+        (["--words", "words", "--same-as", "face"], "--same-as face is no ready model"),
         (["--words", "words", "--hears", "nobody"], "--hears is one of mosi weights list"),
     ],
 )

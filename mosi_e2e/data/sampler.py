@@ -9,9 +9,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from accelerate import Accelerator
 from torch.utils.data import Sampler
 
-from mosi_e2e.data.dataset import Pick
+from mosi_e2e.config import DataConfig
+from mosi_e2e.data.dataset import ClipDataset, Pick
 
 BUCKET_UPDATES = 20  # clips of so many updates are sorted by length at a time
 
@@ -128,3 +130,14 @@ class SweepSampler(Sampler[list[Pick]]):
             first = (step * self.world + self.rank) * self.batch_size
             clips = [Pick(i) for i in self.order[first : first + self.batch_size]]
             yield clips + [Pick(0, weight=0.0)] * (self.batch_size - len(clips))
+
+
+def build_sweep(data: ClipDataset, config: DataConfig, accelerator: Accelerator) -> SweepSampler:
+    """This process's part of a sweep over a split, by which every model is scored."""
+    return SweepSampler(
+        len(data),
+        config.eval_batch,
+        accelerator.process_index,
+        accelerator.num_processes,
+        list_lengths(data.clips, config.bucket),
+    )

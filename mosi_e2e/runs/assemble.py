@@ -12,7 +12,7 @@ from mosi_e2e.data.encoded import encode_frozen_streams, standardise_layers
 from mosi_e2e.data.folds import apply_folds, find_statistics
 from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_augmenter, build_loader
-from mosi_e2e.data.sampler import SweepSampler, UpdateSampler, list_lengths
+from mosi_e2e.data.sampler import UpdateSampler, build_sweep, list_lengths
 from mosi_e2e.engine.early_stopping import EarlyStopping
 from mosi_e2e.engine.loop import Trainer
 from mosi_e2e.engine.losses import Objective, build_objective
@@ -49,13 +49,7 @@ def build_trainer(
     if config.compile:
         model.compile(dynamic=True)
     sampler = build_sampler(config, train_set, accelerator)
-    sweep = SweepSampler(
-        len(valid_set),
-        config.data.eval_batch,
-        accelerator.process_index,
-        accelerator.num_processes,
-        list_lengths(valid_set.clips, config.data.bucket),
-    )
+    sweep = build_sweep(valid_set, config.data, accelerator)
     updates = sampler.updates_per_epoch * config.optim.epochs
     schedule = Schedule(optimizer, config.optim, updates, objective.monitor[1])
     model, optimizer = accelerator.prepare(model, optimizer)

@@ -16,7 +16,7 @@ from mosi_e2e.data.folds import apply_folds
 from mosi_e2e.data.labels import label_clips
 from mosi_e2e.data.loaders import build_loader
 from mosi_e2e.data.recipes import describe_difference
-from mosi_e2e.data.sampler import SweepSampler, list_lengths
+from mosi_e2e.data.sampler import build_sweep
 from mosi_e2e.engine.launch import adapt_to_machine
 from mosi_e2e.engine.loop import predict_split
 from mosi_e2e.engine.losses import Objective, build_objective
@@ -85,14 +85,7 @@ def score_run(run: Path, split: str, cache: str | None = None, out: Path | None 
     model = model.to(accelerator.device)
     if config.data.encode_frozen:  # as in training, and for all runs of the same encoder
         encode_frozen_streams(accelerator, model, [data], config.augment, (out or run) / "encoded")
-    sampler = SweepSampler(
-        len(data),
-        config.data.eval_batch,
-        accelerator.process_index,
-        accelerator.num_processes,
-        list_lengths(data.clips, config.data.bucket),
-    )
-    loader = build_loader(data, sampler, config.data.workers)
+    loader = build_loader(data, build_sweep(data, config.data, accelerator), config.data.workers)
     objective = build_objective(
         config.task, config.zero_label, config.loss, np.array(facts.train_label), facts.classes
     )

@@ -25,8 +25,8 @@ from mosi_e2e.data.augment import Augmenter, augment_waveform, change_speed
 from mosi_e2e.data.batch import collate
 from mosi_e2e.data.dataset import decode_crops
 from preprocessing.cache.checksums import sum_arrays
-from preprocessing.cache.store import SAMPLE_RATE, Arrays, StageFiles
-from preprocessing.config import FacesConfig
+from preprocessing.cache.store import Arrays, StageFiles
+from preprocessing.config import SAMPLE_RATE, FacesConfig
 from preprocessing.errors import command
 
 CROPS, SIDE, SECONDS, COLUMNS = 21, 224, 4, 62

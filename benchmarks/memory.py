@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.models import build_model
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.settings import load_config
 
-COLUMNS, ROWS_PER_S, FRAMES_PER_S, SIDE, SAMPLE_RATE = 62, 30, 5, 224, 16_000
+COLUMNS, ROWS_PER_S, FRAMES_PER_S, SIDE = 62, 30, 5, 224
 
 
 def make_batch(streams: Sequence[str], clips: int, seconds: float) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from typing import Any
 from preprocessing.errors import UserError
 from preprocessing.openface.columns import describe_columns
 
+SAMPLE_RATE = 16_000  # Hz, of every cached waveform: what every supported speech model hears
 READERS = ("pyav", "decord")
 TRACK_CHOICES = ("speaking", "largest")
 CROP_SOURCES = ("mediapipe", "openface")

@@ -5,8 +5,7 @@ import opensmile
 import pytest
 from kit.made_clips import make_chirps, make_tone
 
-from preprocessing.cache.store import SAMPLE_RATE
-from preprocessing.config import FEATURE_SETS, AcousticsConfig
+from preprocessing.config import FEATURE_SETS, SAMPLE_RATE, AcousticsConfig
 from preprocessing.stages.acoustics import MIN_SAMPLES, columns, extract_acoustics
 
 CONFIG = AcousticsConfig()

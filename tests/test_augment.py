@@ -10,7 +10,7 @@ import pytest
 from mosi_e2e.config import SPEED_STEPS, AugmentConfig
 from mosi_e2e.data.augment import Augmenter, augment_waveform, draw_gap, draw_speed
 from mosi_e2e.data.pictures import ClipAffine, ClipFlip
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 
 SECONDS = 2.0
 PICTURES_OFF = {"flip": 0, "affine": 0, "colour": 0, "blur": 0}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kit.made_clips import H264, draw_number, find_lag_s, find_packets, make_chirps, read_number, write_clip
 
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.media.decode import probe
 from preprocessing.media.frames import FrameReader
 from preprocessing.media.sound import read_sound

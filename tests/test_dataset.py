@@ -11,7 +11,8 @@ from mosi_e2e.config import AugmentConfig, DataConfig
 from mosi_e2e.data.dataset import ClipDataset, Pick, cut_window, read_stream
 from mosi_e2e.data.loaders import build_augmenter, build_loader
 from mosi_e2e.data.sampler import SweepSampler
-from preprocessing.cache.store import SAMPLE_RATE, ClipStore
+from preprocessing.cache.store import ClipStore
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.errors import UserError
 
 FAILED_CLIPS = ("tb_2", "xa_2")

@@ -16,7 +16,7 @@ from kit.made_clips import (
     write_clip,
 )
 
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.media.decode import MediaError, check_duration, probe
 from preprocessing.media.sound import read_sound
 

@@ -20,7 +20,7 @@ from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Scorer, cut_seconds, share_out
 from mosi_e2e.predict.segments import choose_cuts
 from mosi_e2e.predict.summary import spread_of_draws
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.errors import UserError
 
 LENGTHS = (1.5, 4.0, 9.0)

@@ -23,8 +23,7 @@ from mosi_e2e.predict.reading import Reading
 from mosi_e2e.predict.recording import Recording, Seen
 from mosi_e2e.predict.scoring import Scorer, cut_seconds
 from mosi_e2e.predict.windows import Stretch, StretchStore
-from preprocessing.cache.store import SAMPLE_RATE
-from preprocessing.config import PreprocessConfig
+from preprocessing.config import SAMPLE_RATE, PreprocessConfig
 
 CLIP_S, CROP_RATE, SIZE = 4, 5, 32
 WHOLE = Stretch(0, 0.0, CLIP_S, has_voice=True)

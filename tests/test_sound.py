@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from kit.made_clips import draw_number, find_lag_s, make_chirps, make_tone, write_clip
 
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.media.decode import check_duration, probe
 from preprocessing.media.sound import Sound, read_sound
 

@@ -13,12 +13,12 @@ import pytest
 from preprocessing.cache.facts import read_index
 from preprocessing.cache.store import (
     FORMAT_VERSION,
-    SAMPLE_RATE,
     ClipStore,
     StageFiles,
     write_atomic,
     write_table,
 )
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.errors import UserError
 from preprocessing.stages import name_stages
 from preprocessing.untrusted import names

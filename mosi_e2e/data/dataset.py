@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 from mosi_e2e.config import ABSENCES, ALL, FAILED, SPLITS, DataConfig
 from mosi_e2e.data.augment import Augmenter, Streams
 from mosi_e2e.data.streams import Stream, encoded_name, find_stream
-from preprocessing.cache.store import SAMPLE_RATE, ClipStore, StageFiles
+from preprocessing.cache.store import ClipStore, StageFiles
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.errors import UserError
 
 

@@ -9,6 +9,7 @@ cached stage of token rows, and the model's section `tokens` says how it is enco
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.errors import UserError
 from preprocessing.plugins import load_plugins
 from preprocessing.untrusted.names import PLAIN
@@ -135,7 +136,7 @@ for _stream in (
         encoder="mosi_e2e.models.encoders.speech:SpeechEncoder",
         pretrained="transformers",
         has_section=True,
-        rate=16_000,
+        rate=SAMPLE_RATE,
     ),
     Stream(
         name="behaviour",

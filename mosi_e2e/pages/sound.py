@@ -9,7 +9,7 @@ import numpy as np
 
 from mosi_e2e.pages.page import embed
 from mosi_e2e.pages.tracks import BOX_WIDTH, Axis, Line, Track
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 
 PLAYED_RATE = 8000  # Hz: telephone quality, half the bytes
 LONGEST_PLAYED_S = 20.0  # a second is 21 kB of page

@@ -15,7 +15,8 @@ from mosi_e2e.pages.tracks import spell
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult, choose_reach
 from mosi_e2e.predict.traces import choose_stills, choose_traces, draw_still, name_streams
 from mosi_e2e.predict.words import name_result, say_shares, signed, tell
-from preprocessing.cache.store import SAMPLE_RATE, write_atomic
+from preprocessing.cache.store import write_atomic
+from preprocessing.config import SAMPLE_RATE
 
 STILLS, TRACES, COLUMNS = 8, 3, 1200
 ROWS = {"frames": 1.5, "sound": 0.9, "traces": 1.4, "score": 2.4, "seconds": 1.2}  # relative heights

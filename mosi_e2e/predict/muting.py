@@ -12,7 +12,7 @@ from torch import nn
 from mosi_e2e.data.batch import Batch, pad_stream
 from mosi_e2e.data.encoded import Rows, encode_rows
 from mosi_e2e.data.streams import encoded_name
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 
 SILENCE_S = 1.0  # that is encoded for a recording, behind as much of its sound
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from mosi_e2e.predict.pictures import Album, Portrait
-from preprocessing.cache.store import SAMPLE_RATE, Arrays
-from preprocessing.config import PreprocessConfig
+from preprocessing.cache.store import Arrays
+from preprocessing.config import SAMPLE_RATE, PreprocessConfig
 from preprocessing.faces.landmarks import Face
 from preprocessing.faces.tracks import choose_speaker, list_tracks, measure_loudness
 from preprocessing.media.decode import MediaError, check_duration, join_remarks

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 
 GRID_S = 0.1  # cuts lie on whole tenths
 SMOOTH_S = 0.3  # over which loudness is taken: longer than a stop consonant, shorter than a pause

@@ -9,9 +9,9 @@ import numpy as np
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.predict.recording import Recording, is_silent
-from preprocessing.cache.store import SAMPLE_RATE, Arrays
+from preprocessing.cache.store import Arrays
 from preprocessing.cache.words import CONTEXT_END, pack_words, unpack_words
-from preprocessing.config import PreprocessConfig
+from preprocessing.config import SAMPLE_RATE, PreprocessConfig
 from preprocessing.stages import SoundStage, Stage, find_stage
 
 JUST_BEFORE_S = -1e-6  # the time of earlier words: at the window's start, and in none of its seconds

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocessing.cache.store import SAMPLE_RATE
-from preprocessing.config import WordsConfig
+from preprocessing.config import SAMPLE_RATE, WordsConfig
 from preprocessing.hearing.listening import scale
 from preprocessing.hearing.voice import Span, join_spans
 

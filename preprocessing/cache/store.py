@@ -37,7 +37,6 @@ from preprocessing.errors import UserError, make_folder
 from preprocessing.untrusted.names import bound_name, file_name
 
 FORMAT_VERSION = 1
-SAMPLE_RATE = 16_000  # Hz, of every cached waveform: what the wav2vec 2.0 family expects
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # names of files that are being written
 Arrays = dict[str, np.ndarray]
 

@@ -6,7 +6,7 @@ while it is loud. Measured on real speaking people, two by two: `docs/clips.md`.
 
 import numpy as np
 
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.faces.behaviour import BLENDSHAPES
 from preprocessing.faces.landmarks import Face
 from preprocessing.faces.small_faces import overlap

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchaudio.functional import forced_align, merge_tokens
 from transformers import PreTrainedModel, SequenceFeatureExtractor
 
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.hearing.heard import Word
 
 SHORTEST_S = 0.1  # less is too short for the convolutions

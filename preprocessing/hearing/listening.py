@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.hearing.heard import Recogniser, Word, place_words, spread_text
 from preprocessing.hearing.voice import Span, find_speech, join_spans
 

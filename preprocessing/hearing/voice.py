@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 
 LEAST_S = 0.15  # shorter speech is no word
 PAUSE_S = 0.3  # that ends a run of speech

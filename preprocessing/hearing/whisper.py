@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, WhisperForConditionalGeneration
 
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.errors import UserError
 from preprocessing.hearing.heard import Word
 from preprocessing.hearing.timing import time_tokens

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import gelu
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 
 SILENCE_S, TAIL_S = 1.0, 10.0  # behind a piece: encoded with it, and of the silent sound
 FULL_S = 30.0

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import av
 import numpy as np
 
-from preprocessing.cache.store import SAMPLE_RATE
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.media.clock import HOLE_S
 from preprocessing.media.container import open_media
 from preprocessing.media.decode import MediaInfo, check_decoder, decodable_frames, join_remarks

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import opensmile
 
-from preprocessing.cache.store import SAMPLE_RATE
-from preprocessing.config import AcousticsConfig
+from preprocessing.config import SAMPLE_RATE, AcousticsConfig
 
 MIN_SAMPLES = int(0.1 * SAMPLE_RATE)  # below, openSMILE has no complete analysis window
 WINDOW_S = 0.02  # of the spectral descriptors; a row's time is the middle of it

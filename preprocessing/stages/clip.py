@@ -3,8 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from preprocessing.cache.store import SAMPLE_RATE
-from preprocessing.config import PreprocessConfig
+from preprocessing.config import SAMPLE_RATE, PreprocessConfig
 from preprocessing.media.decode import MediaInfo, check_duration, join_remarks
 from preprocessing.media.file import Media
 from preprocessing.media.frames import FrameReader

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from preprocessing.cache.store import SAMPLE_RATE, Arrays
-from preprocessing.config import PreprocessConfig
+from preprocessing.cache.store import Arrays
+from preprocessing.config import SAMPLE_RATE, PreprocessConfig
 from preprocessing.stages.base import Licence, SoundStage
 
 OPENSMILE = Licence(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from preprocessing.cache.store import SAMPLE_RATE, Arrays, StageFiles
+from preprocessing.cache.store import Arrays, StageFiles
 from preprocessing.cache.words import pack_words, unpack_words
 from preprocessing.cache.writer import NO_ROWS
-from preprocessing.config import PreprocessConfig
+from preprocessing.config import SAMPLE_RATE, PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.stages.base import Licence, SoundStage, StageResult
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch  # noqa: F401  decord, which comes with the next lines, breaks a torch that is imported after it
 
 from mosi_e2e.data.streams import known_streams
-from preprocessing.cache.store import SAMPLE_RATE, StageFiles
-from preprocessing.config import BehaviourConfig, FacesConfig, PreprocessConfig
+from preprocessing.cache.store import StageFiles
+from preprocessing.config import SAMPLE_RATE, BehaviourConfig, FacesConfig, PreprocessConfig
 from preprocessing.run.executor import Failure
 from preprocessing.run.finish import SYNTHETIC_MARK, finish
 from preprocessing.sets.labels import ClipEntry

@@ -13,9 +13,9 @@ from mosi_e2e.models.config import SpeechConfig
 from mosi_e2e.models.encoders.pretrained import PretrainedEncoder
 from mosi_e2e.models.layers import Tokens
 from mosi_e2e.models.strides import average_tokens
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.errors import UserError
 
-SAMPLE_RATE = 16_000  # Hz, of the cache and of every checkpoint of these families
 SMALLEST_SPREAD = 1e-3  # of a number that is the same throughout, and says nothing
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")
 

@@ -8,7 +8,8 @@ from transformers import AutoFeatureExtractor, PreTrainedModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from mosi_e2e.models.encoders.checkpoints import Kind, load_network, read_settings
-from mosi_e2e.models.encoders.speech import FAMILIES, SAMPLE_RATE
+from mosi_e2e.models.encoders.speech import FAMILIES
+from preprocessing.config import SAMPLE_RATE
 from preprocessing.errors import UserError
 from preprocessing.pretrained.checkpoints import LIBRARY_ERRORS
 from preprocessing.pretrained.hub_access import is_cached

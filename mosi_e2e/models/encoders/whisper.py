@@ -6,7 +6,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mosi_e2e.models.config import SpeechConfig
-from mosi_e2e.models.encoders.speech import SAMPLE_RATE, SpeechEncoder, mark_first
+from mosi_e2e.models.encoders.speech import SpeechEncoder, mark_first
+from preprocessing.config import SAMPLE_RATE
 
 WINDOW, HOP = 400, 160  # samples: 25 and 10 ms
 RANGE = 8.0  # decades below a clip's loudest band that are kept

@@ -78,7 +78,7 @@ def attack(name: bytes, argument: bytes = b"touch HIT") -> bytes:
         b"pandas read_pickle",
         b"torch load",
         b"preprocessing.untrusted.array_pickle Maker",
-        b"preprocessing.untrusted.array_pickle MAKERS",
+        b"preprocessing.untrusted.array_pickle PackUnpickler",
         b"__main__ x",
     ],
 )

@@ -14,39 +14,15 @@ import numpy as np
 from preprocessing.errors import UserError
 from preprocessing.untrusted.array_pickle import (
     DAMAGE,
-    Maker,
     PackUnpickler,
     PendingArray,
     PlainDtype,
-    find_maker,
     from_buffer,
-    make_array,
 )
 from preprocessing.untrusted.plain_pickle import load_bounded
 
 TEXT_DTYPE = re.compile(r"[<>=]?U[0-9]{1,6}", re.ASCII)
 OBJECTS = "O8"
-
-
-def load_pickle(path: Path) -> Any:
-    """Read a pickle of containers, numbers, texts and arrays of them.
-
-    Raises:
-        UserError: damaged, or it asks for anything else; nothing of it was run.
-    """
-    try:
-        return load_bounded(path, FeatureUnpickler)
-    except DAMAGE as error:
-        text = " ".join(str(error).split())[:160] or type(error).__name__
-        raise UserError(f"{path} is no pickle of features, or damaged ({text}); fetch it again") from error
-
-
-class FeatureUnpickler(PackUnpickler):
-    """Builds containers and arrays of numbers or texts."""
-
-    def find_class(self, module: str, name: str) -> Maker:
-        """Stand-ins for what numpy's arrays are pickled by."""
-        return find_maker(MAKERS, module, name, "features are arrays of numbers and texts")
 
 
 class FeatureDtype(PlainDtype):
@@ -104,11 +80,26 @@ def encode_text(text, encoding) -> bytes:
     return text.encode("latin1")
 
 
-MAKERS = {
-    ("numpy", "ndarray"): make_array,
-    ("numpy", "dtype"): FeatureDtype,
-    ("numpy.core.numeric", "_frombuffer"): from_buffer,
-    ("numpy.core.multiarray", "_reconstruct"): pend_features,
-    ("numpy.core.multiarray", "scalar"): make_scalar,
-    ("_codecs", "encode"): encode_text,
-}
+class FeatureUnpickler(PackUnpickler):
+    """Builds containers and arrays of numbers or texts."""
+
+    makers = PackUnpickler.makers | {
+        ("numpy", "dtype"): FeatureDtype,
+        ("numpy.core.multiarray", "_reconstruct"): pend_features,
+        ("numpy.core.multiarray", "scalar"): make_scalar,
+        ("_codecs", "encode"): encode_text,
+    }
+    holds = "features are arrays of numbers and texts"
+
+
+def load_pickle(path: Path) -> Any:
+    """Read a pickle of containers, numbers, texts and arrays of them.
+
+    Raises:
+        UserError: damaged, or it asks for anything else; nothing of it was run.
+    """
+    try:
+        return load_bounded(path, FeatureUnpickler)
+    except DAMAGE as error:
+        text = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UserError(f"{path} is no pickle of features, or damaged ({text}); fetch it again") from error

@@ -7,7 +7,8 @@ any bytes that a file gives them (`numpy.ndarray(1, "O", data)`).
 import math
 import pickle
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,14 +31,6 @@ DAMAGE = (
 )
 
 
-class PackUnpickler(pickle.Unpickler):
-    """Builds containers and arrays of plain numbers; every other name is refused before it is looked up."""
-
-    def find_class(self, module: str, name: str) -> "Maker":
-        """What stands in for a class that a pack may name."""
-        return find_maker(MAKERS, module, name, "a pack holds arrays of numbers")
-
-
 class Maker:
     """A function under the name by which pickles call it; it has no state that a pickle could set."""
 
@@ -52,26 +45,6 @@ class Maker:
 
     def __setstate__(self, state):
         raise pickle.UnpicklingError("it sets the state of a function")
-
-
-def find_maker(makers: Mapping[tuple[str, str], Callable], module: str, name: str, holds: str) -> Maker:
-    """What stands in for a class that a pickle names.
-
-    Args:
-        makers: (module, name) → what builds it.
-        module, name: as the pickle names it.
-        holds: what such a file may hold, for the error.
-
-    Raises:
-        UserError: it is none of them.
-    """
-    build = makers.get((module.replace("numpy._core.", "numpy.core."), name))
-    if build is None:
-        raise UserError(
-            f"the pickle asks for {module[:60]!r} {name[:60]!r}, but {holds}: nothing was run; do not open "
-            "this file with pickle.load, and get one that you can trust"
-        )
-    return Maker(build)
 
 
 class PlainDtype:
@@ -127,10 +100,33 @@ def pend_array(*args) -> PendingArray:
     return PendingArray((0,), np.uint8)
 
 
-MAKERS = {
-    ("builtins", "dict"): dict,
-    ("numpy", "ndarray"): make_array,
-    ("numpy", "dtype"): PlainDtype,
-    ("numpy.core.numeric", "_frombuffer"): from_buffer,
-    ("numpy.core.multiarray", "_reconstruct"): pend_array,
-}
+class PackUnpickler(pickle.Unpickler):
+    """Builds containers and arrays of plain numbers; every other name is refused before it is looked up.
+
+    Attributes:
+        makers: (module, name), as pickles name it → what builds it.
+        holds: what such a file may hold, for the error.
+    """
+
+    makers: ClassVar[dict[tuple[str, str], Callable]] = {
+        ("builtins", "dict"): dict,
+        ("numpy", "ndarray"): make_array,
+        ("numpy", "dtype"): PlainDtype,
+        ("numpy.core.numeric", "_frombuffer"): from_buffer,
+        ("numpy.core.multiarray", "_reconstruct"): pend_array,
+    }
+    holds = "a pack holds arrays of numbers"
+
+    def find_class(self, module: str, name: str) -> Maker:
+        """What stands in for a class that a pickle names.
+
+        Raises:
+            UserError: it may name no such class.
+        """
+        build = self.makers.get((module.replace("numpy._core.", "numpy.core."), name))
+        if build is None:
+            raise UserError(
+                f"the pickle asks for {module[:60]!r} {name[:60]!r}, but {self.holds}: nothing was run; do "
+                "not open this file with pickle.load, and get one that you can trust"
+            )
+        return Maker(build)

@@ -22,7 +22,7 @@ SCHEMAS = {  # verb → heading, command, module, class
     "train": ("A run", "accelerate launch -m mosi_e2e.train", "mosi_e2e.config", "RunConfig"),
     "preprocess": ("Preprocessing", "python -m preprocessing", "preprocessing.config", "PreprocessConfig"),
     "ablate": ("An ablation", "python -m mosi_e2e.ablate", "mosi_e2e.experiments.ablation", "AblationConfig"),
-    "search": ("A search", "python -m mosi_e2e.search", "mosi_e2e.search", "SearchConfig"),
+    "search": ("A search", "python -m mosi_e2e.search", "mosi_e2e.experiments.search_space", "SearchConfig"),
 }
 ATTRIBUTE = re.compile(r"^(\w+(?:, \w+)*): (.*)$")
 

@@ -8,10 +8,11 @@ import yaml
 from kit.made_cache import make_cache
 from kit.tiny_models import write_recipe
 
-import mosi_e2e.search
 import mosi_e2e.train
 from mosi_e2e.config import RunConfig
-from mosi_e2e.search import RangeConfig, main, propose
+from mosi_e2e.experiments import trials
+from mosi_e2e.experiments.search_space import RangeConfig, propose
+from mosi_e2e.search import main
 from preprocessing.errors import UserError
 from preprocessing.settings import load_config
 
@@ -28,7 +29,7 @@ def trained(monkeypatch):
         log.parent.mkdir(parents=True, exist_ok=True)
         return mosi_e2e.train.main(words[words.index("mosi_e2e.train") + 1 :])
 
-    monkeypatch.setattr(mosi_e2e.search, "run_command", train_here)
+    monkeypatch.setattr(trials, "run_command", train_here)
     return seen
 
 
@@ -56,8 +57,8 @@ def run(place, *words):
 @pytest.mark.slow
 def test_the_best_on_valid_becomes_a_recipe_and_test_is_not_looked_at(place, trained, capsys):
     assert run(place) == 0
-    trials = pd.read_csv(place / "out" / "trials.csv")
-    best = trials.loc[trials.value.idxmin()]
+    table = pd.read_csv(place / "out" / "trials.csv")
+    best = table.loc[table.value.idxmin()]
     recipe = load_config(RunConfig, place / "out" / "best.yaml")
     assert recipe.optim.lr == best["params_optim.lr"]
     assert recipe.model.late_fusion.width == best["params_model.late_fusion.width"]

@@ -16,7 +16,7 @@ from kit.fuzzing import seeded
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.experiments.ablation import AblationConfig
-from mosi_e2e.search import SearchConfig
+from mosi_e2e.experiments.search_space import SearchConfig
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.settings import build_config, dump_config, load_config

@@ -81,7 +81,7 @@ def execute(runs: Sequence[Run], config: AblationConfig) -> list[str]:
 
 def _run_all(jobs: dict[Run, list[str]], parallel: int) -> Iterator[tuple[Run, int]]:
     """`parallel` at a time; each takes a GPU from the shelf and puts it back."""
-    import torch  # takes seconds, and `mosi_e2e.search` imports this module for less
+    import torch  # takes seconds, and `trials` imports this module for less
 
     shelf: queue.Queue[dict[str, str]] = queue.Queue()
     gpus = torch.cuda.device_count()

@@ -20,8 +20,8 @@ from test_configs import SMALL
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.experiments.ablation import AblationConfig, list_runs
+from mosi_e2e.experiments.search_space import SearchConfig
 from mosi_e2e.models import list_streams
-from mosi_e2e.search import SearchConfig
 from preprocessing.config import PreprocessConfig, check_config
 from preprocessing.settings import load_config
 

@@ -16,7 +16,7 @@ from preprocessing.cache.store import ClipStore
 from preprocessing.cache.words import unpack_words
 from preprocessing.config import PreprocessConfig
 from preprocessing.hearing import listening
-from preprocessing.hearing.voice import Span
+from preprocessing.hearing.voice import Span, find_speech
 from preprocessing.run import pipeline
 from preprocessing.run.executor import open_pool
 from preprocessing.settings import load_config
@@ -193,3 +193,14 @@ def test_a_worker_uses_no_more_threads_than_its_share(monkeypatch):
 def test_a_clip_without_sound_has_no_words():
     empty = find_stage("words").empty(PreprocessConfig())
     assert all(not len(values) for values in empty.values())
+
+
+def test_a_black_and_silent_clip_has_no_words(whisper, tmp_path, monkeypatch):
+    monkeypatch.setattr(listening, "find_speech", find_speech)  # the real detector
+    black = [np.zeros((64, 64, 3), np.uint8)] * 10
+    write_clip(tmp_path / "black.mp4", black, sound=np.zeros((1, 44_100), np.float32))
+    (tmp_path / "labels.csv").write_text("video_id,clip_id,path,label,split\nb,b_1,black.mp4,1,train\n")
+    asked = [f"labels={tmp_path}", f"out={tmp_path / 'cache'}", "words.source=whisper"]
+    assert main([*asked, f"words.model={whisper}"]) == 0
+    store = ClipStore(tmp_path / "cache")
+    assert store.index.words.tolist() == ["no_rows"] and read(tmp_path / "cache") == {"b_1": []}

@@ -74,6 +74,31 @@ def test_two_processes_share_the_encoding_of_a_frozen_stream(place):
     assert_alike(each_time, place / "runs" / "shared", loss=2e-3, score=5e-3)  # kept in half precision
 
 
+@pytest.mark.slow  # starts two processes
+def test_classes_are_learned_the_same_by_two_processes(tmp_path):
+    """Also the share of each class in a balanced loss, and clips without a name."""
+    write_recipe(
+        tmp_path / "late.yaml", make_cache(tmp_path, size=16, named=True), "late_fusion", dropout=0.2
+    )
+    words = (
+        "--config",
+        str(tmp_path / "late.yaml"),
+        "task=classes",
+        "loss.balance=true",
+        "loss.smoothing=0.1",
+    )
+    words += ("optim.epochs=3", "stopping.patience=100", "--score", "test")
+    assert main([*words, "name=one"]) == 0
+    launch("mosi_e2e.train", *words, "name=two", options=TWO_PROCESSES)
+    for split in ("valid", "test"):
+        one, two = (read(tmp_path / "runs" / name, split) for name in ("one", "two"))
+        assert one[0].clip_id.tolist() == two[0].clip_id.tolist()
+        assert one[0].predicted.tolist() == two[0].predicted.tolist()
+        chances = [name for name in one[0] if name.startswith("p_")]
+        assert len(chances) == 3 and np.abs(one[0][chances] - two[0][chances]).max(axis=None) < 1e-4
+        assert np.abs(one[1].train_loss - two[1].train_loss).max() < 1e-4
+
+
 def test_dropout_matters_here(place, whole):
     """Otherwise the tests above would show nothing."""
     none = ("model.crossmodal.fusion.dropout=0", "model.crossmodal.head_dropout=0")

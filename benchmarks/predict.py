@@ -121,7 +121,7 @@ def measure_videos(run: Path, videos: list[Path], args: argparse.Namespace, answ
     clock.watch(module, "hear_whole", "hearing of words")
     clock.watch(leave_out, "leave_out_words", "words left out one by one")
     clock.watch(module, "choose_cuts", "windows")
-    clock.watch(module.StretchStore, "read_example", "crops from JPEG")
+    clock.watch(module.WindowReader, "read_example", "crops from JPEG")
     clock.watch(scorer, "read", "fusion: score, Shapley, dropout, seconds")
     for name, encoder in scorer.model.encoders.items():
         clock.watch(encoder, "forward", f"{name} encoder")

@@ -22,7 +22,7 @@ from mosi_e2e.predict.pictures import Album
 from mosi_e2e.predict.reading import Reading
 from mosi_e2e.predict.recording import Recording, Seen
 from mosi_e2e.predict.scoring import Scorer, cut_seconds
-from mosi_e2e.predict.windows import Stretch, StretchStore
+from mosi_e2e.predict.windows import Stretch, WindowReader
 from preprocessing.config import SAMPLE_RATE, PreprocessConfig
 
 CLIP_S, CROP_RATE, SIZE = 4, 5, 32
@@ -60,7 +60,7 @@ def pack(crops: list[np.ndarray], time: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def read(recording: Recording, stream: str, label: float = 0.0) -> dict:
-    return StretchStore(recording, PreprocessConfig()).read_example(WHOLE, [stream]) | {"label": label}
+    return WindowReader(recording, PreprocessConfig()).read_example(WHOLE, [stream]) | {"label": label}
 
 
 @functools.cache

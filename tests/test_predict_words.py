@@ -20,7 +20,7 @@ from mosi_e2e.predict.__main__ import main
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
 from mosi_e2e.predict.result import PersonResult, VideoResult, Window
 from mosi_e2e.predict.subtitles import list_subtitles, split_words
-from mosi_e2e.predict.windows import Stretch, StretchStore
+from mosi_e2e.predict.windows import Stretch, WindowReader
 from preprocessing.__main__ import main as preprocess
 from preprocessing.cache.words import unpack_words
 from preprocessing.errors import UserError
@@ -114,14 +114,14 @@ def test_the_sentences_before_are_those_of_the_windows_before(place, tmp_path, m
     first, second = result.timeline
     said = [[word["word"] for word in window.words] for window in (first, second)]
     assert said[0] + said[1] == SAID and all(said)
-    store = StretchStore(recording, predictor.config, 1)
-    rows = store.read_example(stretches[0][1], ["words"], stretches[0][:1])["streams"]["words"]
+    reader = WindowReader(recording, predictor.config, 1)
+    rows = reader.read_example(stretches[0][1], ["words"], stretches[0][:1])["streams"]["words"]
     assert unpack_words(rows["values"]) == [*said[0], "|", *said[1]]
     alone = predictor.score(recording, [stretches[0][1:]], options=PLAIN)
     assert alone.score != pytest.approx(second.score, abs=1e-6)
     assert predictor.score(recording, [stretches[0][:1]], options=PLAIN).score == pytest.approx(first.score)
-    monkeypatch.setattr(store, "list_words", lambda stretch: [])
-    assert store.read_example(stretches[0][1], ["words"], stretches[0][:1])["n_before"] == 0
+    monkeypatch.setattr(reader, "list_words", lambda stretch: [])
+    assert reader.read_example(stretches[0][1], ["words"], stretches[0][:1])["n_before"] == 0
 
 
 def test_listening_to_a_long_video_shows_how_far_it_is(place, monkeypatch):

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from mosi_e2e.config import ABSENCES, ALL, FAILED, SPLITS, DataConfig
 from mosi_e2e.data.augment import Augmenter, Streams
 from mosi_e2e.data.streams import Stream, encoded_name, find_stream
-from preprocessing.cache.store import ClipStore, StageFiles
+from preprocessing.cache.store import Arrays, ClipStore, StageFiles
 from preprocessing.config import SAMPLE_RATE
 from preprocessing.errors import UserError
 
@@ -148,12 +148,16 @@ def select_clips(
 
 
 def read_stream(store: ClipStore, clip_id: str, stream: Stream) -> dict[str, np.ndarray]:
-    """`{"values", "time"}` of a clip's valid rows.
+    """A stream of a clip of the cache, as `take_rows` gives it."""
+    return take_rows(store.read(clip_id, stream.stage), stream)
+
+
+def take_rows(arrays: Arrays, stream: Stream) -> dict[str, np.ndarray]:
+    """`{"values", "time"}` of the valid rows of a stream, from the arrays of its stage.
 
     Crops become [T, H, W, 3] uint8 RGB, a waveform [S] float32 in [-1, 1] (`time` [1]: of its first
     sample), tokens [T, D] float32.
     """
-    arrays = store.read(clip_id, stream.stage)
     time = arrays[f"{stream.key}_time"].astype(np.float32)
     if stream.kind == "waveform":
         return {"values": arrays[stream.key].astype(np.float32) / 32768, "time": time}

@@ -18,7 +18,7 @@ from mosi_e2e.predict.recording import Recording
 from mosi_e2e.predict.remarks import list_warnings
 from mosi_e2e.predict.result import to_plain
 from mosi_e2e.predict.scoring import Scorer, join
-from mosi_e2e.predict.windows import Stretch, StretchStore, has_evidence, list_missing
+from mosi_e2e.predict.windows import Stretch, WindowReader, has_evidence, list_missing
 from preprocessing.cache.store import write_atomic
 from preprocessing.config import PreprocessConfig
 
@@ -172,10 +172,10 @@ def classify_person(
         stretches: the windows of the person, at least one.
     """
     number, streams = stretches[0].person, scorers[0].streams
-    store = StretchStore(recording, config)
+    reader = WindowReader(recording, config)
     kept, readings, missing = [], [], []
     for stretch in stretches:
-        example = store.read_example(stretch, streams)
+        example = reader.read_example(stretch, streams)
         if has_evidence(example):
             readings.append(average([read_classes(one, example) for one in scorers], np.ones(len(scorers))))
             kept.append(stretch)

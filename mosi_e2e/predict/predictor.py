@@ -35,7 +35,7 @@ from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import cut_seconds
 from mosi_e2e.predict.segments import TYPICAL, choose_cuts
 from mosi_e2e.predict.summary import Summary
-from mosi_e2e.predict.windows import Stretch, StretchStore, has_evidence, list_missing
+from mosi_e2e.predict.windows import Stretch, WindowReader, has_evidence, list_missing
 from preprocessing.config import PreprocessConfig
 from preprocessing.errors import UserError
 from preprocessing.media.decode import MediaError
@@ -211,9 +211,9 @@ class Predictor:
         """The recording with what is heard in all of its sound at once, by the stages it reads."""
         return hear_whole(recording, config, self.stages, on_progress)
 
-    def open_store(self, recording: Recording) -> StretchStore:
-        """What windows are read from."""
-        return StretchStore(recording, self.config, read_context(self.facts))
+    def make_reader(self, recording: Recording) -> WindowReader:
+        """Reads the windows of a recording."""
+        return WindowReader(recording, self.config, read_context(self.facts))
 
     def weigh(self, missing: Sequence[str], level: float) -> Grounds:
         """What may be said of a person without these streams."""
@@ -250,20 +250,20 @@ class Predictor:
         options: PredictOptions,
     ) -> Iterator[int | PersonResult]:
         """Yield how many windows were dealt with, time and again; at last the result."""
-        store = self.open_store(recording)
+        reader = self.make_reader(recording)
         kept: list[Stretch] = []
         missing: list[list[str]] = []
         readings: list[list[Reading]] = [[] for _ in self.members]
         words: list[list[dict]] = []
         for place, stretch in enumerate(stretches):  # one by one: several would be padded to the longest
-            example = store.read_example(stretch, self.streams, stretches[:place])
+            example = reader.read_example(stretch, self.streams, stretches[:place])
             if has_evidence(example):
                 seconds = cut_seconds(stretch.seconds)
                 draws = options.draws if len(self.members) == 1 else 0
                 settings = (seconds, draws, options.seed + place)
                 for reading, member, silence in zip(readings, self.members, quiet, strict=True):
                     reading.append(member.scorer.ask(example, silence, *settings))
-                words += [store.list_words(stretch)] if "words" in self.streams else []
+                words += [reader.list_words(stretch)] if "words" in self.streams else []
                 kept.append(stretch)
                 missing.append(list_missing(example))
             yield 1

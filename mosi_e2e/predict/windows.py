@@ -1,4 +1,4 @@
-"""A stretch of a recording as one example, read by the function that reads a clip of the cache."""
+"""A stretch of a recording as one example, its rows taken as those of a clip of the cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mosi_e2e.data.dataset import read_stream
-from mosi_e2e.data.streams import find_stream
+from mosi_e2e.data.dataset import take_rows
+from mosi_e2e.data.streams import Stream, find_stream
 from mosi_e2e.predict.recording import Recording, is_silent
 from preprocessing.cache.store import Arrays
 from preprocessing.cache.words import CONTEXT_END, pack_words, unpack_words
@@ -62,8 +62,8 @@ def describe_voices(stretches: Sequence[Sequence[Stretch]], has_voice: bool) -> 
     return f"{text}. In {part} nobody clearly speaks: there the voice counts for nobody"
 
 
-class StretchStore:
-    """A recording as `data.dataset.read_stream` wants a cache: stretches for clips. Nothing is kept.
+class WindowReader:
+    """Reads stretches of a recording as examples. Nothing is kept.
 
     Times count from the stretch's start, as those of a training clip do.
 
@@ -88,7 +88,7 @@ class StretchStore:
             Besides the usual: `silent`, the streams that are there and hold nothing; `n_before`, how many of
             the words were said before.
         """
-        rows = {name: read_stream(self, stretch, find_stream(name)) for name in streams}
+        rows = {name: self._read_rows(stretch, find_stream(name)) for name in streams}
         silent = {name for name in streams if is_heard(name) and self._is_silent(stretch)}
         before = self._list_before(earlier) if len(rows.get("words", {}).get("values", ())) else []
         if before:
@@ -97,6 +97,9 @@ class StretchStore:
             "index": 0, "clip_id": "", "label": np.nan, "weight": 1.0, "streams": rows, "silent": silent,
             "n_before": len(before),
         }  # fmt: skip
+
+    def _read_rows(self, stretch: Stretch, stream: Stream) -> dict[str, np.ndarray]:
+        return take_rows(self.read(stretch, stream.stage), stream)
 
     def _list_before(self, earlier: Sequence[Stretch]) -> list[str]:
         """What was said before, up to the mark that parts it from a stretch's own words."""

@@ -18,7 +18,7 @@ from mosi_e2e.predict.predictor import Predictor
 from mosi_e2e.predict.recording import Progress, Recording
 from mosi_e2e.predict.result import NEUTRAL, PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Scorer
-from mosi_e2e.predict.windows import Stretch, StretchStore
+from mosi_e2e.predict.windows import Stretch, WindowReader
 from mosi_e2e.predict.words import signed
 from mosi_e2e.ready.bases import check_bases
 from mosi_e2e.ready.combining import StreamFacts, share_weights
@@ -46,11 +46,11 @@ class HeardRecording(Recording):
     language: Language | None = None
 
 
-class SpeechStore(StretchStore):
+class SpeechReader(WindowReader):
     """Windows whose voice is there only where somebody speaks."""
 
     def read(self, stretch: Stretch, stage: str) -> Arrays:
-        """As `StretchStore.read`."""
+        """As `WindowReader.read`."""
         if stage == "waveform" and not speaks(self.recording.speech, stretch.start_s, stretch.end_s):
             stretch = replace(stretch, has_voice=False)
         return super().read(stretch, stage)
@@ -107,9 +107,9 @@ class ReadyPredictor(Predictor):
         """As `Predictor.describe`; the words' error is known for what was said, and here they are heard."""
         return super().describe() | {"test_mae": None}
 
-    def open_store(self, recording: Recording) -> StretchStore:
-        """As `Predictor.open_store`."""
-        return SpeechStore(recording, self.config)
+    def make_reader(self, recording: Recording) -> WindowReader:
+        """As `Predictor.make_reader`."""
+        return SpeechReader(recording, self.config)
 
     def weigh(self, missing: Sequence[str], level: float) -> Grounds:
         """As `Predictor.weigh`: the interval is that of the stream that decides, if it knows opinions."""

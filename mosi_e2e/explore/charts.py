@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from mosi_e2e.config import SPLITS
 from mosi_e2e.pages.page import Picture, draw_svg
 from mosi_e2e.pages.plots import BLUE, GREEN, GREY, ORANGE
+from preprocessing.stages.heard import Waveform
+from preprocessing.stages.seen import Faces
 
 COLOURS = {"train": BLUE, "valid": GREEN, "test": ORANGE}
 MARKERS = {"train": "o", "valid": "s", "test": "^"}  # so that a split is known by more than its colour
@@ -29,7 +31,7 @@ def draw_set(clips: pd.DataFrame) -> list[Picture]:
     labelled = usable[usable.label.notna()]
     pictures = [draw_labels(labelled), draw_videos(labelled)] if len(labelled) else []
     pictures += [draw_durations(usable)] if usable.duration_s.notna().any() else []
-    return [*pictures, draw_coverage(usable)] if {"faces", "waveform"} <= set(usable) else pictures
+    return [*pictures, draw_coverage(usable)] if {Faces.name, Waveform.name} <= set(usable) else pictures
 
 
 def draw_labels(labelled: pd.DataFrame) -> Picture:
@@ -127,8 +129,8 @@ def draw_coverage(usable: pd.DataFrame) -> Picture:
         finish(ax)
     panels[0].set_ylabel("clips")
     panels[0].yaxis.get_major_locator().set_params(integer=True)
-    caption = f"Coverage: {', '.join(told)}; without a face track: {int((usable.faces != 'ok').sum())}, "
-    caption += f"without sound: {int((usable.waveform != 'ok').sum())}."
+    faceless, soundless = (int((usable[stage.name] != "ok").sum()) for stage in (Faces, Waveform))
+    caption = f"Coverage: {', '.join(told)}; without a face track: {faceless}, without sound: {soundless}."
     return draw_svg(figure, caption, caption)
 
 

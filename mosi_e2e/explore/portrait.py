@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mosi_e2e.data.streams import find_stream, known_streams
 from mosi_e2e.pages.sound import make_player, track_spectrogram, track_wave
 from mosi_e2e.pages.strips import track_crops, track_frames
 from mosi_e2e.pages.tracks import (
@@ -22,6 +23,8 @@ from mosi_e2e.pages.tracks import (
 )
 from preprocessing.cache.store import ClipStore
 from preprocessing.stages import list_stages
+from preprocessing.stages.heard import Acoustics, Waveform
+from preprocessing.stages.seen import Behaviour
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def draw_portrait(store: ClipStore, clip: Mapping[str, Any], raw: Path | None = 
     facts = [f"{seconds:.1f} s"]
     if not np.isnan(clip["face_ratio"]):
         facts.append(f"face in {100 * clip['face_ratio']:.0f} % of the sampled frames")
-    has_sound = clip.get("waveform") == "ok"
+    has_sound = clip.get(Waveform.name) == "ok"
     return Portrait(
         clip_id,
         clip["split"],
@@ -73,7 +76,7 @@ def draw_portrait(store: ClipStore, clip: Mapping[str, Any], raw: Path | None = 
         facts,
         axis,
         tracks,
-        make_player(store.read(clip_id, "waveform")["waveform"]) if has_sound else "",
+        make_player(store.read(clip_id, Waveform.name)["waveform"]) if has_sound else "",
     )
 
 
@@ -84,18 +87,20 @@ def order_stages(names: Iterable[str]) -> list[str]:
 
 
 def draw_stage(store: ClipStore, clip_id: str, stage: str, axis: Axis, raw: Path | None) -> list[Track]:
-    """The rows of one stage that the clip has."""
-    if stage == "faces":
-        faces = store.read(clip_id, "faces")
+    """The rows of one stage that the clip has, by what its streams are."""
+    streams = [one for one in known_streams().values() if one.stage == stage] or [find_stream(stage)]
+    stream = streams[0]
+    if stream.kind == "crops":
+        faces = store.read(clip_id, stage)
         frames = [track_frames(raw, faces, axis)] if raw else []
         return [*frames, track_crops(faces, axis), track_box(faces, axis)]
-    if stage == "waveform":
-        sound = store.read(clip_id, "waveform")["waveform"]
+    if stream.kind == "waveform":
+        sound = store.read(clip_id, stage)[stream.key]
         return [track_wave(sound, axis), track_spectrogram(sound, axis)]
-    if stage == "acoustics":
-        return track_pitch(store, clip_id, axis)
-    if stage == "words":
+    if stream.kind == "words":
         return [track_words(store, clip_id, axis)]
-    if stage == "behaviour":
+    if stage == Acoustics.name:
+        return track_pitch(store, clip_id, axis)
+    if stage == Behaviour.name:
         return track_behaviour(store, clip_id, axis)
     return track_imported(store, clip_id, axis, stage)

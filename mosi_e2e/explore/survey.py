@@ -14,6 +14,7 @@ from mosi_e2e.explore.shift import MIN_WAYS, Shift, clustered_error, share_betwe
 from mosi_e2e.pages.page import Notice, Table
 from mosi_e2e.pages.tracks import find_pitch
 from preprocessing.cache.store import ClipStore
+from preprocessing.stages.heard import Acoustics
 
 SHOWN_FAILURES = 200
 WHY_NO_VOICE = (
@@ -31,8 +32,8 @@ def survey(store: ClipStore) -> pd.DataFrame:
     usable = find_usable(clips)
     voiced = []
     for clip in tqdm(clips.itertuples(), total=len(clips), unit="clip", desc="surveying"):
-        has_rows = pitch is not None and usable[clip.Index] and clip.acoustics == "ok"
-        rows = store.read(clip.clip_id, "acoustics", ["lld"])["lld"] if has_rows else np.zeros((0, 1))
+        has_rows = pitch is not None and usable[clip.Index] and getattr(clip, Acoustics.name) == "ok"
+        rows = store.read(clip.clip_id, Acoustics.name, ["lld"])["lld"] if has_rows else np.zeros((0, 1))
         voiced.append((rows[:, pitch] > 0).mean() if len(rows) else np.nan)
     return clips.assign(usable=usable, voiced=voiced)
 

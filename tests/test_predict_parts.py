@@ -14,6 +14,7 @@ from kit.tiny_models import TINY_CROSS
 from mosi_e2e.data.batch import collate
 from mosi_e2e.models.config import CrossModalConfig, FusionConfig, TokenConfig
 from mosi_e2e.models.crossmodal import CrossModalTransformer
+from mosi_e2e.predict.figure import draw_figure
 from mosi_e2e.predict.inputs import list_videos, name_outputs
 from mosi_e2e.predict.pictures import MOST, Album
 from mosi_e2e.predict.result import PersonResult, VideoResult
@@ -199,6 +200,18 @@ def test_a_video_has_its_first_persons_fields_with_their_types():
     result = make_result()
     assert all(getattr(result, name) is getattr(result.people[0], name) for name in shown)
     assert not hasattr(VideoResult, "__getattr__")  # type checkers would take any name then
+
+
+def test_the_picture_shows_words_at_their_times_where_there_are_some():
+    result = make_result()
+    rows = draw_figure(result, result.people[0]).axes
+    (words,) = [ax for ax in rows if any(text.get_text() == "words" for text in ax.texts)]
+    assert [text.get_text() for text in words.texts] == ["words", "<good>", "bad"]
+    good, bad = words.patches[:2]
+    assert (good.get_x(), good.get_width()) == pytest.approx((0.1, 0.4))
+    assert good.get_alpha() < bad.get_alpha() and good.get_facecolor()[:3] != bad.get_facecolor()[:3]
+    quiet = replace(result.people[0], timeline=[replace(one, words=[]) for one in result.timeline])
+    assert len(draw_figure(result, quiet).axes) == len(rows) - 1
 
 
 def test_an_album_of_a_long_video_stays_small():

@@ -1,6 +1,7 @@
 """One person's result on one picture: frames, sound, expression, score over time, and what it rests on."""
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill, shorten
 
@@ -19,7 +20,15 @@ from preprocessing.cache.store import write_atomic
 from preprocessing.config import SAMPLE_RATE
 
 STILLS, TRACES, COLUMNS = 8, 3, 1200
-ROWS = {"frames": 1.5, "sound": 0.9, "traces": 1.4, "score": 2.4, "seconds": 1.2}  # relative heights
+ROWS = {
+    "frames": 1.5,
+    "sound": 0.9,
+    "words": 0.3,
+    "traces": 1.4,
+    "score": 2.4,
+    "seconds": 1.2,
+}  # relative heights
+LETTER_INCH = 0.05  # a word that does not fit into its time is a colour alone
 STYLE = {"font.family": "sans-serif", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
 MARKS = ("−3", "−2", "−1", "0", "+1", "+2", "+3")
 LEFT = -0.13  # of what stands at the page's edge, in widths of the axes
@@ -37,25 +46,29 @@ def write_figure(result: VideoResult, path: Path) -> None:
 def draw_figure(result: VideoResult, person: PersonResult) -> Figure:
     """Everything above one time axis, the contributions below."""
     figure = Figure(figsize=(10, 12))
+    words = [word for window in person.timeline for word in window.words]
+    rows = {name: height for name, height in ROWS.items() if name != "words" or words}
     grid = figure.add_gridspec(
-        len(ROWS) + 2, 1, left=0.15, right=0.97, top=0.985, bottom=0.05, hspace=0.28,
-        height_ratios=[3.1, *ROWS.values(), 1.9],
+        len(rows) + 2, 1, left=0.15, right=0.97, top=0.985, bottom=0.05, hspace=0.28,
+        height_ratios=[3.1, *rows.values(), 1.9],
     )  # fmt: skip
     _draw_head(figure.add_subplot(grid[0]), result, person)
-    axes = {name: figure.add_subplot(grid[row + 1]) for row, name in enumerate(ROWS)}
+    axes = {name: figure.add_subplot(grid[row + 1]) for row, name in enumerate(rows)}
     for name, ax in axes.items():
         ax.set_xlim(0, result.duration_s)
         ax.tick_params(labelbottom=name == "seconds")
     axes["seconds"].set_xlabel("seconds", labelpad=1)
     _draw_frames(axes["frames"], result, person)
     _draw_sound(axes["sound"], result)
+    if words:
+        _draw_words(axes["words"], words)
     _draw_traces(axes["traces"], person)
     _draw_score(axes["score"], person)
     _draw_seconds(axes["seconds"], person)
     if person.deciding:
         for ax in axes.values():
             ax.axvspan(person.deciding["start_s"], person.deciding["end_s"], color=GREEN, alpha=0.16, lw=0)
-    box = grid[len(ROWS) + 1].get_position(figure)
+    box = grid[len(rows) + 1].get_position(figure)
     _draw_contributions(figure.add_axes((0.25, box.y0, 0.72, box.height - 0.045)), result, person)
     return figure
 
@@ -143,6 +156,21 @@ def _draw_sound(ax: Axes, result: VideoResult) -> None:
     ax.fill_between(time, low, high, color=BLUE, linewidth=0.4)
     limit = max(np.abs(low).max(), np.abs(high).max(), 1)
     ax.set_ylim(-limit, limit)
+
+
+def _draw_words(ax: Axes, words: Sequence[Mapping]) -> None:
+    """Each word at its time, blue where it raises its window's score, orange where it lowers it."""
+    _label(ax, "words")
+    ax.set(ylim=(0, 1), yticks=[])
+    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.tick_params(bottom=False)
+    inches = ax.get_position().width * ax.figure.get_figwidth() / np.diff(ax.get_xlim())[0]  # of a second
+    for word in words:
+        start, width = word["start_s"], word["end_s"] - word["start_s"]
+        strength = 0.08 + 0.5 * min(abs(word["effect"]), 1.0)
+        ax.axvspan(start, start + width, color=_colour(word["effect"]), alpha=strength, lw=0)
+        if width * inches >= LETTER_INCH * len(word["word"]):
+            ax.text(start + width / 2, 0.5, word["word"], fontsize=7.5, va="center", ha="center")
 
 
 def _draw_traces(ax: Axes, person: PersonResult) -> None:

@@ -3,72 +3,20 @@
 import asyncio
 import json
 import re
-import secrets
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit.demo_models import make_result
-from starlette.testclient import TestClient
 
 pytest.importorskip("gradio", reason="needs the extra demo (Gradio)")
 
+from kit.demo_door import HOME, LIMITS, VIDEO, Door, name_file, upload
+
 from mosi_e2e.demo import limits as says
-from mosi_e2e.demo.app import Page
 from mosi_e2e.demo.guard import FRAMING_BYTES, Guard
 from mosi_e2e.demo.intake import Intake
-from mosi_e2e.demo.limits import Limits
-from mosi_e2e.demo.server import build_server
 from mosi_e2e.demo.uploads import Uploads
-from mosi_e2e.demo.worker import Answer
-
-LIMITS = Limits(max_mb=1, max_waiting=0)  # room for two uploads of the greatest size
-HOME = "http://127.0.0.1"
-VIDEO = b"a video"
-
-
-class HonestScorer:
-    """Scores nothing; it notes what it was given."""
-
-    def __init__(self):
-        self.seen: list[tuple[str, bytes]] = []
-
-    async def score(self, video: Path, name: str) -> AsyncIterator[Answer]:
-        self.seen.append((name, video.read_bytes()))
-        if name == "fail.mp4":
-            raise RuntimeError(f"nobody foresaw this in {video}")
-        yield Answer(make_result().to_dict() | {"video": name}, "", "")
-
-
-class Door:
-    """The whole page without a port."""
-
-    def __init__(self, root: Path):
-        self.root, self.scorer = root / "page", HonestScorer()
-        self.uploads = Uploads(self.root, LIMITS)
-        page = Page(self.scorer, self.uploads, LIMITS, {"synthetic": True})
-        self.app = build_server(page, self.uploads, LIMITS, "127.0.0.1")
-        self.client = TestClient(self.app, base_url=HOME)
-
-    def come_from(self, address: str) -> TestClient:
-        return TestClient(self.app, base_url=HOME, client=(address, 50_000))
-
-    def files(self) -> list[Path]:
-        return [path for path in self.root.rglob("*") if path.is_file()]
-
-    def call(self, number: int, data: list, visitor: str = "") -> str:
-        """Call one of the page's functions in both ways that there are; all that is answered."""
-        visitor = visitor or secrets.token_hex(5)
-        message = {"fn_index": number, "data": data, "session_hash": visitor}
-        told = self.client.post("/gradio_api/run/predict", json=message).text
-        assert self.client.post("/gradio_api/queue/join", json=message).status_code == 200
-        with self.client.stream("GET", f"/gradio_api/queue/data?session_hash={visitor}") as stream:
-            for line in stream.iter_lines():
-                told += line
-                if "close_stream" in line:
-                    break
-        return told
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +33,6 @@ def door(page, monkeypatch) -> Iterator[Door]:
     monkeypatch.setattr("mosi_e2e.demo.uploads.KEEP_S", -1)
     page.uploads.sweep()
     page.scorer.seen.clear()
-
-
-def upload(client: TestClient, content: bytes = VIDEO, name: str = "my clip.mp4", **headers):
-    return client.post("/gradio_api/upload", files={"files": (name, content)}, headers=headers)
-
-
-def name_file(path: object, **more) -> dict:
-    """How Gradio's messages name a file."""
-    return {"path": path, "meta": {"_type": "gradio.FileData"}, **more}
 
 
 CHOOSE, SCORE = 0, 1

@@ -1,31 +1,31 @@
 """The web page in a real browser: a real video goes up, its score comes back, nothing stays."""
 
 import json
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from conftest import SHARED
-from kit.launched import ROOT, free_port
-from kit.made_cache import make_cache
+from kit.browsed import (
+    PATIENCE_MS,
+    Server,
+    choose,
+    download,
+    measure_gaps,
+    overflow,
+    player,
+    score,
+    visits,
+    write_demo_run,
+    write_long,
+)
 from kit.made_clips import make_tone, write_clip
 from kit.made_set import PORTRAIT, write_face
 from kit.pages_read import PageReader
-from kit.tiny_models import MODELS, TINY_CROSS, tiny_model
-
-from mosi_e2e.config import DataConfig, RunConfig
-from mosi_e2e.runs.checkpoint import cache_facts, save_model
-from preprocessing.cache.store import ClipStore
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the extra dev (playwright)")
 pytest.importorskip("gradio", reason="needs the extra demo (Gradio)")
@@ -36,7 +36,6 @@ FLAGS = (
     "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 )
 REAL_CLIP = SHARED / "data/clips/real/openvna_no_re_asr_raw.mp4"
-PATIENCE_MS = 180_000  # for machines that have other work
 LIMITS = ("--max-mb", "2", "--max-minutes", "0.5")
 
 pytestmark = [
@@ -45,54 +44,9 @@ pytestmark = [
 ]
 
 
-class Server:
-    """`python -m mosi_e2e.demo` in a process of its own."""
-
-    def __init__(self, run: Path, temporary: Path, *words: str):
-        self.temporary, self.port = temporary, free_port()
-        self.address = f"http://127.0.0.1:{self.port}/"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mosi_e2e.demo", str(run), "--port", str(self.port), *words],
-            cwd=ROOT,
-            env=os.environ | {"TMPDIR": str(temporary), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def wait(self) -> None:
-        for line in self.process.stdout:
-            if line.startswith("open http://127.0.0.1:"):
-                return
-        raise AssertionError("the page did not start")
-
-    def files(self) -> list[str]:
-        """All that lies in the temporary folder."""
-        return [str(path) for path in self.temporary.rglob("*") if path.is_file()]
-
-    def wait_until_empty(self) -> None:
-        deadline = time.monotonic() + 20
-        while self.files() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert self.files() == []
-
-    def end(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=20)
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    """A run folder with a tiny model of random weights."""
-    root = tmp_path_factory.mktemp("demo")
-    store = ClipStore(make_cache(root / "made"))
-    fusion = replace(TINY_CROSS.fusion, dropout=0.1)  # for the interval
-    config = replace(MODELS["crossmodal"], crossmodal=replace(TINY_CROSS, fusion=fusion))
-    settings = RunConfig(data=DataConfig(cache=str(store.root)), model=config)
-    save_model(
-        root / "run" / "best", tiny_model(config, store), settings, cache_facts(store, config, [0.0, 1.0])
-    )
-    return root / "run"
+    return write_demo_run(tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")
@@ -113,66 +67,14 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, server):
-    """Opens the page at a width; afterwards nothing must have been asked of any other address."""
-    asked, contexts = [], []
-
-    def open_at(width: int):
-        context = browser.new_context(viewport={"width": width, "height": 800})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(server.address)
-        page.wait_for_selector("#clip input[type=file]", state="attached")
-        return page
-
-    yield open_at
-    for context in contexts:
-        context.close()
-    assert len(asked) > 5
-    assert [url for url in asked if not url.startswith((server.address, "data:", "blob:"))] == []
+    with visits(browser, server.address) as open_at:
+        yield open_at
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
     """A real clip of a speaking person where there is one, else a portrait and a tone."""
     return REAL_CLIP if REAL_CLIP.exists() else write_face(tmp_path_factory.mktemp("c") / "face.mp4", 1, 3.0)
-
-
-def choose(page, path: Path) -> None:
-    page.set_input_files("#clip input[type=file]", str(path))
-
-
-def score(page, path: Path) -> None:
-    choose(page, path)
-    page.click("#start:not([disabled])")
-    page.wait_for_selector("#result-title")
-    page.wait_for_function("document.querySelector('#player').readyState > 0")
-
-
-def player(page, what: str):
-    return page.evaluate(f"document.querySelector('#player').{what}")
-
-
-def overflow(page) -> int:
-    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-
-
-def measure_gaps(page) -> list[float]:
-    """Pixels between the labels of the time axis."""
-    return page.evaluate(
-        """() => {
-          const labels = [...document.querySelectorAll(".ticks span")];
-          const boxes = labels.map((one) => one.getBoundingClientRect());
-          return boxes.slice(1).map((box, number) => box.left - boxes[number].right);
-        }"""
-    )
-
-
-def download(page, name: str) -> str:
-    with page.expect_download() as caught:
-        page.click(f"a[download$='.{name}']")
-    return caught.value.path().read_text()
 
 
 def test_a_video_goes_up_and_its_score_comes_back_linked_with_the_player(open_page, server, clip):
@@ -321,13 +223,6 @@ def test_of_two_people_a_picture_says_who_was_scored(open_page, tmp_path, width)
     assert page.inner_text("#people li:last-child").startswith("person 2 (left)")
     assert page.evaluate("document.querySelector('.people img').naturalWidth") > 300
     assert overflow(page) <= 0
-
-
-def write_long(path: Path, seconds: int = 40) -> Path:
-    """A grey picture, once a second."""
-    return write_clip(
-        path, [np.full((96, 128, 3), 90, np.uint8)] * seconds, times_ms=range(0, 1000 * seconds, 1000)
-    )
 
 
 def test_labels_of_the_time_axis_keep_apart_on_a_phone(open_page, tmp_path):

@@ -4,54 +4,20 @@ import hashlib
 import io
 import json
 import os
-import random
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from kit.broken_server import BrokenServer, Fault
+from kit.fetched import NOISE, SETS, error, limited_disk, run, tree, zip_set
 
 from preprocessing.fetch import __main__ as fetch
 from preprocessing.sets.labels import read_labels
-
-NOISE = random.Random(0).randbytes(150_000)
-SETS = {
-    "course": {
-        "MOSI/labels.csv": "clip,label,subset\na_1,1.0,train\na_2,-1.0,train\nb_1,0.2,valid\nc_1,-3,test\n",
-        **{f"MOSI/{clip}.mp4": NOISE for clip in ("a_1", "a_2", "b_1", "c_1")},
-    },
-    "mmsa": {
-        "label.csv": "video_id,clip_id,text,label,mode\na,1,x,1.0,train\na,2,x,-1,train\nb,1,x,0,valid\n"
-        "c,1,x,1,test\n",
-        **{f"Raw/{clip}.mp4": NOISE for clip in ("a/1", "a/2", "b/1", "c/1")},
-    },
-    "cmu": {
-        "OpinionLevelSentiment.csv": "0,1,a,1,1.0\n1,2,a,2,-1.0\n0,1,b,1,0.2\n0,1,c,1,-3\n",
-        "folds.csv": "video_id,split\na,train\nb,valid\nc,test\n",
-        **{f"Segmented/{clip}.mp4": NOISE for clip in ("a_1", "a_2", "b_1", "c_1")},
-    },
-    "csv": {
-        "labels.csv": "path,video_id,clip_id,label,split\nx/1.mp4,a,1,1,train\nx/2.mp4,a,2,,train\n"
-        "x/3.mp4,b,1,0,valid\nx/4.mp4,c,1,1,test\n",
-        **{f"x/{number}.mp4": NOISE for number in (1, 2, 3, 4)},
-    },
-}
-
-
-def zip_set(layout: str = "course", **changes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as opened:
-        for name, data in (SETS[layout] | changes).items():
-            opened.writestr(zipfile.ZipInfo(name), data)
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -68,21 +34,6 @@ def server(monkeypatch):
     monkeypatch.setattr("preprocessing.fetch.download.time.sleep", lambda seconds: None)
     with BrokenServer(zip_set()) as server:
         yield server
-
-
-def run(*arguments) -> int:
-    return fetch.main([str(argument) for argument in arguments])
-
-
-def error(capsys, *arguments) -> str:
-    assert run(*arguments) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    return lines[0]
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize("layout", SETS)
@@ -257,17 +208,6 @@ def test_two_at_once(server, tmp_path, capsys):
         assert "another process" in error(capsys, "--url", server.url, "--out", out)
         assert (work / "unpacked" / "half").exists()
     assert run("--url", server.url, "--out", out) == 0
-
-
-@contextmanager
-def limited_disk(size: int) -> Iterator[None]:
-    """No file may grow beyond `size`, as if the disk were full then."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_keeps_the_download_and_goes_on_once_there_is_room(server, tmp_path, capsys):

@@ -246,20 +246,6 @@ def test_a_heap_of_texts_in_which_hdf5_would_go_in_circles(tmp_path):
         find_object(bytes(1000), 7)
 
 
-@pytest.mark.parametrize("form", [{}, {"chunks": (1,)}, {"dtype": "S20"}, {"chunks": (1,), "compression": 1}])
-def test_names_of_columns_however_they_are_stored(tmp_path, form):
-    h5py = pytest.importorskip("h5py")
-    path = tmp_path / "a.csd"
-    path.write_bytes(WHOLE["a.csd"])
-    with h5py.File(path, "a") as file:
-        metadata = next(iter(file.values()))["metadata"]
-        del metadata["dimension names"]
-        given = {"dtype": h5py.special_dtype(vlen=str)} | form
-        metadata.create_dataset("dimension names", (1,), **given)[0] = '["ä", "b", "c"]'.encode()
-    names = SequenceFile(path).column_names("x")
-    assert names == (["x_0", "x_1", "x_2"] if "compression" in form else ["ä", "b", "c"])
-
-
 PLAIN = ("vision", "audio", "id", "regression_labels")
 ARRAYS = (
     np.float64(1.0),

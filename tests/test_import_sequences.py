@@ -8,6 +8,7 @@ from kit.made_features import make_rows, write_sequence
 
 from preprocessing.cache.store import ClipStore
 from preprocessing.import_features.__main__ import main
+from preprocessing.import_features.sequences import SequenceFile
 
 VIDEOS = {"-aV_id": "train", "b": "valid", "c": "test"}
 CUTS = np.array([[1.0, 3.0], [3.0, 4.5], [6.0, 8.0]])  # seconds of three clips in each video
@@ -103,3 +104,17 @@ def test_without_h5py_the_message_says_what_to_install(files, monkeypatch, capsy
     monkeypatch.setitem(sys.modules, "h5py", None)
     assert main(files) == 2
     assert "pip install h5py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", [{}, {"chunks": (1,)}, {"dtype": "S20"}, {"chunks": (1,), "compression": 1}])
+def test_names_of_columns_however_they_are_stored(tmp_path, form):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "a.csd"
+    write_sequence(path, "audio", {"03bSnISJMiM": make_rows(10, 2, 3)}, ["a", "b", "c"])
+    with h5py.File(path, "a") as file:
+        metadata = next(iter(file.values()))["metadata"]
+        del metadata["dimension names"]
+        given = {"dtype": h5py.special_dtype(vlen=str)} | form
+        metadata.create_dataset("dimension names", (1,), **given)[0] = '["ä", "b", "c"]'.encode()
+    names = SequenceFile(path).column_names("x")
+    assert names == (["x_0", "x_1", "x_2"] if "compression" in form else ["ä", "b", "c"])

@@ -5,6 +5,7 @@ import json
 import shutil
 from itertools import pairwise
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,7 @@ from kit.made_predictor import (
     write_run,
     write_video,
 )
-from kit.one_clip import extract
+from kit.one_clip import OneClip
 from kit.pages_read import check_page
 from scipy.stats import t as student
 
@@ -27,6 +28,7 @@ from mosi_e2e.data.batch import collate
 from mosi_e2e.data.dataset import read_stream
 from mosi_e2e.data.streams import find_stream
 from mosi_e2e.predict.__main__ import main
+from mosi_e2e.predict.overlay import write_overlay
 from mosi_e2e.predict.predictor import PredictOptions, Predictor
 from preprocessing.errors import UserError
 from preprocessing.media.file import Media
@@ -66,16 +68,6 @@ def long_result(folder, predictor):
     return predictor.predict(write_video(folder / "long.mp4", 6.0))
 
 
-class OneClip:
-    """What preprocessing stores of a clip, read as from a cache."""
-
-    def __init__(self, path, config, stages):
-        self.results = extract(path, config, stages)
-
-    def read(self, clip_id, stage):
-        return self.results[stage].arrays
-
-
 def test_several_threads_see_what_one_sees(video, predictor):
     config = predictor.config
     one, three = (
@@ -106,9 +98,8 @@ def test_a_short_video_scores_as_the_clip_would_in_evaluation(folder, cache, vid
 
 def test_a_long_video_is_covered_by_windows_like_training_clips(long_result, predictor):
     windows = long_result.timeline
-    assert windows[0].start_s == 0 and windows[-1].end_s == long_result.duration_s == pytest.approx(
-        6, abs=0.1
-    )
+    assert windows[0].start_s == 0
+    assert windows[-1].end_s == long_result.duration_s == pytest.approx(6, abs=0.1)
     assert all(a.end_s == b.start_s for a, b in pairwise(windows))
     _, _, longest = predictor.facts.train_seconds
     assert len(windows) >= 3 and max(one.end_s - one.start_s for one in windows) <= longest + 0.2
@@ -246,10 +237,6 @@ def test_the_command_writes_its_files_and_one_bad_video_costs_itself_alone(folde
 
 
 def test_the_overlay_keeps_pictures_and_sound_and_shows_the_score(folder, predictor, video):
-    import av
-
-    from mosi_e2e.predict.overlay import write_overlay
-
     write_overlay(predictor.predict(video), video, folder / "drawn.mp4")
     with av.open(str(video)) as before, av.open(str(folder / "drawn.mp4")) as after:
         pictures = [[f.to_ndarray(format="rgb24") for f in file.decode(video=0)] for file in (before, after)]

@@ -8,14 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from kit.launched import TWO_PROCESSES, launch, one_thread_on_the_processor
 from kit.made_cache import LACKING, STREAMS, make_cache
+from kit.made_shards import SHARD_MB, make_shards
 from kit.marked_dataset import MarkedDataset
-from kit.tiny_models import write_recipe
 from safetensors.numpy import load
 
-import mosi_e2e.evaluate
-import mosi_e2e.train
 import preprocessing.shards
 from mosi_e2e.config import DataConfig
 from mosi_e2e.data.loaders import build_loader
@@ -30,7 +27,6 @@ from preprocessing.stages import name_stages
 STAGES = name_stages()
 
 FAILED = ("tb_2",)
-SHARD_MB = "0.2"
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +37,6 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shards(cache, tmp_path_factory):
     return make_shards(cache, tmp_path_factory.mktemp("sharded") / "out")
-
-
-def make_shards(cache, out, *words):
-    assert main([str(cache), "--out", str(out), "--shard-mb", SHARD_MB, *words]) == 0
-    return out
 
 
 def read_all(folder):
@@ -265,45 +256,3 @@ def test_two_processes_with_two_workers_see_every_clip_once(shards, sweep):
 
 def set_of_absences():
     return sorted({state for stages in LACKING.values() for state in stages.values()})
-
-
-@pytest.mark.slow
-def test_training_and_evaluation_are_those_of_the_cache(tmp_path, capsys):
-    """Weights and predictions to the bit; a run on shards is evaluated on the cache, too."""
-    with one_thread_on_the_processor():
-        cache = make_cache(tmp_path)
-        out = make_shards(cache, tmp_path / "shards")
-        write_recipe(tmp_path / "late.yaml", cache, "late_fusion", dropout=0.2, epochs=2)
-        recipe = ["--config", str(tmp_path / "late.yaml")]
-        assert mosi_e2e.train.main([*recipe, "name=a"]) == 0
-        assert mosi_e2e.train.main([*recipe, "name=b", f"data.cache={out}", "data.source=shards"]) == 0
-        runs = [tmp_path / "runs" / name for name in "ab"]
-        for name in ("best/model.safetensors", "predictions_valid.csv"):
-            assert runs[0].joinpath(name).read_bytes() == runs[1].joinpath(name).read_bytes()
-        for run in runs:
-            assert mosi_e2e.evaluate.main([str(run), "--split", "test"]) == 0
-        tables = [(run / "predictions_test.csv").read_bytes() for run in runs]
-        assert tables[0] == tables[1]
-        assert (
-            mosi_e2e.evaluate.main([str(runs[1]), "--cache", str(cache), "--out", str(tmp_path / "c")]) == 0
-        )
-        assert (tmp_path / "c" / "predictions_test.csv").read_bytes() == tables[0]
-        assert mosi_e2e.train.main([*recipe, "name=c", f"data.cache={out}"]) == 2
-        assert "data.source=shards" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_two_processes_of_two_workers_train_and_evaluate_on_shards(tmp_path):
-    cache = make_cache(tmp_path)
-    out = make_shards(cache, tmp_path / "shards")
-    write_recipe(tmp_path / "calm.yaml", cache, "late_fusion", epochs=2)
-    words = ["--config", tmp_path / "calm.yaml", "data.workers=2"]
-    launch("mosi_e2e.train", *words, "name=one")
-    launch(
-        "mosi_e2e.train", *words, "name=two", f"data.cache={out}", "data.source=shards", options=TWO_PROCESSES
-    )
-    one, two = (
-        np.genfromtxt(tmp_path / "runs" / name / "predictions_valid.csv", delimiter=",")
-        for name in ("one", "two")
-    )
-    np.testing.assert_allclose(one[1:, 3], two[1:, 3], atol=1e-4)

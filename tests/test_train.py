@@ -13,18 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from kit.compared_runs import UNSTEADY, assert_alike, assert_equal_to_the_bit, read_history, read_predictions
 from kit.launched import (
-    ACCELERATE,
     CONFIG_FILE,
-    TWO_PROCESSES,
-    free_port,
     launch,
-    run,
     start,
 )
 from kit.made_cache import SPLITS, make_cache
 from kit.tiny_models import write_recipe
-from safetensors.torch import load_file
 
 from mosi_e2e.config import RunConfig
 from mosi_e2e.runs import training
@@ -34,7 +30,6 @@ from mosi_e2e.train import main
 from preprocessing.settings import load_config
 from preprocessing.untrusted.names import file_name
 
-UNSTEADY = ["seconds", "clips_per_s"]  # columns of the history that no two runs share
 EPOCHS = 4
 
 
@@ -66,30 +61,6 @@ def whole(place):
 @pytest.fixture(scope="module")
 def calm(place):
     return train(place, "calm", "calm")
-
-
-def read_history(run):
-    return pd.read_csv(run / "history.csv").drop(columns=UNSTEADY)
-
-
-def read_predictions(run, split="valid"):
-    return pd.read_csv(run / f"predictions_{split}.csv", dtype={"clip_id": str, "video_id": str})
-
-
-def assert_equal_to_the_bit(a, b):
-    pd.testing.assert_frame_equal(read_history(a), read_history(b), check_exact=True)
-    first, second = (load_file(run / "best" / "model.safetensors") for run in (a, b))
-    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-    pd.testing.assert_frame_equal(read_predictions(a), read_predictions(b), check_exact=True)
-
-
-def assert_alike(a, b):
-    """The same run but for the order of sums."""
-    losses = [read_history(run)[["train_loss", "valid_loss", "valid_mae"]] for run in (a, b)]
-    np.testing.assert_allclose(*losses, atol=1e-4)
-    first, second = read_predictions(a), read_predictions(b)
-    assert first.clip_id.tolist() == second.clip_id.tolist() and first.clip_id.is_unique
-    np.testing.assert_allclose(first.score, second.score, atol=1e-4)
 
 
 def test_a_run_writes_what_it_promises(place, whole):
@@ -289,49 +260,3 @@ def test_a_killed_run_is_resumed_by_the_launcher(place, whole):
     printed = launch("mosi_e2e.train", *words, "--resume", options=CONFIG_FILE)
     assert "on 1 process(es)" in printed and "resumed at epoch" in printed and "SYNTHETIC" in printed
     assert_equal_to_the_bit(whole, killed)
-
-
-@pytest.mark.slow
-def test_the_launcher_alone_changes_nothing(place, calm):
-    launch("mosi_e2e.train", "--config", place / "calm.yaml", "name=launched")
-    environment = json.loads((place / "runs" / "launched" / "environment.json").read_text())
-    assert environment["processes"] == 1 and environment["mixed_precision"] == "no"
-    assert_equal_to_the_bit(calm, place / "runs" / "launched")
-
-
-LOOK_AT_THE_END = """
-import gc
-import sys
-from accelerate import Accelerator
-from torch.nn.parallel import DistributedDataParallel
-from mosi_e2e.train import main
-
-def look(accelerator):
-    models = [one for one in gc.get_objects() if type(one) is DistributedDataParallel]
-    print(f"process {accelerator.process_index} ends with {len(models)} distributed model(s)")
-    end(accelerator)
-
-end, Accelerator.end_training = Accelerator.end_training, look
-main(sys.argv[1:])
-"""
-
-
-@pytest.mark.slow  # starts two processes
-def test_the_distributed_model_is_gone_before_its_group(place):
-    """Otherwise the two may wait for each other for ever, too rarely for a test to see."""
-    script = place / "look.py"
-    script.write_text(LOOK_AT_THE_END)
-    words = ("--config", place / "calm.yaml", "name=looked", "optim.epochs=1", "--score", "test")
-    options = (*TWO_PROCESSES, "--main_process_port", free_port())
-    printed = run(ACCELERATE, "launch", *options, script, *words)
-    assert all(f"process {rank} ends with 0 distributed" in printed for rank in range(2)), printed
-
-
-@pytest.mark.slow  # test_same_however_run.py compares two processes with one
-def test_two_processes_train_the_same_model(place, calm):
-    launch("mosi_e2e.train", "--config", place / "calm.yaml", "name=two", options=TWO_PROCESSES)
-    run = place / "runs" / "two"
-    environment = json.loads((run / "environment.json").read_text())
-    assert environment["processes"] == 2 and environment["distributed"] == "MULTI_CPU"
-    assert environment["command"][1:3] == ["-m", "mosi_e2e.train"]  # as it can be typed
-    assert_alike(calm, run)

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import torch
 from accelerate import Accelerator
+from kit.compared_runs import assert_equal_to_the_bit
 from kit.launched import ACCELERATE, free_port, one_thread_on_the_processor, start
 from kit.made_cache import make_cache
 from kit.tiny_models import write_recipe
@@ -62,14 +63,6 @@ def whole(place):
 def read(run):
     history = pd.read_csv(run / "history.csv").drop(columns=["seconds", "clips_per_s"])
     return history, load_file(run / "best" / "model.safetensors"), pd.read_csv(run / "predictions_valid.csv")
-
-
-def assert_equal_to_the_bit(a, b):
-    (history, weights, scores), (other, others, again) = read(a), read(b)
-    pd.testing.assert_frame_equal(history, other, check_exact=True)
-    pd.testing.assert_frame_equal(scores, again, check_exact=True)
-    assert weights.keys() == others.keys()
-    assert all(torch.equal(weights[name], others[name]) for name in weights)
 
 
 def test_sigterm_in_mid_epoch_stores_the_state_and_leaves(place, whole, monkeypatch, capsys):

@@ -12,3 +12,13 @@ def extract(path: Path, config: PreprocessConfig, names: Iterable[str]) -> dict[
     """The results of some stages, of one clip that is opened once."""
     clip = Clip(path, config)
     return {name: find_stage(name).extract(clip) for name in names}
+
+
+class OneClip:
+    """What preprocessing stores of a clip, read as from a cache."""
+
+    def __init__(self, path, config, stages):
+        self.results = extract(path, config, stages)
+
+    def read(self, clip_id, stage):
+        return self.results[stage].arrays

@@ -247,6 +247,12 @@ def test_no_help_page_imports_what_takes_long():
     assert found & (SLOW | {"pandas", "scipy"}) == set()
 
 
+@pytest.mark.parametrize("module", ["ready.predictor", "predict.__main__", "predict.page", "predict.figure"])
+def test_a_prediction_waits_for_no_tables_and_no_filters(module):
+    ways = reach(f"mosi_e2e.{module}")
+    assert {name: ways[name] for name in ("pandas", "scipy.signal", "scipy.stats") if name in ways} == {}
+
+
 def list_tables(module: str) -> list[set[str]]:
     """Texts that stand together in a dictionary's keys, a tuple, a list or a set of the source."""
     tables = []

@@ -1,11 +1,10 @@
 """Clips of a cache as training examples."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
-import pandas as pd
 from torch.utils.data import Dataset
 
 from mosi_e2e.config import ABSENCES, ALL, FAILED, SPLITS, DataConfig
@@ -14,6 +13,9 @@ from mosi_e2e.data.streams import Stream, encoded_name, find_stream
 from preprocessing.cache.store import Arrays, ClipStore, StageFiles
 from preprocessing.config import SAMPLE_RATE
 from preprocessing.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Pick(NamedTuple):
@@ -110,7 +112,7 @@ def scramble_times(streams: Streams, number: int) -> Streams:
 
 def select_clips(
     store: ClipStore, split: str, streams: Sequence[str], config: DataConfig, labelled: bool
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """The rows of the index that are used, after all that is missing was said or allowed."""
     unknown = [cause for cause in config.allow_missing if cause not in (*FAILED, *ABSENCES)]
     if unknown:

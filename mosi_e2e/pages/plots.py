@@ -1,16 +1,19 @@
 """Tables → figures. Pure: a figure is returned, the caller stores or shows it."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Okabe and Ito's colours, told apart by colour-blind readers and in grey.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 
 
 def draw_curves(
-    history: pd.DataFrame, metric: str, floor: float | None, title: str, is_higher_better: bool = False
+    history: "pd.DataFrame", metric: str, floor: float | None, title: str, is_higher_better: bool = False
 ) -> Figure:
     """Training and validation curves of one run.
 

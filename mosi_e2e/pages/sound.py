@@ -69,13 +69,17 @@ def make_player(waveform: np.ndarray) -> str:
 
 def measure_spectrum(sound: np.ndarray) -> np.ndarray:
     """Amplitudes [201, frames] of a sound [S], by windows around every `HOP`th sample (Hann)."""
-    from scipy.signal import stft  # here and below, since it takes most of a second
+    from scipy.signal import stft  # here, since it takes most of a second
 
     return np.abs(stft(sound, SAMPLE_RATE, nperseg=WINDOW, noverlap=WINDOW - HOP)[2])
 
 
 def halve_rate(sound: np.ndarray) -> np.ndarray:
     """A sound [S] at `PLAYED_RATE`, without what is too high for it."""
-    from scipy.signal import resample_poly
+    from av import AudioFrame, AudioResampler  # here, since training decodes nothing
 
-    return resample_poly(sound, PLAYED_RATE, SAMPLE_RATE)
+    resampler = AudioResampler("fltp", "mono", PLAYED_RATE)
+    frame = AudioFrame.from_ndarray(sound[None].astype(np.float32), "fltp", "mono")
+    frame.sample_rate = SAMPLE_RATE
+    parts = [*resampler.resample(frame), *resampler.resample(None)]  # None: what it still holds
+    return np.concatenate([part.to_ndarray()[0] for part in parts])

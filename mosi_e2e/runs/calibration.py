@@ -14,12 +14,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from mosi_e2e.scores.predictions import read_run_table
 from preprocessing.cache.store import write_atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAME = "calibration.json"
 SPLITS = ("test", "valid")  # the better one first: valid has chosen the best epoch
@@ -75,7 +78,7 @@ class Calibration:
         )
 
 
-def calibrate(table: pd.DataFrame, split: str, task: str) -> Calibration:
+def calibrate(table: "pd.DataFrame", split: str, task: str) -> Calibration:
     """The errors of a prediction table (columns video_id, label, score).
 
     Clips without a label are left out, for the binary task also those labelled 0, which are neither.
@@ -104,7 +107,7 @@ def average(calibrations: Sequence[Calibration]) -> Calibration | None:
     return Calibration(first.split, first.clips, errors)
 
 
-def record(folder: Path, split: str, table: pd.DataFrame, task: str, synthetic: bool) -> None:
+def record(folder: Path, split: str, table: "pd.DataFrame", task: str, synthetic: bool) -> None:
     """Keep a split's errors in a run's `calibration.json`.
 
     Nothing is kept of synthetic clips, whose errors say nothing about people, of the train split, and of

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from preprocessing.errors import UserError
 from preprocessing.untrusted.problems import RowProblem
@@ -18,17 +18,22 @@ from preprocessing.untrusted.tables import (
     shorten,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 UNLABELLED = ("", "nan", "na")  # how pandas and R write that there is no number
 REACH = 3.0  # sentiment lies in [-3, 3]
 LARGEST = 1e6  # of what is scored: squares of much larger numbers overflow
 
 
-def read_run_table(path: Path) -> pd.DataFrame:
+def read_run_table(path: Path) -> "pd.DataFrame":
     """`predictions_<split>.csv` as a run wrote it: ids are text (a video may be called NA), the rest numbers.
 
     Raises:
         UserError: it cannot be read.
     """
+    import pandas as pd  # here and below, since it takes half a second
+
     try:
         return pd.read_csv(
             path, dtype={"clip_id": str, "video_id": str}, keep_default_na=False, na_values=[""]
@@ -38,7 +43,7 @@ def read_run_table(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} cannot be read ({why}): score the run again") from error
 
 
-def read_predictions(path: Path, task: str) -> pd.DataFrame:
+def read_predictions(path: Path, task: str) -> "pd.DataFrame":
     """Labels and scores; without `video_id` every clip counts as its own video.
 
     Returns:
@@ -62,8 +67,10 @@ def read_train_labels(path: Path) -> np.ndarray:
     return label
 
 
-def read_rows(path: Path, wanted: Mapping[str, str], task: str) -> pd.DataFrame:
+def read_rows(path: Path, wanted: Mapping[str, str], task: str) -> "pd.DataFrame":
     """The wanted columns as numbers, and `video_id` as it stands in the file."""
+    import pandas as pd
+
     what = f"a table with the columns {', '.join(wanted.values())}"
     table = read_table(path, what)
     has_videos = "video_id" in [normalise_name(name) for name in read_header(table)]
@@ -102,7 +109,7 @@ def parse_value(text: str, mark: str, name: str) -> float:
     return value
 
 
-def describe_scale(table: pd.DataFrame, task: str) -> list[str]:
+def describe_scale(table: "pd.DataFrame", task: str) -> list[str]:
     """Remarks on numbers that can hardly be sentiment in [-3, 3]: the metrics would mean something else."""
     remarks = []
     for name in ("label", "score") if task == "regression" else ("label",):

@@ -292,6 +292,13 @@ def test_another_language_leaves_the_words_out(loaded, monkeypatch):
     assert sum(result.people[0].weight.values()) == pytest.approx(1.0)
 
 
+def test_a_language_that_is_not_clear_is_called_so(loaded, monkeypatch):
+    say(monkeypatch, [Span(0.2, 1.0)], {"fr": 0.23, "de": 0.2, "en": 0.1})
+    result = loaded.predict("video.mp4", options=PLAIN)
+    assert any("in no clear language, most likely French (23 %)" in one for one in result.remarks)
+    assert result.list_words() == []
+
+
 def test_where_nobody_speaks_the_face_is_left(loaded, monkeypatch):
     say(monkeypatch, [], ENGLISH)
     result = loaded.predict("video.mp4", options=PLAIN)

@@ -163,13 +163,14 @@ class ReadyPredictor(Predictor):
         if found is None or found.probability_of(self.ready.language) >= LEAST:
             return []
         code, sure = found.likeliest
+        seems = "seems to be" if sure >= LEAST else "is in no clear language, most likely"
         return [
-            f"the speech seems to be {name_language(code)} ({100 * sure:.0f} %): the model understands "
+            f"the speech {seems} {name_language(code)} ({100 * sure:.0f} %): the model understands "
             f"{name_language(self.ready.language)} only, so the words do not count"
         ]
 
     def _remark_on_streams(self, person: PersonResult) -> str:
-        """That face or voice and words say opposite things, which may be irony."""
+        """That face or voice and words say opposite things."""
         words = person.by_stream.get("words")
         if words is None:
             return ""
@@ -182,7 +183,7 @@ class ReadyPredictor(Predictor):
         who = f"{person.name}: " if person.name and person.number > 1 else ""
         return (
             f"{who}{' and '.join(against)} against words {signed(words)}: it may be irony, which this model "
-            "does not understand"
+            "does not understand, or everyday talk and looks, which it never learned from"
             if against
             else ""
         )

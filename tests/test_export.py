@@ -12,7 +12,7 @@ from kit.made_cache import make_cache
 from kit.tiny_models import load_batch, write_recipe
 
 import mosi_e2e.train
-from mosi_e2e.export import folder as export_folder
+from mosi_e2e.export import write as export_write
 from mosi_e2e.export.__main__ import main
 from mosi_e2e.export.folder import FILES, clean_environment, hide_folders, read_folder
 from mosi_e2e.export.licences import list_licences
@@ -188,7 +188,7 @@ def test_an_export_that_fails_leaves_nothing_that_blocks_the_next(
         (folder / "README.md").write_text("half")
         raise error
 
-    monkeypatch.setattr(export_folder, "write_folder", write_half)
+    monkeypatch.setattr(export_write, "write_folder", write_half)
     if isinstance(error, OSError):
         assert main(words) == 2
         assert capsys.readouterr().err.count("\n") == 1

@@ -60,7 +60,7 @@ LEVELS = {
         "runs",
         "experiments explore export predict",
         "ready",
-        "predict.__main__ report demo hub",
+        "predict.__main__ export.__main__ report demo hub",
         "train evaluate ablate search settings doctor cli",
     ),
 }

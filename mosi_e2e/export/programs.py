@@ -31,6 +31,7 @@ ROWS = {
     "words": "tokens",
 }  # what the rows of a kind of stream are
 Run = Callable[[Mapping[str, Tensor]], Mapping[str, np.ndarray]]
+Read = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Traced:
         streams: that it reads.
         crop_size: side of its face crops, pixels.
         outputs: names of its scores, in order.
+        read: makes of a score what has to be the same; None: the score itself.
     """
 
     program: ExportedProgram
@@ -52,18 +54,33 @@ class Traced:
     streams: list[str]
     crop_size: int
     outputs: list[str]
+    read: Read | None = None
 
 
-def trace(network: nn.Module, config: RunConfig, facts: CacheFacts) -> Traced:
+def trace(
+    network: nn.Module,
+    config: RunConfig,
+    facts: CacheFacts,
+    crop_size: int | None = None,
+    read: Read | None = None,
+) -> Traced:
     """Trace a trained model with free batch size and lengths.
 
     Two settings keep the tracer from asking about values that are free: `backed_size_oblivious` lets a size
     be 1 without a trace of its own, and the plain form of attention does not look whether a size suits a
     fused kernel. The traced program still holds attention as one operation. The tracer's cache, which finds
     nothing again among sizes that are formulas, is off: that saves a quarter of the time.
+
+    Args:
+        network, config, facts: the model.
+        crop_size: side of its face crops in pixels; None: as in its cache.
+        read: of `Traced`.
     """
     streams = list_streams(config.model)
-    crop_size = read_crop_size(facts) if any(find_stream(name).kind == "crops" for name in streams) else 1
+    if not any(find_stream(name).kind == "crops" for name in streams):
+        crop_size = 1
+    elif crop_size is None:
+        crop_size = read_crop_size(facts)
     objective = build_objective(
         config.task, config.zero_label, config.loss, np.array(facts.train_label), facts.classes
     )
@@ -81,7 +98,7 @@ def trace(network: nn.Module, config: RunConfig, facts: CacheFacts) -> Traced:
         warnings.simplefilter("ignore")  # of libraries, about their own future
         outputs = list(model(example))
         program = torch.export.export(model, (example,), dynamic_shapes=({**free_sizes(streams, longest)},))
-    return Traced(program, network, objective, streams, crop_size, outputs)
+    return Traced(program, network, objective, streams, crop_size, outputs, read)
 
 
 def free_sizes(streams: list[str], longest: Mapping[str, int]) -> dict[str, dict[int, Dim]]:
@@ -182,8 +199,9 @@ def check_scores(path: Path, traced: Traced, run: Run) -> float:
         wanted = [prediction.score, *prediction.by_stream.values()]
         found = run(batch)
         for name, raw in zip(traced.outputs, wanted, strict=True):
-            difference = np.abs(found[name] - traced.objective.to_score(raw).numpy())
-            largest = max(largest, float(difference.max()))
+            pair = [found[name], traced.objective.to_score(raw).numpy()]
+            ours, theirs = map(traced.read, pair) if traced.read else pair
+            largest = max(largest, float(np.abs(ours - theirs).max()))
     if not largest <= TOLERANCE:
         path.unlink()
         raise UserError(

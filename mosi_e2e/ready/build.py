@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mosi_e2e.config import RunConfig
-from mosi_e2e.export.__main__ import write_model
+from mosi_e2e.export.write import write_model
 from mosi_e2e.models import list_streams
 from mosi_e2e.predict.segments import TYPICAL
 from mosi_e2e.ready.card import write_ready_card

@@ -13,8 +13,13 @@ SHOWN = {
 }
 
 
-def write_ready_card(ready: Ready) -> str:
-    """Markdown with the front matter of the Hugging Face hub."""
+def write_ready_card(ready: Ready, as_programs: bool = False) -> str:
+    """Markdown with the front matter of the Hugging Face hub.
+
+    Args:
+        ready: the model.
+        as_programs: it is the card of its ONNX programs, which have the weights of `ready.bases` inside.
+    """
     rows = [
         (name_stream(name), one, ", ".join(say_scores(one.scores)) or "not scored on test")
         for name, one in ready.streams.items()
@@ -30,6 +35,7 @@ def write_ready_card(ready: Ready) -> str:
         "beside": " and ".join(beside),
         "several": len(beside) > 1,
         "bases": bases,
+        "as_programs": as_programs,
         "english_only": ready.settings.words.model.endswith(".en"),
     }
     return render("ready_card.md", facts)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from mosi_e2e.demo.limits import Limits
-from mosi_e2e.demo.scoring import Scorer
+from mosi_e2e.demo.scoring import ScoringProcess
 from mosi_e2e.demo.worker import Answer, open_predictor
 
 PATIENT = Limits(timeout=3600, max_minutes=60)
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("videos", type=Path, nargs="+")
     args = parser.parse_args()
     start = time.monotonic()
-    with closing(Scorer(args.run, open_predictor, PATIENT)) as scorer:
+    with closing(ScoringProcess(args.run, open_predictor, PATIENT)) as scorer:
         scorer.open().result()
         worker = max(psutil.Process().children(), key=lambda process: process.memory_info().rss)
         print(
@@ -37,7 +37,7 @@ def main() -> None:
             print(f"{video.name}: {measure(scorer, worker, video)}", flush=True)
 
 
-def measure(scorer: Scorer, worker: psutil.Process, video: Path) -> str:
+def measure(scorer: ScoringProcess, worker: psutil.Process, video: Path) -> str:
     """Score a copy of the video, as the page does."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(video, folder))
@@ -50,7 +50,7 @@ def measure(scorer: Scorer, worker: psutil.Process, video: Path) -> str:
     )
 
 
-async def watch(scorer: Scorer, worker: psutil.Process, video: Path) -> tuple[Answer, int]:
+async def watch(scorer: ScoringProcess, worker: psutil.Process, video: Path) -> tuple[Answer, int]:
     """The answer, and the most memory that was seen in use."""
     steps, peak = [], 0
     async for step in scorer.score(video, video.name):

@@ -30,7 +30,7 @@ from mosi_e2e.scores.intervals import ANGLE, estimate_intervals
 from mosi_e2e.scores.metrics import score_regression
 from preprocessing.cache.store import ClipStore, write_atomic
 from preprocessing.errors import UserError, command
-from preprocessing.import_words import Source, import_words
+from preprocessing.import_words import TextColumn, import_words
 
 KEYS = ("mae", "corr", "acc2_non0", "f1_non0", "acc7")
 LEVELS = (0.5, 0.8, 0.9)
@@ -66,14 +66,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def list_sources(heard: Path | None) -> dict[str, Source]:
+def list_sources(heard: Path | None) -> dict[str, TextColumn]:
     """Where words come from, by name."""
     names = [] if heard is None else [n for n in pd.read_csv(heard, nrows=0) if n.startswith("heard_")]
-    return {"given": Source("text")} | {name.removeprefix("heard_"): Source(name, heard) for name in names}
+    return {"given": TextColumn("text")} | {
+        name.removeprefix("heard_"): TextColumn(name, heard) for name in names
+    }
 
 
 @torch.inference_mode()
-def score_sentences(scorer: Scorer, labels: Path, source: Source) -> pd.DataFrame:
+def score_sentences(scorer: Scorer, labels: Path, source: TextColumn) -> pd.DataFrame:
     """Columns clip_id, video_id, label and score of the test clips; a clip without words is neutral."""
     with tempfile.TemporaryDirectory() as folder:
         import_words(labels, source, [], Path(folder) / "cache")

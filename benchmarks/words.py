@@ -35,7 +35,7 @@ from mosi_e2e.scores.statistics import bootstrap_interval
 from preprocessing.cache.store import ClipStore, write_atomic
 from preprocessing.cache.words import unpack_words
 from preprocessing.errors import UserError, command
-from preprocessing.import_words import Source, import_words
+from preprocessing.import_words import TextColumn, import_words
 from preprocessing.settings import load_config
 
 RECIPE = "configs/words.yaml"
@@ -116,7 +116,10 @@ def make_caches(
     names = [name for name in pd.read_csv(heard, nrows=0).columns if name.startswith("heard_")]
     if not names:
         raise UserError(f"{heard} has no column heard_NAME; name a recogniser's column like that")
-    given, heards = Source("text"), {name.removeprefix("heard_"): Source(name, heard) for name in names}
+    given, heards = (
+        TextColumn("text"),
+        {name.removeprefix("heard_"): TextColumn(name, heard) for name in names},
+    )
     wanted = {"given": (labels, given, []), "both": (labels, given, list(heards.values()))}
     wanted |= {name: (labels, source, []) for name, source in heards.items()}
     wanted |= {"mosei": (mosei, given, [])} if mosei else {}

@@ -25,7 +25,7 @@ from preprocessing.sets.labels import ClipEntry, join_ids, parse_rows
 from preprocessing.settings import digest
 from preprocessing.untrusted.problems import refuse
 from preprocessing.untrusted.tables import (
-    Table,
+    TextTable,
     find_exact_columns,
     is_number,
     normalise_name,
@@ -44,14 +44,14 @@ EXAMPLE = """examples:
 
 
 @dataclass(frozen=True)
-class Source:
+class TextColumn:
     """Where texts stand: `column` of the label table itself, or of another `file` with the same ids."""
 
     column: str
     file: Path | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "Source":
+    def parse(cls, text: str) -> "TextColumn":
         """`COLUMN` or `FILE:COLUMN`."""
         file, colon, column = text.rpartition(":")
         return cls(column, Path(file)) if colon else cls(column)
@@ -89,13 +89,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.context < 0:
         raise UserError(f"--context is 0 or more sentences; found {args.context}")
-    also = list(map(Source.parse, args.also))
-    summary = import_words(args.labels, Source.parse(args.text), also, args.out, args.context)
+    also = list(map(TextColumn.parse, args.also))
+    summary = import_words(args.labels, TextColumn.parse(args.text), also, args.out, args.context)
     print(describe(summary, args.out))
     return 0
 
 
-def import_words(labels: Path, text: Source, also: Sequence[Source], out: Path, context: int = 0) -> dict:
+def import_words(
+    labels: Path, text: TextColumn, also: Sequence[TextColumn], out: Path, context: int = 0
+) -> dict:
     """Write the cache `out`.
 
     Args:
@@ -135,7 +137,7 @@ def import_words(labels: Path, text: Source, also: Sequence[Source], out: Path, 
     return summary
 
 
-def read_entries(table: Table) -> list[ClipEntry]:
+def read_entries(table: TextTable) -> list[ClipEntry]:
     """The clips of the table, checked by the rules of all label files."""
     have = {normalise_name(name) for name in read_header(table)}
     split = next((name for name in SPLIT_NAMES if name in have), SPLIT_NAMES[0])
@@ -145,7 +147,7 @@ def read_entries(table: Table) -> list[ClipEntry]:
     return entries
 
 
-def read_texts(source: Source, labels: Table, entries: Sequence[ClipEntry]) -> list[str]:
+def read_texts(source: TextColumn, labels: TextTable, entries: Sequence[ClipEntry]) -> list[str]:
     """The text of each clip, from the label table or from a file of its own.
 
     Raises:
@@ -164,7 +166,7 @@ def read_texts(source: Source, labels: Table, entries: Sequence[ClipEntry]) -> l
     return [texts[entry.clip_id] for entry in entries]
 
 
-def read_edges(table: Table, count: int) -> list[tuple[float, float]]:
+def read_edges(table: TextTable, count: int) -> list[tuple[float, float]]:
     """Where each clip begins and ends in its video, in seconds; 0 and 0 where the table does not say."""
     names = [normalise_name(name) for name in read_header(table)]
     if not set(EDGES) <= set(names):

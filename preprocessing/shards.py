@@ -45,7 +45,7 @@ COPIED = ("meta.json", "stats.json", "summary.json", "failures.csv", "remarks.cs
 
 
 @dataclass(frozen=True)
-class Member:
+class ShardMember:
     """One file of a shard: `path` is copied, or `data` written. `stage` is empty for the clip's facts."""
 
     clip_id: str
@@ -69,7 +69,7 @@ class Shard:
     """
 
     name: str
-    members: Sequence[Member]
+    members: Sequence[ShardMember]
     offsets: Sequence[int]
     size: int
     clips: int
@@ -147,7 +147,7 @@ def mix(clip_id: str) -> str:
     return hashlib.sha256(clip_id.encode()).hexdigest()
 
 
-def list_members(store: ClipStore, row: Mapping[str, Any]) -> list[Member]:
+def list_members(store: ClipStore, row: Mapping[str, Any]) -> list[ShardMember]:
     """The members of one clip (its line of the index), facts first; none where no stage has it."""
     clip_id = row["clip_id"]
     key, members = member_key(clip_id), []
@@ -157,19 +157,19 @@ def list_members(store: ClipStore, row: Mapping[str, Any]) -> list[Member]:
         path = StageFiles(store.root, stage, store.recipe(stage)).path(clip_id)
         if not path.is_file():
             raise UserError(f"{path} is missing; run preprocessing again")
-        members.append(Member(clip_id, stage, f"{key}.{stage}.safetensors", path.stat().st_size, path))
+        members.append(ShardMember(clip_id, stage, f"{key}.{stage}.safetensors", path.stat().st_size, path))
     if not members:
         return []
     facts = {
         name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()
     }
     data = json.dumps(facts, sort_keys=True).encode()
-    return [Member(clip_id, "", f"{key}.json", len(data), data=data), *members]
+    return [ShardMember(clip_id, "", f"{key}.json", len(data), data=data), *members]
 
 
-def group_clips(clips: Sequence[Sequence[Member]], limit: int) -> Iterator[list[Sequence[Member]]]:
+def group_clips(clips: Sequence[Sequence[ShardMember]], limit: int) -> Iterator[list[Sequence[ShardMember]]]:
     """Clips one after another, as many into a shard as fit."""
-    group: list[Sequence[Member]] = []
+    group: list[Sequence[ShardMember]] = []
     size = RECORD
     for members in clips:
         more = sum(len(make_header(one)) + round_up(one.size, BLOCK) for one in members)
@@ -182,7 +182,7 @@ def group_clips(clips: Sequence[Sequence[Member]], limit: int) -> Iterator[list[
         yield group
 
 
-def lay_out(name: str, group: Sequence[Sequence[Member]]) -> Shard:
+def lay_out(name: str, group: Sequence[Sequence[ShardMember]]) -> Shard:
     """Where everything in one shard lies."""
     members = [member for clip in group for member in clip]
     position, offsets = 0, []
@@ -192,7 +192,7 @@ def lay_out(name: str, group: Sequence[Sequence[Member]]) -> Shard:
     return Shard(name, members, offsets, round_up(position + 2 * BLOCK, RECORD), len(group))
 
 
-def make_header(member: Member) -> bytes:
+def make_header(member: ShardMember) -> bytes:
     """A tar header that says nothing about when and by whom it was written."""
     info = tarfile.TarInfo(member.name)
     info.size = member.size
@@ -263,7 +263,7 @@ def write_tar(path: Path, shard: Shard, bar: tqdm) -> None:
         file.write(b"\0" * (shard.size - file.tell()))
 
 
-def read_member(member: Member) -> bytes:
+def read_member(member: ShardMember) -> bytes:
     """A clip's file of the cache, as it is copied.
 
     Raises:

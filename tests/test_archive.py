@@ -12,7 +12,7 @@ import pytest
 
 from preprocessing.errors import UserError
 from preprocessing.untrusted import archive
-from preprocessing.untrusted.archive import Limits, extract_archive
+from preprocessing.untrusted.archive import ArchiveLimits, extract_archive
 
 ADVICE = "get the file again"
 
@@ -25,13 +25,13 @@ def make_zip(path: Path, *entries, compression=zipfile.ZIP_DEFLATED) -> Path:
     return path
 
 
-def refusal(path: Path, limits: Limits | None = None) -> str:
+def refusal(path: Path, limits: ArchiveLimits | None = None) -> str:
     """The message of a refused archive, after a look that it left nothing behind."""
     target = path.parent / "inside" / "target"
     target.parent.mkdir(exist_ok=True)
     before = set(path.parent.rglob("*"))
     with pytest.raises(UserError) as caught:
-        extract_archive(path, target, limits or Limits(), ADVICE)
+        extract_archive(path, target, limits or ArchiveLimits(), ADVICE)
     assert set(path.parent.rglob("*")) == before
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -55,7 +55,7 @@ def test_plain_archive(tmp_path):
         "./MOSI//b.mp4": b"y",
     }
     path = make_zip(tmp_path / "a.zip", ("MOSI/Raw/", b""), *content.items())
-    assert extract_archive(path, tmp_path / "out", Limits(), ADVICE) == len(content)
+    assert extract_archive(path, tmp_path / "out", ArchiveLimits(), ADVICE) == len(content)
     found = {p.relative_to(tmp_path / "out").as_posix(): p for p in (tmp_path / "out").rglob("*")}
     assert {n: p.read_bytes() for n, p in found.items() if p.is_file()} == {
         name.replace("./", "").replace("//", "/"): data for name, data in content.items()
@@ -65,19 +65,24 @@ def test_plain_archive(tmp_path):
 def test_what_a_mac_or_windows_adds_is_left_out(tmp_path):
     junk = ("MOSI/Icon\r", "__MACOSX/MOSI/._a.mp4", "MOSI/._a.mp4", "MOSI/.DS_Store", "MOSI/Thumbs.db")
     entries = [("MOSI/a.mp4", b"x"), *((name, b"junk") for name in junk)]
-    assert extract_archive(make_zip(tmp_path / "a.zip", *entries), tmp_path / "out", Limits(), ADVICE) == 1
+    assert (
+        extract_archive(make_zip(tmp_path / "a.zip", *entries), tmp_path / "out", ArchiveLimits(), ADVICE)
+        == 1
+    )
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["a.mp4"]
     assert "empty archive" in refusal(make_zip(tmp_path / "b.zip", *entries[1:]))
 
 
 def test_the_icon_of_a_mac_folder(shared, tmp_path):
-    assert extract_archive(shared / "data/faults/icon/icon.zip", tmp_path / "out", Limits(), ADVICE) == 2
+    assert (
+        extract_archive(shared / "data/faults/icon/icon.zip", tmp_path / "out", ArchiveLimits(), ADVICE) == 2
+    )
 
 
 def test_permissions_are_not_taken_over(tmp_path):
     info = zipfile.ZipInfo("tool")
     info.external_attr = (stat.S_IFREG | stat.S_ISUID | 0o777) << 16
-    extract_archive(make_zip(tmp_path / "a.zip", (info, b"#!")), tmp_path / "out", Limits(), ADVICE)
+    extract_archive(make_zip(tmp_path / "a.zip", (info, b"#!")), tmp_path / "out", ArchiveLimits(), ADVICE)
     assert not (tmp_path / "out" / "tool").stat().st_mode & (stat.S_ISUID | 0o111)
 
 
@@ -133,7 +138,7 @@ def test_links_in_extra_fields(tmp_path, extra):
     info = zipfile.ZipInfo("innocent.mp4")
     info.extra = harmless
     path = make_zip(tmp_path / "fine.zip", (info, b"data"))
-    assert extract_archive(path, tmp_path / "fine", Limits(), ADVICE) == 1
+    assert extract_archive(path, tmp_path / "fine", ArchiveLimits(), ADVICE) == 1
     shutil.rmtree(tmp_path / "fine")
     info = zipfile.ZipInfo("innocent.mp4")
     info.extra = harmless + extra
@@ -178,19 +183,19 @@ def test_other_methods(tmp_path, method):
 def test_limits(tmp_path):
     noise = random.Random(0).randbytes
     many = make_zip(tmp_path / "many.zip", *((f"{i}.mp4", noise(10)) for i in range(7)))
-    assert "--max-files 7" in refusal(many, Limits(files=6))
+    assert "--max-files 7" in refusal(many, ArchiveLimits(files=6))
     big = make_zip(tmp_path / "big.zip", ("a", noise(600_000)), ("b", noise(600_000)))
-    assert "--max-gb" in refusal(big, Limits(total_gb=0.001))
+    assert "--max-gb" in refusal(big, ArchiveLimits(total_gb=0.001))
     bomb = make_zip(tmp_path / "bomb.zip", ("a", bytes(20_000_000)), ("b", noise(10_000)))
     message = refusal(bomb)
     assert "'a'" in message and "--max-ratio" in message
     allowed = float(message.split("--max-ratio ")[1].split(";")[0])
-    assert extract_archive(bomb, tmp_path / "bomb", Limits(ratio=allowed), ADVICE) == 2
+    assert extract_archive(bomb, tmp_path / "bomb", ArchiveLimits(ratio=allowed), ADVICE) == 2
     # Many small ones, none of which is judged alone.
     swarm = make_zip(tmp_path / "swarm.zip", *((f"{i}", bytes(1_000_000)) for i in range(20)))
     assert "--max-ratio" in refusal(swarm)
     small = make_zip(tmp_path / "small.zip", ("labels.csv", b"," * 100_000))
-    assert extract_archive(small, tmp_path / "small", Limits(), ADVICE) == 1
+    assert extract_archive(small, tmp_path / "small", ArchiveLimits(), ADVICE) == 1
 
 
 def test_overlapping_entries(tmp_path):
@@ -230,7 +235,7 @@ def test_checksum_and_lying_size(tmp_path):
     whole = tmp_path / "broken"
     path.write_bytes(raw.replace(b"abcdefgh", b"abcdefgX", 1))
     with pytest.raises(UserError, match="clip"):
-        extract_archive(path, whole, Limits(), ADVICE)
+        extract_archive(path, whole, ArchiveLimits(), ADVICE)
     # Declared shorter than it is: never more than declared is written, and the checksum stops it.
     lying = bytearray(make_zip(tmp_path / "b.zip", ("clip", b"z" * 100_000)).read_bytes())
     for start, offset in ((b"PK\3\4", 22), (b"PK\1\2", 24)):
@@ -238,7 +243,7 @@ def test_checksum_and_lying_size(tmp_path):
         lying[at : at + 4] = struct.pack("<I", 1000)
     (tmp_path / "b.zip").write_bytes(lying)
     with pytest.raises(UserError, match=ADVICE):
-        extract_archive(tmp_path / "b.zip", tmp_path / "lying", Limits(), ADVICE)
+        extract_archive(tmp_path / "b.zip", tmp_path / "lying", ArchiveLimits(), ADVICE)
     assert (tmp_path / "lying" / "clip").stat().st_size <= 1000
 
 
@@ -258,7 +263,7 @@ def test_damaged_archives_are_refused_or_right(tmp_path):
         target = tmp_path / "box" / "target"
         target.parent.mkdir()
         try:
-            extract_archive(tmp_path / "d.zip", target, Limits(), ADVICE)
+            extract_archive(tmp_path / "d.zip", target, ArchiveLimits(), ADVICE)
             found = sorted(p.read_bytes() for p in target.rglob("*") if p.is_file())
             assert all(data in content.values() for data in found)
         except UserError:
@@ -274,4 +279,4 @@ def test_disk_space(tmp_path, monkeypatch):
     monkeypatch.setattr(archive.shutil, "disk_usage", lambda folder: usage)
     assert "GB free" in refusal(path)
     monkeypatch.setattr(archive.shutil, "disk_usage", lambda folder: usage._replace(free=5000))
-    assert extract_archive(path, tmp_path / "out", Limits(), ADVICE) == 1
+    assert extract_archive(path, tmp_path / "out", ArchiveLimits(), ADVICE) == 1

@@ -11,10 +11,10 @@ from kit.fuzzing import CASES, damage, seeded
 
 from preprocessing.errors import UserError
 from preprocessing.sets.labels import read_labels
-from preprocessing.untrusted.archive import Limits, extract_archive
+from preprocessing.untrusted.archive import ArchiveLimits, extract_archive
 
 pytestmark = pytest.mark.timeout(max(300, CASES))  # seconds
-LIMITS = Limits(files=50, total_gb=0.001)
+LIMITS = ArchiveLimits(files=50, total_gb=0.001)
 NOISE = random.Random(0).randbytes(300)
 
 

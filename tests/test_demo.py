@@ -17,7 +17,7 @@ from kit.pages_read import PageReader
 from mosi_e2e.demo import limits as says
 from mosi_e2e.demo.__main__ import main
 from mosi_e2e.demo.limits import Limits
-from mosi_e2e.demo.scoring import Progress, Scorer
+from mosi_e2e.demo.scoring import RequestState, ScoringProcess
 from mosi_e2e.export.__main__ import main as export
 from preprocessing.errors import UserError
 
@@ -46,13 +46,13 @@ def clips(made, tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def scorer():
-    scorer = Scorer(Path("runs/none"), open_obedient, LIMITS)
+    scorer = ScoringProcess(Path("runs/none"), open_obedient, LIMITS)
     assert scorer.open().result() == {"synthetic": True}
     yield scorer
     scorer.close()
 
 
-def score(scorer: Scorer, video: Path) -> list:
+def score(scorer: ScoringProcess, video: Path) -> list:
     """All that the page knows of one request."""
 
     async def collect():
@@ -63,13 +63,13 @@ def score(scorer: Scorer, video: Path) -> list:
     return steps
 
 
-def find_process(scorer: Scorer, clips: Path) -> int:
+def find_process(scorer: ScoringProcess, clips: Path) -> int:
     """Score a good clip, and return which process did."""
     answer = score(scorer, clips / "good.mp4")[-1]
     return int(answer.result["remarks"][0].removeprefix("process "))
 
 
-def refuse(scorer: Scorer, video: Path) -> str:
+def refuse(scorer: ScoringProcess, video: Path) -> str:
     with pytest.raises(UserError) as caught:
         score(scorer, video)
     return str(caught.value)
@@ -80,7 +80,7 @@ def test_progress_comes_before_the_result(scorer, clips):
     assert result.result["score"] == -1.26 and result.timeline.count("\n") == 1 + len(WINDOWS)
     page = PageReader(result.page)
     assert page.faults == [] and result.result["video"] == "my slow.mp4" in page.text and "−1.26" in page.text
-    assert all(isinstance(step, Progress) for step in steps)
+    assert all(isinstance(step, RequestState) for step in steps)
     assert steps[-1].what == "opening the model" or steps[-1].share == 0.5
     assert steps[-1].seconds > steps[0].seconds
 

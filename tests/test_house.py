@@ -19,17 +19,7 @@ READ_AS_ONE = "mosi_e2e.engine.loop.train_epoch"  # the loop stays one text
 NESTING = ast.For | ast.While | ast.If | ast.With | ast.Try
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 MACHINERY = {"av", "cv2", "decord", "mediapipe", "opensmile"}  # of reading raw clips
-SLOW = {
-    "accelerate",
-    "gradio",
-    "matplotlib",
-    "mediapipe",
-    "opensmile",
-    "sklearn",
-    "timm",
-    "torch",
-    "transformers",
-}
+SLOW = set("accelerate gradio matplotlib mediapipe opensmile sklearn timm torch transformers".split())
 SCHEMAS = (  # what a setting may be is known without what it sets
     *("preprocessing.config", "preprocessing.settings", "preprocessing.openface.columns", "mosi_e2e"),
     *("mosi_e2e.config", "mosi_e2e.models", "mosi_e2e.models.config", "mosi_e2e.data.streams"),
@@ -121,6 +111,15 @@ def reach(module: str) -> dict[str, list[str]]:
                 ways[name] = [*ways[here], name]
                 waiting.append(name)
     return ways
+
+
+def test_a_class_name_means_one_thing():
+    classes: dict[str, list[str]] = {}
+    for module, path in SOURCES.items():
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ClassDef):
+                classes.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in classes.items() if len(modules) > 1} == {}
 
 
 def test_files_are_short():

@@ -9,13 +9,13 @@ from kit.demo_models import make_result
 
 from mosi_e2e.predict.lettering import colour_person, draw_tag, fit_size, measure_text, write_text
 from mosi_e2e.predict.people import choose_still, draw_people, name_people
-from mosi_e2e.predict.pictures import Album, Portrait
+from mosi_e2e.predict.pictures import Album, PersonPictures
 from mosi_e2e.predict.windows import Stretch, describe_voices
 
 WIDTH, HEIGHT = 640, 360
 
 
-def make_portrait(middle: float, seen: tuple[float, ...] = (0.0, 1.0, 2.0)) -> Portrait:
+def make_portrait(middle: float, seen: tuple[float, ...] = (0.0, 1.0, 2.0)) -> PersonPictures:
     """A face 100 pixels wide in a grey video of three stills, found at the given moments."""
     album = Album()
     for time in (0.0, 1.0, 2.0):
@@ -23,10 +23,10 @@ def make_portrait(middle: float, seen: tuple[float, ...] = (0.0, 1.0, 2.0)) -> P
     left = middle * WIDTH - 50
     box = np.array([[left, 100, left + 100, 220]] * 3)
     box[[time not in seen for time in (0.0, 1.0, 2.0)]] = np.nan
-    return Portrait(album.stills, np.array([0.0, 1.0, 2.0]), box)
+    return PersonPictures(album.stills, np.array([0.0, 1.0, 2.0]), box)
 
 
-def make_people(*portraits: Portrait):
+def make_people(*portraits: PersonPictures):
     result, names = make_result(), name_people(portraits)
     people = [
         replace(result.people[0], number=number + 1, name=name, portrait=portrait)
@@ -50,7 +50,7 @@ def test_people_are_named_by_their_place(middles, names):
 
 
 def test_a_person_without_a_face_has_a_number_only():
-    assert name_people([make_portrait(0.2), Portrait()]) == ["person 1", "person 2"]
+    assert name_people([make_portrait(0.2), PersonPictures()]) == ["person 1", "person 2"]
 
 
 def test_the_picture_shows_the_moment_with_everybody_and_a_box_for_each():
@@ -63,7 +63,7 @@ def test_the_picture_shows_the_moment_with_everybody_and_a_box_for_each():
         columns = np.flatnonzero(near.any(axis=0))
         assert abs(columns.min() / width - (middle - 50 / WIDTH)) < 0.02
         assert near[: int(0.28 * height)].any()  # the name stands above the box
-    assert draw_people(make_people(Portrait())) is None
+    assert draw_people(make_people(PersonPictures())) is None
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_videos_are_mixed(tmp_path):
 
 def test_keys_have_no_dot_and_names_may_be_long(tmp_path):
     assert member_key("a.b/c_1") == "a%2Eb%2Fc_1" and member_key("-x_1") == "%2Dx_1"
-    member = preprocessing.shards.Member("x", "faces", f"{'n' * 180}.faces.safetensors", 3, data=b"abc")
+    member = preprocessing.shards.ShardMember("x", "faces", f"{'n' * 180}.faces.safetensors", 3, data=b"abc")
     shard = preprocessing.shards.lay_out("long.tar", [[member, member]])
     from tqdm import tqdm
 

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mosi_e2e.demo.limits import Limits, check_limits
-from mosi_e2e.demo.scoring import Scorer
+from mosi_e2e.demo.scoring import ScoringProcess
 from mosi_e2e.demo.uploads import Uploads, open_folder
 from mosi_e2e.demo.worker import Opener, open_predictor
 from mosi_e2e.predict.inputs import check_is_run
@@ -100,7 +100,7 @@ def run_page(model: Path, open_model: Opener, limits: Limits, host: str, port: i
         open_folder() as root,
         everything_within(root),
         closing(open_port(host, port)) as taken,
-        closing(Scorer(model, open_model, limits)) as scorer,
+        closing(ScoringProcess(model, open_model, limits)) as scorer,
     ):
         print("opening the model ...", flush=True)
         opening = scorer.open()

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from mosi_e2e.demo.limits import SAY_NOTHING, Limits, say_too_large
-from mosi_e2e.demo.scoring import Progress, Scorer
+from mosi_e2e.demo.scoring import RequestState, ScoringProcess
 from mosi_e2e.demo.uploads import KEEP_S, Upload, Uploads
 from mosi_e2e.demo.view import describe_result, format_time
 from mosi_e2e.demo.worker import Answer
@@ -80,10 +80,10 @@ class Page:
         scorer: the model.
         uploads: where files lie.
         limits: what one request may cost.
-        about: what `Scorer.open` said of the model.
+        about: what `ScoringProcess.open` said of the model.
     """
 
-    def __init__(self, scorer: Scorer, uploads: Uploads, limits: Limits, about: dict[str, Any]):
+    def __init__(self, scorer: ScoringProcess, uploads: Uploads, limits: Limits, about: dict[str, Any]):
         self.scorer, self.uploads, self.limits, self.about = scorer, uploads, limits, about
 
     def build(self) -> gr.Blocks:
@@ -169,10 +169,10 @@ class Page:
             if (upload := self.find(sent)) is None:
                 raise UserError("Choose or record a video first.")
             with self.uploads.claim(visitor, upload) as video:
-                yield fields.show("working", render_progress(Progress(what="Starting")), result="")
+                yield fields.show("working", render_progress(RequestState(what="Starting")), result="")
                 async with aclosing(self.scorer.score(video, upload.name)) as steps:
                     async for step in steps:
-                        if isinstance(step, Progress):
+                        if isinstance(step, RequestState):
                             yield {fields.status: render_progress(step)}
                         else:
                             answer = check_answer(step)
@@ -198,7 +198,7 @@ def render_error(message: str) -> str:
     return render("demo_status.html", {"error": message})
 
 
-def render_progress(step: Progress) -> str:
+def render_progress(step: RequestState) -> str:
     """A bar, and words beside it."""
     if step.ahead:
         what = "1 video is before yours" if step.ahead == 1 else f"{step.ahead} videos are before yours"

@@ -22,7 +22,7 @@ LOG = logging.getLogger("mosi_e2e.demo")
 
 
 @dataclass(frozen=True)
-class Progress:
+class RequestState:
     """Where a request is.
 
     Attributes:
@@ -38,7 +38,7 @@ class Progress:
     seconds: float = 0.0
 
 
-class Scorer:
+class ScoringProcess:
     """The model's process, and the line before it."""
 
     def __init__(self, model: Path, open_model: worker.Opener, limits: Limits):
@@ -59,7 +59,7 @@ class Scorer:
         self._pool.stop()
         self._pool.join()
 
-    async def score(self, video: Path, name: str) -> AsyncIterator[Progress | worker.Answer]:
+    async def score(self, video: Path, name: str) -> AsyncIterator[RequestState | worker.Answer]:
         """Wait in the line, then score.
 
         Closing the iterator gives the place up, and ends the process if it is at work on this video.
@@ -80,7 +80,7 @@ class Scorer:
         self._line.append(place)
         try:
             while ahead := self._line.index(place):
-                yield Progress(ahead=ahead)
+                yield RequestState(ahead=ahead)
                 await asyncio.sleep(LOOK_EVERY_S)
             job = worker.Job(self.open_model, self.model, video, name, self.limits)
             async with aclosing(self._run(job)) as steps:
@@ -89,7 +89,7 @@ class Scorer:
         finally:
             self._line.remove(place)
 
-    async def _run(self, job: worker.Job) -> AsyncIterator[Progress | worker.Answer]:
+    async def _run(self, job: worker.Job) -> AsyncIterator[RequestState | worker.Answer]:
         future = self._pool.schedule(worker.score, args=(job,), timeout=self.limits.timeout)
         clock = asyncio.get_running_loop()
         start = clock.time()
@@ -114,7 +114,7 @@ class Scorer:
         return UserError(SAY_DIED if isinstance(error, ProcessExpired) else SAY_BROKEN)
 
 
-def _read_progress(path: Path, seconds: float) -> Progress:
+def _read_progress(path: Path, seconds: float) -> RequestState:
     if not path.is_file():
-        return Progress(what="starting", seconds=seconds)
-    return Progress(seconds=seconds, **json.loads(path.read_text()))
+        return RequestState(what="starting", seconds=seconds)
+    return RequestState(seconds=seconds, **json.loads(path.read_text()))

@@ -30,7 +30,7 @@ GAP_S = 0.05  # windows further apart than this are not joined
 
 
 @dataclass(frozen=True)
-class Bar:
+class StreamBar:
     """One stream: how far it moved the score, and what the score is from it alone."""
 
     name: str
@@ -248,7 +248,7 @@ def _across(time: float, duration: float) -> float:
     return round(1000 * time / duration, 1)
 
 
-def make_bars(result: Mapping[str, Any]) -> list[Bar]:
+def make_bars(result: Mapping[str, Any]) -> list[StreamBar]:
     """One bar per stream, the strongest first, on the score's own scale."""
     contribution, alone = result["contribution"], result["alone"]
     bars = []
@@ -256,7 +256,7 @@ def make_bars(result: Mapping[str, Any]) -> list[Bar]:
         width = round(50 * abs(hold(value, REACH)) / REACH, 2)
         is_missing = stream in result["streams_missing"]
         bars.append(
-            Bar(
+            StreamBar(
                 name=name_stream(stream),
                 text="missing" if is_missing else format_score(value),
                 left=50.0 if value >= 0 else 50.0 - width,

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mosi_e2e.doctor import machine, packages
 from mosi_e2e.doctor.checks import Check, format_checks, to_json
-from mosi_e2e.doctor.imports import Outcome, try_imports
+from mosi_e2e.doctor.imports import ImportOutcome, try_imports
 from mosi_e2e.doctor.requirements import Requirement, read_requirements
 from preprocessing.arguments import Parser
 from preprocessing.errors import command
@@ -38,7 +38,7 @@ def examine() -> dict[str, list[Check]]:
     with ThreadPoolExecutor() as pool:
         hub = pool.submit(attempt, "model hub", machine.check_hub)
         running = [pool.submit(try_imports, group) for group in packages.plan_imports(asked)]
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, ImportOutcome] = {}
         for one in running:
             outcomes |= one.result()
     return {

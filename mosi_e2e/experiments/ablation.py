@@ -55,7 +55,7 @@ class AblationConfig:
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One training of the ablation: which variant and seed, where, and what its command gets."""
 
     variant: str
@@ -76,7 +76,7 @@ class Run:
         return load_config(RunConfig, self.base, self.settings)
 
 
-def list_runs(config: AblationConfig) -> list[Run]:
+def list_runs(config: AblationConfig) -> list[PlannedRun]:
     """All runs, seed by seed, so that an early look at the table compares all variants.
 
     Raises:
@@ -95,7 +95,7 @@ def list_runs(config: AblationConfig) -> list[Run]:
     return runs
 
 
-def _list_runs(config: AblationConfig) -> Iterator[Run]:
+def _list_runs(config: AblationConfig) -> Iterator[PlannedRun]:
     folds = list(range(count_folds(config))) or [None]
     for seed, fold, (name, variant) in product(config.seeds, folds, config.variants.items()):
         base, settings = variant.base or config.base, (*config.set, *variant.set)
@@ -105,7 +105,9 @@ def _list_runs(config: AblationConfig) -> Iterator[Run]:
             settings += tuple(f"data.folds.{key}={getattr(rule, key)}" for key in ("by", "n", "seed"))
             settings += (f"data.folds.test={fold}",)
             out, own = out / own, f"fold{fold}"
-        yield Run(name, seed, out / own, base, (*settings, f"out={out}", f"name={own}", f"seed={seed}"), fold)
+        yield PlannedRun(
+            name, seed, out / own, base, (*settings, f"out={out}", f"name={own}", f"seed={seed}"), fold
+        )
 
 
 def count_folds(config: AblationConfig) -> int:

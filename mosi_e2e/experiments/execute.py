@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mosi_e2e.experiments.ablation import AblationConfig, Run
+from mosi_e2e.experiments.ablation import AblationConfig, PlannedRun
 from preprocessing.errors import UserError, make_folder
 from preprocessing.settings import dump_config
 
@@ -26,7 +26,7 @@ class State(Enum):
     FINISHED = "finished"
 
 
-def find_state(run: Run, split: str) -> State:
+def find_state(run: PlannedRun, split: str) -> State:
     """Look at a run's folder.
 
     Raises:
@@ -42,7 +42,7 @@ def find_state(run: Run, split: str) -> State:
     return State.FINISHED if (run.folder / f"predictions_{split}.csv").is_file() else State.STARTED
 
 
-def train_command(run: Run, config: AblationConfig, resume: bool) -> list[str]:
+def train_command(run: PlannedRun, config: AblationConfig, resume: bool) -> list[str]:
     """The words that train and score one run."""
     launch = [sys.executable, "-m", "accelerate.commands.launch", *config.launch]
     train = ["-m", "mosi_e2e.train", "--config", run.base, "--score", config.split, *run.settings]
@@ -58,7 +58,7 @@ def run_command(words: Sequence[str], log: Path, extra: dict[str, str]) -> int:
         ).returncode
 
 
-def execute(runs: Sequence[Run], config: AblationConfig) -> list[str]:
+def execute(runs: Sequence[PlannedRun], config: AblationConfig) -> list[str]:
     """Bring all runs to their end: finished ones are skipped, interrupted or failed ones go on.
 
     Returns:
@@ -79,7 +79,7 @@ def execute(runs: Sequence[Run], config: AblationConfig) -> list[str]:
     return failures
 
 
-def _run_all(jobs: dict[Run, list[str]], parallel: int) -> Iterator[tuple[Run, int]]:
+def _run_all(jobs: dict[PlannedRun, list[str]], parallel: int) -> Iterator[tuple[PlannedRun, int]]:
     """`parallel` at a time; each takes a GPU from the shelf and puts it back."""
     import torch  # takes seconds, and `trials` imports this module for less
 
@@ -88,7 +88,7 @@ def _run_all(jobs: dict[Run, list[str]], parallel: int) -> Iterator[tuple[Run, i
     for slot in range(parallel):
         shelf.put({"CUDA_VISIBLE_DEVICES": str(slot % gpus)} if gpus and parallel > 1 else {})
 
-    def work(run: Run) -> int:
+    def work(run: PlannedRun) -> int:
         place = shelf.get()
         try:
             return run_command(jobs[run], run.folder / LOG, place)

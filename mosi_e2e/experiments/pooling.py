@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mosi_e2e.engine.losses import Objective, build_objective
-from mosi_e2e.experiments.ablation import Run
+from mosi_e2e.experiments.ablation import PlannedRun
 from mosi_e2e.runs.runlog import score_table
 from mosi_e2e.scores.predictions import read_run_table
 from preprocessing.cache.store import write_atomic
@@ -17,13 +17,13 @@ from preprocessing.errors import UserError, make_folder
 from preprocessing.settings import dump_config
 
 
-def pool_folds(runs: Sequence[Run], split: str) -> list[str]:
+def pool_folds(runs: Sequence[PlannedRun], split: str) -> list[str]:
     """Write one table for each variant and seed whose folds are finished, as a folder that `report` reads.
 
     Returns:
         A line for each variant and seed that lacks folds.
     """
-    pools: dict[Path, list[Run]] = {}
+    pools: dict[Path, list[PlannedRun]] = {}
     for run in runs:
         if run.fold is not None:
             pools.setdefault(run.pool, []).append(run)
@@ -37,7 +37,7 @@ def pool_folds(runs: Sequence[Run], split: str) -> list[str]:
     return lacking
 
 
-def write_pool(folder: Path, members: Sequence[Run], split: str) -> None:
+def write_pool(folder: Path, members: Sequence[PlannedRun], split: str) -> None:
     """Table, scores and settings of all folds together, in the files of a run's folder.
 
     Raises:
@@ -61,7 +61,7 @@ def write_pool(folder: Path, members: Sequence[Run], split: str) -> None:
     write_atomic(folder / "config.yaml", dump_config(config).encode())
 
 
-def read_objective(run: Run, table: pd.DataFrame) -> tuple[Objective, bool]:
+def read_objective(run: PlannedRun, table: pd.DataFrame) -> tuple[Objective, bool]:
     """How a table is scored, and whether its clips are synthetic.
 
     Of a run with folds the trivial baselines know the labels of all folds, which favours them a little: each

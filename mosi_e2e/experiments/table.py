@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mosi_e2e.engine.losses import Objective
-from mosi_e2e.experiments.ablation import AblationConfig, Run
+from mosi_e2e.experiments.ablation import AblationConfig, PlannedRun
 from mosi_e2e.experiments.pooling import read_objective
 from mosi_e2e.scores.predictions import read_run_table
 from mosi_e2e.scores.statistics import bootstrap_interval, compare_paired, holm, summarise_seeds
@@ -38,7 +38,7 @@ class Variant:
     against: Mapping[str, dict]
 
 
-def summarise(runs: Sequence[Run], config: AblationConfig) -> dict:
+def summarise(runs: Sequence[PlannedRun], config: AblationConfig) -> dict:
     """Compute the whole table from `predictions_<split>.csv`.
 
     Variants of which no run is finished are left out and named.
@@ -78,12 +78,12 @@ def summarise(runs: Sequence[Run], config: AblationConfig) -> dict:
     }
 
 
-def predictions(run: Run, split: str) -> Path:
+def predictions(run: PlannedRun, split: str) -> Path:
     """The table of a run, or of all folds of its variant and seed."""
     return run.pool / f"predictions_{split}.csv"
 
 
-def read_run(run: Run, split: str) -> pd.DataFrame:
+def read_run(run: PlannedRun, split: str) -> pd.DataFrame:
     """Its labelled clips, sorted by clip."""
     table = read_run_table(predictions(run, split))
     return table[table.label.notna()].sort_values("clip_id").reset_index(drop=True)

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from mosi_e2e.explore import survey as tables
 from mosi_e2e.explore.charts import draw_set
 from mosi_e2e.explore.choice import name_clips, spread_clips
-from mosi_e2e.explore.portrait import Portrait, draw_portrait
+from mosi_e2e.explore.clip_view import ClipView, view_clip
 from mosi_e2e.explore.shift import compare_splits
 from mosi_e2e.pages.page import Notice, write_page
 from mosi_e2e.pages.tables import SYNTHETIC_NOTE
@@ -32,12 +32,12 @@ def explore(cache: str, out: Path, count: int, wanted: Sequence[str], labels: Pa
     store = open_store(cache)
     shown = name_clips(store.index, wanted) if wanted else spread_clips(store.index, count)
     raw = find_raw(labels) if labels else {}
-    portraits = [
-        draw_portrait(store, clip, raw.get(clip["clip_id"]))
+    views = [
+        view_clip(store, clip, raw.get(clip["clip_id"]))
         for clip in tqdm(shown.to_dict("records"), unit="clip", desc="drawing")
     ]
-    path = write_page(out, "explore.html", describe_set(store, portraits))
-    return f"{path}: {path.stat().st_size / 1e6:.2f} MB, {len(portraits)} clips shown; open it in a browser"
+    path = write_page(out, "explore.html", describe_set(store, views))
+    return f"{path}: {path.stat().st_size / 1e6:.2f} MB, {len(views)} clips shown; open it in a browser"
 
 
 def find_raw(labels: Path) -> dict[str, Path]:
@@ -47,7 +47,7 @@ def find_raw(labels: Path) -> dict[str, Path]:
     return {entry.clip_id: entry.path for entry in read_labels(labels)}
 
 
-def describe_set(store: ClipStore, portraits: Sequence[Portrait]) -> dict:
+def describe_set(store: ClipStore, views: Sequence[ClipView]) -> dict:
     """All that `templates/explore.html` asks for."""
     clips = tables.survey(store)
     failures = tables.read_failures(store)
@@ -68,5 +68,5 @@ def describe_set(store: ClipStore, portraits: Sequence[Portrait]) -> dict:
         "states": tables.tabulate_states(store.index),
         "odd": tables.tabulate_odd(clips),
         "failures": tables.tabulate_failures(failures) if failures else None,
-        "portraits": portraits,
+        "views": views,
     }

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mosi_e2e.pages.page import embed
-from mosi_e2e.pages.tracks import Axis, Still, Track, absent
+from mosi_e2e.pages.tracks import Axis, Tile, Track, absent
 from preprocessing.cache.crops import split_crops
 from preprocessing.cache.store import Arrays
 
@@ -83,7 +83,7 @@ def make_strip(name: str, pictures: Sequence[np.ndarray | None], time: np.ndarra
     step = float(np.median(np.diff(time))) if len(time) > 1 else axis.end_s / MOST
     width = min(axis.percent(step), 100.0)
     stills = [
-        Still(
+        Tile(
             embed(
                 cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes(), "image/jpeg"
             ),

@@ -32,7 +32,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Still:
+class Tile:
     """A picture in a strip: place and width in percent of the row."""
 
     source: str
@@ -73,7 +73,7 @@ class Track:
     kind: str = "lines"
     lines: Sequence[Line] = ()
     source: str = ""
-    stills: Sequence[Still] = ()
+    stills: Sequence[Tile] = ()
     labels: Sequence[Label] = ()
     aspect: float = 1.0
     alt: str = ""

@@ -58,7 +58,7 @@ def _copy(info: MediaInfo, source, target, result: VideoResult) -> None:
     out_video.codec_context.thread_count, out_video.codec_context.thread_type = THREADS, "FRAME"
     make_picture, numbers, last = PictureMaker(pictures, reader.canvas), itertools.count(), -1
     panel = Panel(result)
-    sound = Sound(target, sounds.rate, info.start_s) if sounds else None
+    sound = SoundCopy(target, sounds.rate, info.start_s) if sounds else None
     streams = [stream for stream in (pictures, sounds) if stream is not None]
     for frame in decodable_frames(info, source, *streams):
         if isinstance(frame, av.AudioFrame):
@@ -83,7 +83,7 @@ def _copy(info: MediaInfo, source, target, result: VideoResult) -> None:
         sound.finish()
 
 
-class Sound:
+class SoundCopy:
     """The sound of the written video, AAC.
 
     Packets are held until `release`: the first one that is written fixes the size of the picture, which is

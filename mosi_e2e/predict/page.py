@@ -11,8 +11,7 @@ from mosi_e2e.data.streams import name_stream
 from mosi_e2e.pages.fill import render
 from mosi_e2e.pages.page import Notice, Picture, Table, embed
 from mosi_e2e.pages.sound import make_player, track_wave
-from mosi_e2e.pages.tracks import BOX_WIDTH, Axis, Label, Track, absent, draw_curves, make_axis, spell
-from mosi_e2e.pages.tracks import Still as Placed
+from mosi_e2e.pages.tracks import BOX_WIDTH, Axis, Label, Tile, Track, absent, draw_curves, make_axis, spell
 from mosi_e2e.predict.people import draw_people
 from mosi_e2e.predict.pictures import Still
 from mosi_e2e.predict.result import REACH, PersonResult, VideoResult, choose_reach
@@ -48,7 +47,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Line:
+class WordLine:
     """The words of a window: each with what is said of it, its kind and how strong its colour is, 0 to 1."""
 
     when: str
@@ -76,7 +75,7 @@ class PersonView:
     shares: Sequence[Share]
     streams: Table
     windows: Table
-    lines: Sequence[Line]
+    lines: Sequence[WordLine]
 
 
 def write_result_page(result: VideoResult, path: Path) -> None:
@@ -187,9 +186,7 @@ def lay_strip(stills: Sequence[Still], person: PersonResult, axis: Axis) -> Trac
     width, step = round(100 / len(stills), 3), axis.end_s / len(stills)
     height, across = pictures[0].shape[:2]
     placed = [
-        Placed(
-            encode_jpeg(picture), f"frame at {still.time:.1f} s", round(number * width, 3), round(width, 3)
-        )
+        Tile(encode_jpeg(picture), f"frame at {still.time:.1f} s", round(number * width, 3), round(width, 3))
         for number, (still, picture) in enumerate(zip(stills, pictures, strict=True))
     ]
     alt = f"frames every {step:.1f} s"
@@ -242,10 +239,10 @@ def draw_shares(person: PersonResult) -> list[Share]:
     return shares
 
 
-def list_lines(person: PersonResult) -> list[Line]:
+def list_lines(person: PersonResult) -> list[WordLine]:
     """The words of each window, coloured by what they add to its score."""
     return [
-        Line(
+        WordLine(
             f"{window.start_s:.1f} to {window.end_s:.1f} s", signed(window.score), colour_words(window.words)
         )
         for window in person.timeline

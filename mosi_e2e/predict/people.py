@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mosi_e2e.predict.lettering import colour_person, draw_tag
-from mosi_e2e.predict.pictures import Portrait, Still, find_box
+from mosi_e2e.predict.pictures import PersonPictures, Still, find_box
 from mosi_e2e.predict.result import VideoResult
 
 APART = 0.12  # of the picture's width: people whose faces are nearer than this are not told apart by place
@@ -14,7 +14,7 @@ PLACES = {2: ("left", "right"), 3: ("left", "middle", "right")}
 QUALITY = 85
 
 
-def name_people(portraits: Sequence[Portrait]) -> list[str]:
+def name_people(portraits: Sequence[PersonPictures]) -> list[str]:
     """A name for everybody: `person 1 (left)`; without the place where it would tell nobody apart.
 
     Args:
@@ -33,7 +33,7 @@ def name_people(portraits: Sequence[Portrait]) -> list[str]:
     return names
 
 
-def _find_middle(portrait: Portrait) -> float | None:
+def _find_middle(portrait: PersonPictures) -> float | None:
     """Where the face usually is: 0 the left edge of the picture, 1 the right one."""
     boxes = portrait.box[np.isfinite(portrait.box).all(axis=1)] if len(portrait.box) else portrait.box
     if not len(boxes) or not portrait.stills:

@@ -27,7 +27,7 @@ class Still:
 
 
 @dataclass(frozen=True)
-class Portrait:
+class PersonPictures:
     """What the page shows of a person.
 
     Attributes:
@@ -47,7 +47,7 @@ class Portrait:
     columns: list[str] = field(default_factory=list)
 
 
-def find_box(portrait: Portrait, still: Still) -> np.ndarray | None:
+def find_box(portrait: PersonPictures, still: Still) -> np.ndarray | None:
     """The face's box [4] in a still, in its own pixels; None where the face was not found."""
     if not len(portrait.box_time):
         return None

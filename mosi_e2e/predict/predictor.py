@@ -29,7 +29,7 @@ from mosi_e2e.predict.recognising import (
     hears_whole,
     read_context,
 )
-from mosi_e2e.predict.recording import Progress, Recording, read_recording
+from mosi_e2e.predict.recording import OnShare, Recording, read_recording
 from mosi_e2e.predict.remarks import list_remarks, list_warnings
 from mosi_e2e.predict.result import PersonResult, VideoResult
 from mosi_e2e.predict.scoring import cut_seconds
@@ -207,7 +207,7 @@ class Predictor:
             lambda share: report(LOOKING + (LISTENING - LOOKING) * share, "listening"),
         )
 
-    def hear(self, recording: Recording, config: PreprocessConfig, on_progress: Progress) -> Recording:
+    def hear(self, recording: Recording, config: PreprocessConfig, on_progress: OnShare) -> Recording:
         """The recording with what is heard in all of its sound at once, by the stages it reads."""
         return hear_whole(recording, config, self.stages, on_progress)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mosi_e2e.data.streams import find_stream
-from mosi_e2e.predict.recording import Progress, Recording
+from mosi_e2e.predict.recording import OnShare, Recording
 from mosi_e2e.runs.checkpoint import CacheFacts
 from preprocessing.config import PreprocessConfig, WordsConfig
 from preprocessing.errors import UserError
@@ -95,7 +95,7 @@ def hears_whole(stages: Iterable[str]) -> bool:
 
 
 def hear_whole(
-    recording: Recording, config: PreprocessConfig, stages: Iterable[str], on_progress: Progress
+    recording: Recording, config: PreprocessConfig, stages: Iterable[str], on_progress: OnShare
 ) -> Recording:
     """The recording with what is heard in all of its sound at once.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mosi_e2e.predict.pictures import Album, Portrait
+from mosi_e2e.predict.pictures import Album, PersonPictures
 from preprocessing.cache.store import Arrays
 from preprocessing.config import SAMPLE_RATE, PreprocessConfig
 from preprocessing.faces.landmarks import Face
@@ -27,7 +27,7 @@ MOST_PEOPLE = 6
 SILENT_PEAK = 8  # of 32768, 72 dB below full scale: what codecs make of digital silence
 MOST_THREADS = 4  # that look for faces; each holds a model and two frames
 
-Progress = Callable[[float], None]  # share of the work that is done
+OnShare = Callable[[float], None]  # share of the work that is done
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,11 @@ class Recording:
             return float(max(seen, key=len).mean())  # of the stage with most rows
         return None if not len(self.time) else 0.0
 
-    def draw_portrait(self, number: int) -> Portrait:
+    def draw_portrait(self, number: int) -> PersonPictures:
         """What the page shows of a person."""
         stages = self.people[number].stages
         faces, behaviour = stages.get("faces"), stages.get("behaviour")
-        portrait = Portrait(stills=self.album.stills, columns=self.columns)
+        portrait = PersonPictures(stills=self.album.stills, columns=self.columns)
         if faces is not None:
             box = np.where(faces["face_valid"][:, None], faces["face_box"], np.nan)
             portrait = replace(portrait, box=box, box_time=faces["face_time"])
@@ -128,7 +128,7 @@ def _hide_rows(stages: dict[str, Arrays], start_s: float, end_s: float) -> dict[
 
 
 def read_recording(
-    path: Path, config: PreprocessConfig, stages: frozenset[str], on_progress: Progress
+    path: Path, config: PreprocessConfig, stages: frozenset[str], on_progress: OnShare
 ) -> Recording:
     """Decode a video and look at its faces.
 
@@ -176,7 +176,7 @@ def read_recording(
     )
 
 
-def _look(clip: Clip, album: Album, on_progress: Progress) -> tuple[list[Seen], np.ndarray, str]:
+def _look(clip: Clip, album: Album, on_progress: OnShare) -> tuple[list[Seen], np.ndarray, str]:
     """Everybody who is in sight steadily, the times of the frames, and what is missing of the picture."""
     media, config, reader = clip.media, clip.config, clip.frames
     count = len(sample_frames(reader.time, config))

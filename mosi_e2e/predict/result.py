@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mosi_e2e.predict.pictures import Portrait
+from mosi_e2e.predict.pictures import PersonPictures
 
 REACH = 3.0  # sentiment lies in [-REACH, REACH]
 NEUTRAL = 0.5  # scores up to here, either way, round to 0
@@ -127,7 +127,7 @@ class PersonResult:
     streams_missing: list[str]
     face_ratio: float | None
     voice_ratio: float
-    portrait: Portrait = field(repr=False)
+    portrait: PersonPictures = field(repr=False)
     name: str = ""
     spread: Spread | None = None
     leading_stream: str | None = None

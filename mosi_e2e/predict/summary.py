@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from mosi_e2e.predict.evidence import Grounds
-from mosi_e2e.predict.pictures import Portrait
+from mosi_e2e.predict.pictures import PersonPictures
 from mosi_e2e.predict.reading import Reading, average_readings
 from mosi_e2e.predict.result import REACH, Interval, PersonResult, Spread, Window, name_class
 from mosi_e2e.predict.windows import Stretch
@@ -57,7 +57,7 @@ class Summary:
         self.weight = weight / weight.sum()
 
     def describe(
-        self, number: int, portrait: Portrait, face_ratio: float | None, voice_ratio: float
+        self, number: int, portrait: PersonPictures, face_ratio: float | None, voice_ratio: float
     ) -> PersonResult:
         """The person's result."""
         score = float(self.weight @ self.mean.score)

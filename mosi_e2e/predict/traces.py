@@ -8,7 +8,7 @@ import numpy as np
 from mosi_e2e.data.streams import name_stream
 from mosi_e2e.pages.strips import draw_box, shrink
 from mosi_e2e.pages.tracks import pair_sides
-from mosi_e2e.predict.pictures import Portrait, Still, find_box
+from mosi_e2e.predict.pictures import PersonPictures, Still, find_box
 
 WIDTH = 240  # pixels, of a still in a strip
 
@@ -27,7 +27,7 @@ def choose_stills(stills: Sequence[Still], most: int, end_s: float) -> list[Stil
     return [stills[int(np.abs(times - middle).argmin())] for middle in middles]
 
 
-def draw_still(still: Still, portrait: Portrait, aspect: float | None = None) -> np.ndarray:
+def draw_still(still: Still, portrait: PersonPictures, aspect: float | None = None) -> np.ndarray:
     """[H, W, 3] uint8 blue, green, red, with the box around the person's face.
 
     Args:
@@ -52,7 +52,7 @@ def cut_around(picture: np.ndarray, box: np.ndarray | None, aspect: float) -> np
     return np.ascontiguousarray(picture[top : top + high, left : left + wide])
 
 
-def choose_traces(portrait: Portrait, most: int) -> dict[str, np.ndarray]:
+def choose_traces(portrait: PersonPictures, most: int) -> dict[str, np.ndarray]:
     """The expression traces [T] that move most in this video, by name."""
     rows = portrait.behaviour
     if not len(rows) or not np.isfinite(rows).any():

@@ -15,7 +15,7 @@ from mosi_e2e.predict.segments import TYPICAL
 from mosi_e2e.ready.card import write_ready_card
 from mosi_e2e.ready.combining import StreamFacts, balance_classes, score_classes
 from mosi_e2e.ready.folder import NAME, Ready, write_ready
-from mosi_e2e.ready.known import SOURCES, VALENCE, Source
+from mosi_e2e.ready.known import SOURCES, VALENCE, TrainingSource
 from mosi_e2e.runs.checkpoint import CacheFacts, check_run, read_facts
 from mosi_e2e.scores.metrics import score_regression
 from mosi_e2e.scores.predictions import read_run_table
@@ -196,7 +196,7 @@ def describe(table: pd.DataFrame) -> dict[str, float | None]:
     return {"clips": float(len(table)), "people": float(table.video_id.nunique()), **rounded}
 
 
-def say_tables(source: Source, known: Sequence[pd.DataFrame]) -> str:
+def say_tables(source: TrainingSource, known: Sequence[pd.DataFrame]) -> str:
     """Which clips the errors come from, in words."""
     clips, people = len(known[0]), known[0].video_id.nunique()
     if source.opinion:

@@ -10,7 +10,7 @@ VALENCE: dict[str, float | None] = {
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingSource:
     """What one stream learns from.
 
     Attributes:
@@ -29,19 +29,19 @@ class Source:
 
 
 SOURCES = {  # by the command's option
-    "words": Source(
+    "words": TrainingSource(
         "words",
         ["CMU-MOSEI", "CMU-MOSI"],
         1.0,
         "research only: learned from CMU-MOSEI and CMU-MOSI, which are given to researchers",
     ),
-    "voice": Source(
+    "voice": TrainingSource(
         "speech",
         ["RAVDESS", "EmoDB"],
         0.0,
         "CC BY-NC-SA 4.0: learned from RAVDESS (CC BY-NC-SA 4.0) and EmoDB (research)",
     ),
-    "face": Source(
+    "face": TrainingSource(
         "face",
         ["FER2013"],
         0.0,

@@ -15,7 +15,7 @@ from mosi_e2e.predict.evidence import Evidence, Grounds, read_evidence
 from mosi_e2e.predict.members import Member, read_records
 from mosi_e2e.predict.options import DEFAULTS, OnProgress, PredictOptions
 from mosi_e2e.predict.predictor import Predictor
-from mosi_e2e.predict.recording import Progress, Recording
+from mosi_e2e.predict.recording import OnShare, Recording
 from mosi_e2e.predict.result import NEUTRAL, PersonResult, VideoResult
 from mosi_e2e.predict.scoring import Scorer
 from mosi_e2e.predict.windows import Stretch, WindowReader
@@ -87,7 +87,7 @@ class ReadyPredictor(Predictor):
         evidence = read_evidence(read_records(own, "regression"), "regression") if own else Evidence()
         return cls(ready, ReadyScorer(parts, ready.streams), evidence)
 
-    def hear(self, recording: Recording, config: PreprocessConfig, on_progress: Progress) -> Recording:
+    def hear(self, recording: Recording, config: PreprocessConfig, on_progress: OnShare) -> Recording:
         """As `Predictor.hear`; words of another language than the model's are not heard."""
         speech = find_speech(recording.waveform) if len(recording.waveform) else []
         found = HeardRecording(**vars(recording), speech=speech)

@@ -9,7 +9,7 @@ import pandas as pd
 from preprocessing.errors import UserError
 from preprocessing.untrusted.problems import RowProblem
 from preprocessing.untrusted.tables import (
-    Table,
+    TextTable,
     find_decimal_mark,
     find_exact_columns,
     parse_number,
@@ -82,8 +82,8 @@ def read_train_names(path: Path) -> list[str]:
     return [name for name in names if name]
 
 
-def _lower(table: Table) -> Table:
-    return Table(table.path, [(1, [cell.lower() for cell in table.rows[0][1]]), *table.rows[1:]])
+def _lower(table: TextTable) -> TextTable:
+    return TextTable(table.path, [(1, [cell.lower() for cell in table.rows[0][1]]), *table.rows[1:]])
 
 
 def _parse_row(cells: dict[str, str], classes: Sequence[str], marks: dict[str, str]) -> dict:

@@ -13,7 +13,7 @@ from preprocessing.cache.lock import hold
 from preprocessing.errors import UserError
 from preprocessing.pretrained.checkpoints import PLACE, weights_folder
 from preprocessing.pretrained.hub_access import HUB, is_offline, try_address
-from preprocessing.untrusted.archive import Limits, check_space, extract_archive
+from preprocessing.untrusted.archive import ArchiveLimits, check_space, extract_archive
 
 RECORD = "weights.json"  # in a finished folder: where its files came from, and their hashes
 ELSEWHERE = f"set {PLACE} to another folder"
@@ -124,7 +124,7 @@ def unpack_flat(archive: Path, folder: Path) -> None:
     """Unpack the files of a transformers folder from a zip, without the folder that they are in."""
     unpacked = folder / "unpacked"
     shutil.rmtree(unpacked, ignore_errors=True)  # of an interrupted command
-    extract_archive(archive, unpacked, Limits(), "type the same command again", ELSEWHERE)
+    extract_archive(archive, unpacked, ArchiveLimits(), "type the same command again", ELSEWHERE)
     archive.unlink()
     for path in [path for pattern in WANTED for path in unpacked.glob(f"*/{pattern}")]:
         path.replace(folder / path.name)

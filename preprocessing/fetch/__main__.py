@@ -30,7 +30,7 @@ from preprocessing.fetch.download import DownloadOptions, download
 from preprocessing.fetch.download_part import explain_writing, say
 from preprocessing.sets.labels import read_labels
 from preprocessing.sets.layouts import detect_layout, find_label_file
-from preprocessing.untrusted.archive import Limits, extract_archive
+from preprocessing.untrusted.archive import ArchiveLimits, extract_archive
 from preprocessing.untrusted.tables import read_table
 
 COURSE_ZIP = "http://nipg1.inf.elte.hu:8765/MOSI.zip"
@@ -51,7 +51,7 @@ class FetchOptions:
 
     sha256: str = ""
     keep_zip: bool = False
-    limits: Limits = field(default_factory=Limits)
+    limits: ArchiveLimits = field(default_factory=ArchiveLimits)
     patience: DownloadOptions = field(default_factory=DownloadOptions)
 
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = FetchOptions(
         args.sha256.lower(),
         args.keep_zip,
-        Limits(args.max_files, args.max_gb, args.max_ratio),
+        ArchiveLimits(args.max_files, args.max_gb, args.max_ratio),
         DownloadOptions(args.retries, args.timeout),
     )
     fetch(args.url, args.out, options)
@@ -82,7 +82,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog="examples: python -m preprocessing.fetch --out data/mosi   |   "
         "python -m preprocessing.fetch --url ~/Downloads/MOSI.zip --out data/mosi",
     )
-    limits, patience = Limits(), DownloadOptions()
+    limits, patience = ArchiveLimits(), DownloadOptions()
     parser.add_argument(
         "--url", default=COURSE_ZIP, help=f"http(s) address or a zip file; default: {COURSE_ZIP}"
     )

@@ -14,7 +14,13 @@ from preprocessing.sets.labels import join_ids, read_labels
 from preprocessing.sets.layouts import find_label_file
 from preprocessing.settings import digest
 from preprocessing.untrusted.names import file_name
-from preprocessing.untrusted.tables import Table, find_exact_columns, normalise_name, read_header, read_table
+from preprocessing.untrusted.tables import (
+    TextTable,
+    find_exact_columns,
+    normalise_name,
+    read_header,
+    read_table,
+)
 
 SUBTITLES = (".srt", ".vtt", ".txt")
 TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
@@ -74,7 +80,7 @@ def _read_given(
     }
 
 
-def find_text(table: Table, column: str) -> int | None:
+def find_text(table: TextTable, column: str) -> int | None:
     """The place of a column by its name; None where there is none."""
     names = [normalise_name(name) for name in read_header(table)]
     return names.index(normalise_name(column)) if normalise_name(column) in names else None

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from preprocessing.cache.store import Arrays
 from preprocessing.errors import UserError
 from preprocessing.import_features.bounds import check_ratio, measure_archive, one_line
 from preprocessing.import_features.pickles import load_pickle
@@ -35,7 +36,6 @@ NO_FEATURES = ("text_bert",)  # token numbers and masks
 ALIGNED_RATE = 2.5  # rows a second; English is spoken at two to three words a second
 UNALIGNED_RATE = 25.0  # rows a second of the stream that has most, mostly one per video frame
 MAX_VALUES = 10**9  # of one table given as lists
-Table = dict[str, np.ndarray]
 
 
 class TableSource:
@@ -77,13 +77,13 @@ class TableSource:
         given = "" if options.rate else ", assumed; --rate says another"
         self.notes.append(f"times: {self.about['time']['rule']}, {self.rate:g} rows a second{given}")
 
-    def read(self, number: int) -> Table:
+    def read(self, number: int) -> Arrays:
         """See `Source.read`."""
         split, row = self._rows[number]
         with np.errstate(all="ignore"):  # what becomes infinite, and NaN of any kind, is counted as missing
             return {n: np.asarray(arrays[split][row], np.float32) for n, arrays in self._values.items()}
 
-    def place(self, number: int, spans: Mapping[str, tuple[int, int]]) -> tuple[Table, float]:
+    def place(self, number: int, spans: Mapping[str, tuple[int, int]]) -> tuple[Arrays, float]:
         """See `Source.place`."""
         del number
         if self.is_aligned:
@@ -94,7 +94,7 @@ class TableSource:
         duration = (last - first) / self.rate
         return {n: spread_rows(stop - start, duration) for n, (start, stop) in spans.items()}, duration
 
-    def _collect_streams(self, tables: dict[str, Table], options: ImportOptions) -> dict[str, Table]:
+    def _collect_streams(self, tables: dict[str, Arrays], options: ImportOptions) -> dict[str, Arrays]:
         """Per stream and split, rows [N, T, D]."""
         names = list(dict.fromkeys(name for table in tables.values() for name in table))
         three = [
@@ -115,7 +115,7 @@ class TableSource:
             why = "not asked for" if name in whole else "not in every split"
             self.notes.append(f"left out: {name} ({why})")
 
-    def _list_clips(self, tables: dict[str, Table], options: ImportOptions):
+    def _list_clips(self, tables: dict[str, Arrays], options: ImportOptions):
         """Every clip with its ids, in the order of `self._rows`."""
         clips, problems, self._ids_from = [], [], "of the file"
         for split, table in tables.items():
@@ -133,7 +133,7 @@ class TableSource:
         refuse(problems)
         return clips
 
-    def _read_labels(self, split: str, table: Table, options: ImportOptions) -> np.ndarray:
+    def _read_labels(self, split: str, table: Arrays, options: ImportOptions) -> np.ndarray:
         name = next((name for name in LABEL_NAMES if name in table), None)
         if name is None:
             raise UserError(
@@ -155,7 +155,7 @@ class TableSource:
             self.notes.append(f"label: column {options.label_column} of {label.shape[1]}")
         return label[:, options.label_column]
 
-    def _read_ids(self, split: str, table: Table) -> list[str]:
+    def _read_ids(self, split: str, table: Arrays) -> list[str]:
         """The clips' ids; made up where the file has none."""
         name = next((name for name in ID_NAMES if name in table), None)
         if name is not None:
@@ -181,7 +181,7 @@ def spread_rows(count: int, duration: float) -> np.ndarray:
     return (np.arange(count) + 0.5) * (duration / max(count, 1))
 
 
-def load_archive(path: Path) -> dict[str, Table]:
+def load_archive(path: Path) -> dict[str, Arrays]:
     """`{split: {name: array}}` of an `.npz` file with keys `<split>_<name>`; others are not read."""
     with one_line(path, "archive of plain arrays"), zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
@@ -190,7 +190,7 @@ def load_archive(path: Path) -> dict[str, Table]:
             raise ValueError("an array is in it twice")
         check_ratio(path, measure_archive(archive, wanted))
         arrays = {name: read_array(archive, f"{name}.npy") for name in wanted}
-    tables: dict[str, Table] = {}
+    tables: dict[str, Arrays] = {}
     for key, array in arrays.items():
         split, _, name = key.partition("_")
         tables.setdefault(SPLITS[split], {})[name] = array
@@ -209,7 +209,7 @@ def list_names(names: Iterable[Any]) -> str:
     return ", ".join(texts[:12]) + (", …" if len(texts) > 12 else "") or "none"
 
 
-def load_splits(path: Path) -> dict[str, Table]:
+def load_splits(path: Path) -> dict[str, Arrays]:
     """`{split: {name: array}}` of a pickle."""
     content = load_pickle(path)
     if not isinstance(content, dict):
@@ -240,7 +240,7 @@ def count_values(value: Any, known: dict[int, int]) -> int:
     return known[id(value)]
 
 
-def check_splits(path: Path, tables: dict[str, Table], wanted: str) -> dict[str, Table]:
+def check_splits(path: Path, tables: dict[str, Arrays], wanted: str) -> dict[str, Arrays]:
     """The splits in their usual order.
 
     Raises:

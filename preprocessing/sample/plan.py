@@ -37,7 +37,7 @@ class SampleOptions:
 
 
 @dataclass(frozen=True)
-class Look:
+class Filming:
     """How one video is filmed.
 
     `zoom` is relative to the portrait's own scale, `stretch` the face's width against its height,
@@ -82,7 +82,7 @@ class ClipPlan:
     n_frames: int
     face_cue: float
     voice_cue: float
-    look: Look
+    look: Filming
     speaker: Speaker
     entropy: tuple[int, ...]
     events: Events | None = None
@@ -207,9 +207,9 @@ def _carry_labels(
     return labels, *make_cues(labels, rng), [None] * labels.size
 
 
-def _draw_look(video: int, rng: np.random.Generator) -> Look:
+def _draw_look(video: int, rng: np.random.Generator) -> Filming:
     """How a video is filmed; neighbouring videos show different portraits."""
-    return Look(
+    return Filming(
         portrait=list(PORTRAITS)[video % len(PORTRAITS)],
         mirror=bool(rng.integers(2)),
         zoom=float(rng.uniform(1.0, 1.2)),

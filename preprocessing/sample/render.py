@@ -11,7 +11,7 @@ import numpy as np
 from preprocessing.media.container import name_file
 from preprocessing.sample.face import FacePose, FaceRig
 from preprocessing.sample.performance import perform
-from preprocessing.sample.plan import FPS, ClipPlan, Look
+from preprocessing.sample.plan import FPS, ClipPlan, Filming
 from preprocessing.sample.scene import HEIGHT, WIDTH, build_rig
 from preprocessing.sample.voice import SAMPLE_RATE, synthesise
 
@@ -54,6 +54,6 @@ def write_mp4(path: Path, pictures: Iterable[np.ndarray], sound: np.ndarray) -> 
 
 
 @lru_cache(maxsize=2)
-def _rig(look: Look) -> FaceRig:
+def _rig(look: Filming) -> FaceRig:
     """Clips of one video are rendered one after another and share their rig."""
     return build_rig(look)

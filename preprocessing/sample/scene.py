@@ -1,16 +1,16 @@
-"""A portrait in front of a camera: framed, mirrored, lit and tinted as a video's `Look` says."""
+"""A portrait in front of a camera: framed, mirrored, lit and tinted as a video's `Filming` says."""
 
 import cv2
 import numpy as np
 
 from preprocessing.sample.face import FaceRig
-from preprocessing.sample.plan import Look
+from preprocessing.sample.plan import Filming
 from preprocessing.sample.portraits import PORTRAITS, Portrait
 
 WIDTH, HEIGHT = 480, 360
 
 
-def build_rig(look: Look) -> FaceRig:
+def build_rig(look: Filming) -> FaceRig:
     """The rig of one video: its still picture, [360, 480, 3], and the landmarks in it."""
     portrait = PORTRAITS[look.portrait]
     matrix = _frame(portrait, look)
@@ -27,7 +27,7 @@ def build_rig(look: Look) -> FaceRig:
     return FaceRig(_light(still, points, look), points, portrait, portrait.zoom * look.zoom)
 
 
-def _frame(portrait: Portrait, look: Look) -> np.ndarray:
+def _frame(portrait: Portrait, look: Filming) -> np.ndarray:
     """The 2 x 3 matrix from portrait to frame: eyes level, face where `look.position` says."""
     points = {name: np.array(at) for name, at in portrait.points.items()}
     across = points["eye_out_right"] + points["eye_in_right"] - points["eye_out_left"] - points["eye_in_left"]
@@ -48,7 +48,7 @@ def _swap_sides(name: str) -> str:
     return name.replace("right", "left")
 
 
-def _light(still: np.ndarray, points: dict[str, np.ndarray], look: Look) -> np.ndarray:
+def _light(still: np.ndarray, points: dict[str, np.ndarray], look: Filming) -> np.ndarray:
     """Brightness, warmth, light from one side, and a tint on what is behind the person."""
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     unit = (points["side_right"][0] - points["side_left"][0]) / 2

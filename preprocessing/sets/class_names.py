@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from preprocessing.untrusted.problems import Problem, RowProblem
-from preprocessing.untrusted.tables import Table, is_number, shorten
+from preprocessing.untrusted.tables import TextTable, is_number, shorten
 
 if TYPE_CHECKING:
     from preprocessing.sets.labels import ClipEntry
@@ -18,7 +18,7 @@ LONGEST_NAME = 40  # letters
 NO_NAMES = ("nan", "na", "n/a", "null", "none", "inf", "+inf", "-inf", "infinity", "-infinity")
 
 
-def holds_names(table: Table, index: int) -> bool:
+def holds_names(table: TextTable, index: int) -> bool:
     """Whether a column of a table holds names of classes: no number, several, short and few."""
     cells = {cells[index] for _, cells in table.rows[1:] if index < len(cells)} - {""}
     if not 1 < len(cells) <= MOST_CLASSES or max(map(len, cells)) > LONGEST_NAME:

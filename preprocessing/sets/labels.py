@@ -30,7 +30,7 @@ from preprocessing.untrusted.names import compose_name
 from preprocessing.untrusted.problems import Problem, RowProblem, refuse
 from preprocessing.untrusted.tables import (
     Columns,
-    Table,
+    TextTable,
     find_decimal_mark,
     find_exact_columns,
     parse_number,
@@ -108,7 +108,7 @@ def read_labels(
 
 
 def parse_rows(
-    table: Table, layout: str, columns: Columns, root: Path
+    table: TextTable, layout: str, columns: Columns, root: Path
 ) -> tuple[list[ClipEntry], list[list[str]], list[Problem]]:
     """Turn rows into entries, per entry the names its media file may have, and what is wrong."""
     folds = read_folds(table.path.parent) if layout == "cmu" else {}

@@ -7,7 +7,7 @@ from preprocessing.errors import UserError
 from preprocessing.sets.media_files import walk_files
 from preprocessing.untrusted.tables import (
     Columns,
-    Table,
+    TextTable,
     archive_error,
     find_exact_columns,
     is_number,
@@ -63,7 +63,7 @@ def find_label_file(labels: Path) -> tuple[Path, Path]:
     return found[0], labels
 
 
-def detect_layout(table: Table) -> str:
+def detect_layout(table: TextTable) -> str:
     """Tell the layout from the first row: its column names, or that it has none (cmu)."""
     cells = table.rows[0][1]
     if len(cells) == 5 and all(is_number(cells[index].replace(",", ".", 1)) for index in (0, 1, 4)):
@@ -78,7 +78,7 @@ def detect_layout(table: Table) -> str:
     return "course"
 
 
-def find_columns(table: Table, layout: str, columns: Mapping[str, str]) -> Columns:
+def find_columns(table: TextTable, layout: str, columns: Mapping[str, str]) -> Columns:
     """Say where clip, video, label, split and path stand.
 
     Args:
@@ -107,7 +107,7 @@ def find_columns(table: Table, layout: str, columns: Mapping[str, str]) -> Colum
     return find_exact_columns(table, MMSA_ID_NAMES if has_id else MMSA_NAMES, advice)
 
 
-def find_course_columns(table: Table, columns: Mapping[str, str]) -> dict[str, int]:
+def find_course_columns(table: TextTable, columns: Mapping[str, str]) -> dict[str, int]:
     """Find the course's columns by the names the user gave, then by `ALIASES`; `video` may be absent."""
     header = read_header(table)
     unknown = sorted(set(columns) - set(ALIASES))
@@ -140,7 +140,7 @@ def find_course_columns(table: Table, columns: Mapping[str, str]) -> dict[str, i
     return position
 
 
-def find_named_column(table: Table, field: str, name: str) -> int:
+def find_named_column(table: TextTable, field: str, name: str) -> int:
     """Find the column that `labels_columns.<field>` names: as written, else by its normal form."""
     header, wanted = read_header(table), normalise_name(name)
     exact = [index for index, cell in enumerate(header) if cell == name.strip()]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from preprocessing.cache.lock import hold
 from preprocessing.errors import UserError
-from preprocessing.untrusted.archive import Limits, extract_archive
+from preprocessing.untrusted.archive import ArchiveLimits, extract_archive
 
 
 def open_raw_set(labels: str) -> Path:
@@ -36,7 +36,7 @@ def unpack_beside(path: Path, folder: Path, elsewhere: str) -> None:
     beside = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
     try:
-        extract_archive(path, beside, Limits(), "download it again", elsewhere)
+        extract_archive(path, beside, ArchiveLimits(), "download it again", elsewhere)
         beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -44,7 +44,7 @@ PKWARE_UNIX, ASI_UNIX = 0x000D, 0x756E  # extra fields that can name a link's ta
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArchiveLimits:
     """What an archive may unpack to.
 
     Attributes:
@@ -60,7 +60,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Member:
+class ZipMember:
     """One file to unpack and where it goes, below the target."""
 
     info: zipfile.ZipInfo
@@ -68,7 +68,7 @@ class Member:
 
 
 def extract_archive(
-    archive: Path, target: Path, limits: Limits, advice: str, elsewhere: str = "type another --out"
+    archive: Path, target: Path, limits: ArchiveLimits, advice: str, elsewhere: str = "type another --out"
 ) -> int:
     """Unpack `archive` into the new folder `target` and return the number of files.
 
@@ -100,14 +100,14 @@ def extract_archive(
     return len(members)
 
 
-def write_members(opened: zipfile.ZipFile, members: Sequence[Member], target: Path, size: int) -> None:
+def write_members(opened: zipfile.ZipFile, members: Sequence[ZipMember], target: Path, size: int) -> None:
     """Write all entries, `size` bytes in all, under a progress bar."""
     with tqdm(total=size, unit="B", unit_scale=True, desc="unpacking") as bar:
         for member in members:
             write_member(opened, member, target, bar)
 
 
-def write_member(opened: zipfile.ZipFile, member: Member, target: Path, bar: tqdm) -> None:
+def write_member(opened: zipfile.ZipFile, member: ZipMember, target: Path, bar: tqdm) -> None:
     """Write one entry; zipfile yields no more than its declared size and checks its checksum."""
     path = target / member.path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def write_member(opened: zipfile.ZipFile, member: Member, target: Path, bar: tqd
             bar.update(len(chunk))
 
 
-def check_members(opened: zipfile.ZipFile, archive: Path, limits: Limits) -> list[Member]:
+def check_members(opened: zipfile.ZipFile, archive: Path, limits: ArchiveLimits) -> list[ZipMember]:
     """The files of an archive, after all that can be known without unpacking was checked.
 
     Raises:
@@ -137,7 +137,7 @@ def check_members(opened: zipfile.ZipFile, archive: Path, limits: Limits) -> lis
         if problem:
             raise UserError(f"{archive}: entry {shorten(info.orig_filename)} {problem}; nothing was unpacked")
         if not info.is_dir():
-            members.append(Member(info, PurePosixPath(info.filename)))
+            members.append(ZipMember(info, PurePosixPath(info.filename)))
     problem = next(chain(find_clashes(members), find_overlaps(infos, opened.start_dir)), None)
     if problem:
         raise UserError(f"{archive}: {problem}; nothing was unpacked")
@@ -156,7 +156,7 @@ def is_junk(name: str) -> bool:
     return any(part in JUNK or part.startswith("._") for part in name.split("/"))
 
 
-def find_problem(info: zipfile.ZipInfo, limits: Limits) -> str:
+def find_problem(info: zipfile.ZipInfo, limits: ArchiveLimits) -> str:
     """What is wrong with one entry; empty if nothing is."""
     mode = info.external_attr >> 16
     parts = PurePosixPath(info.filename).parts
@@ -196,10 +196,10 @@ def names_link(extra: bytes) -> bool:
     return False
 
 
-def find_clashes(members: Sequence[Member]) -> Iterator[str]:
+def find_clashes(members: Sequence[ZipMember]) -> Iterator[str]:
     """Entries that are one file where case, Unicode form or trailing dots do not count."""
-    seen: dict[tuple[str, ...], Member] = {}
-    folders: dict[tuple[str, ...], Member] = {}
+    seen: dict[tuple[str, ...], ZipMember] = {}
+    folders: dict[tuple[str, ...], ZipMember] = {}
     for member in members:
         key = tuple(fold_name(part) for part in member.path.parts)
         if key in seen:
@@ -224,7 +224,7 @@ def find_overlaps(infos: Sequence[zipfile.ZipInfo], end: int) -> Iterator[str]:
             yield f"entry {shorten(info.filename)} overlaps the next one, as in zip bombs"
 
 
-def check_size(members: Sequence[Member], archive: Path, limits: Limits) -> None:
+def check_size(members: Sequence[ZipMember], archive: Path, limits: ArchiveLimits) -> None:
     """Refuse what unpacks to more than the limits on the whole."""
     total, packed = sum(member.info.file_size for member in members), archive.stat().st_size
     if total > limits.total_gb * 1e9:

@@ -28,7 +28,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A delimited text file: stripped cells, rows numbered as in a spreadsheet (the first is 1).
 
     Attributes:
@@ -95,7 +95,7 @@ class Columns:
         return {field: compose_name(cells[index]) for field, index in self.position.items()}
 
 
-def read_table(path: Path, what: str = "a table") -> Table:
+def read_table(path: Path, what: str = "a table") -> TextTable:
     """Read a CSV or TSV file as text: `,`, `;` or tab, any line ending, byte order mark or none.
 
     Args:
@@ -133,7 +133,7 @@ def read_table(path: Path, what: str = "a table") -> Table:
     rows = rows[1:] if declared else rows
     if not rows:
         raise UserError(f"{path.name} is empty: {what} needs a header and rows")
-    return Table(path, rows, reader.dialect.delimiter)
+    return TextTable(path, rows, reader.dialect.delimiter)
 
 
 def strip_rows(rows: Iterable[list[str]]) -> Iterator[tuple[int, list[str]]]:
@@ -197,14 +197,14 @@ def find_delimiter(line: str) -> str:
     return max(",;\t", key=count)
 
 
-def read_header(table: Table) -> list[str]:
+def read_header(table: TextTable) -> list[str]:
     """Give the column names, without the blank ones that spreadsheet programs append."""
     header = table.rows[0][1]
     last = max(index for index, name in enumerate(header) if name)
     return header[: last + 1]
 
 
-def find_exact_columns(table: Table, wanted: Mapping[str, str], advice: str) -> Columns:
+def find_exact_columns(table: TextTable, wanted: Mapping[str, str], advice: str) -> Columns:
     """Find columns whose names are fixed (`wanted`: field → column name; `advice`: what to do if not)."""
     header = read_header(table)
     names = [normalise_name(cell) for cell in header]
@@ -239,7 +239,7 @@ def is_number(text: str) -> bool:
     return NUMBER.fullmatch(text) is not None
 
 
-def find_decimal_mark(table: Table, index: int) -> str:
+def find_decimal_mark(table: TextTable, index: int) -> str:
     """`,` where the numbers of a column are written `0,5`, as spreadsheets do in much of the world.
 
     Only where the comma does not separate cells, and where no number of the column has a point: `1,234` may

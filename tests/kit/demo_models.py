@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from mosi_e2e.predict.pictures import Portrait
+from mosi_e2e.predict.pictures import PersonPictures
 from mosi_e2e.predict.result import Interval, PersonResult, Spread, VideoResult, Window
 from preprocessing.errors import UserError
 from preprocessing.media.decode import probe
@@ -77,7 +77,7 @@ def make_result(duration_s: float = 8.0, remarks: list[str] | None = None) -> Vi
         streams_missing=["behaviour"],
         face_ratio=0.9,
         voice_ratio=1.0,
-        portrait=Portrait(),
+        portrait=PersonPictures(),
         name="person 1 (left)",
         spread=Spread(-1.3, -1.2, 0.9, "30 dropout samples", 0.0),
         leading_stream="face",

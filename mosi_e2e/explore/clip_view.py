@@ -28,7 +28,7 @@ from preprocessing.stages.seen import Behaviour
 
 
 @dataclass(frozen=True)
-class Portrait:
+class ClipView:
     """A clip on the page.
 
     Attributes:
@@ -50,7 +50,7 @@ class Portrait:
     player: str
 
 
-def draw_portrait(store: ClipStore, clip: Mapping[str, Any], raw: Path | None = None) -> Portrait:
+def view_clip(store: ClipStore, clip: Mapping[str, Any], raw: Path | None = None) -> ClipView:
     """Read one clip and lay it out.
 
     Args:
@@ -68,7 +68,7 @@ def draw_portrait(store: ClipStore, clip: Mapping[str, Any], raw: Path | None = 
     if not np.isnan(clip["face_ratio"]):
         facts.append(f"face in {100 * clip['face_ratio']:.0f} % of the sampled frames")
     has_sound = clip.get(Waveform.name) == "ok"
-    return Portrait(
+    return ClipView(
         clip_id,
         clip["split"],
         "no label" if np.isnan(label) else f"{label:+.2f}",

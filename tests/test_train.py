@@ -171,8 +171,14 @@ def test_a_finished_run_can_be_resumed_and_stays_what_it_was(place, whole):
     pd.testing.assert_frame_equal(read_predictions(whole), before[1])
 
 
-def test_it_stops_early(place):
-    run = train(place, "late", "early", "optim.lr=0", "stopping.patience=1")
+@pytest.mark.parametrize(("every_s", "drawings"), [(1000, 1), (0, 2)])
+def test_it_stops_early(place, monkeypatch, every_s, drawings):
+    """Its curves are drawn after the last epoch, and after those before it where they are long."""
+    lengths, write = [], training.write_curves
+    monkeypatch.setattr(training, "CURVES_EVERY_S", every_s)
+    monkeypatch.setattr(training, "write_curves", lambda *all: lengths.append(len(all[1])) or write(*all))
+    run = train(place, "late", f"early_{drawings}", "optim.lr=0", "stopping.patience=1")
+    assert lengths == [1, 2][-drawings:] and (run / "curves.png").is_file()
     assert len(read_history(run)) == 2
     best = read_history(run).valid_mae.idxmin()
     assert best == 0

@@ -3,7 +3,7 @@
 ```
 runs/<name>/
 ├── config.yaml, environment.json      what was run, on what
-├── history.csv, curves.png            per epoch
+├── history.csv, curves.png            per epoch; short ones share a drawing
 ├── best/                              weights of the best epoch, which stand alone
 ├── last/                              state to resume from
 ├── metrics_<split>.json, predictions_<split>.csv
@@ -217,15 +217,18 @@ def describe_git() -> dict | None:
     return {"commit": commit.stdout.strip(), "dirty": bool(changed.stdout.strip())}
 
 
-def write_history(
+def write_history(folder: Path, history: list[dict]) -> None:
+    """`history.csv`."""
+    write_atomic(folder / "history.csv", pd.DataFrame(history).to_csv(index=False).encode())
+
+
+def write_curves(
     folder: Path, history: list[dict], config: RunConfig, objective: Objective, floor: float | None
 ) -> None:
-    """`history.csv` and `curves.png`."""
-    table = pd.DataFrame(history)
-    write_atomic(folder / "history.csv", table.to_csv(index=False).encode())
-    metric, _ = objective.monitor
+    """`curves.png`."""
+    metric, direction = objective.monitor
     title = f"{config.name}: {config.model.name}, {config.task}"
-    figure = draw_curves(table, metric, floor, title, objective.monitor[1] == "max")
+    figure = draw_curves(pd.DataFrame(history), metric, floor, title, direction == "max")
     picture = io.BytesIO()
     figure.savefig(picture, dpi=120, format="png")
     write_atomic(folder / "curves.png", picture.getvalue())

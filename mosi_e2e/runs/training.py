@@ -1,6 +1,7 @@
 """One training run, from its settings to its folder."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -30,6 +31,7 @@ from mosi_e2e.runs.runlog import (
     record_length,
     resume_state,
     score_table,
+    write_curves,
     write_history,
     write_split,
     write_start,
@@ -37,6 +39,8 @@ from mosi_e2e.runs.runlog import (
 from preprocessing.cache.packed import open_store
 from preprocessing.errors import UserError
 from preprocessing.settings import check_choice
+
+CURVES_EVERY_S = 10  # at most: drawing takes longer than a short epoch
 
 
 def say_defaults(config: RunConfig) -> None:
@@ -94,15 +98,21 @@ def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> Non
     say_size(trainer, config)
     if resume:
         go_on(trainer, folder, config)
+    progress, drawn = trainer.progress, time.monotonic()
 
     def after_epoch(row: dict, is_best: bool) -> None:
+        nonlocal drawn
         accelerator.log({key: value for key, value in row.items() if value is not None}, step=row["epoch"])
         weights = accelerator.get_state_dict(trainer.judged) if is_best else None  # sharded ones: by all
         if accelerator.is_main_process:
             if is_best:
                 model = accelerator.unwrap_model(trainer.judged)
                 save_model(folder / "best", model, config, facts, weights)
-            write_history(folder, trainer.progress.history, config, objective, floor)
+            write_history(folder, progress.history)
+            is_last = progress.epoch == config.optim.epochs or trainer.stopping.should_stop
+            if is_last or time.monotonic() - drawn >= CURVES_EVERY_S:
+                write_curves(folder, progress.history, config, objective, floor)
+                drawn = time.monotonic()
         say(format_epoch(row, objective, is_best, config.optim.epochs))
 
     def save() -> None:
@@ -112,7 +122,6 @@ def run(config: RunConfig, folder: Path, resume: bool, score: str | None) -> Non
         with trainer.stop.listen():
             fit(trainer, config.optim.epochs, after_epoch, save)
     except Stopped:
-        progress = trainer.progress
         say(
             f"stopped by SIGTERM before update {progress.update} of epoch {progress.epoch}, state stored; "
             "type the same command with --resume"

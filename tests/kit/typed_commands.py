@@ -48,6 +48,7 @@ SHORTER = {
     "mosi_e2e.explore": ["--count", "2"],
     "mosi_e2e.predict": ["--draws", "10"],
     "benchmarks/sequences.py": ["--seeds", "1", *QUICK],
+    "benchmarks/words.py": ["--seeds", "1", "--mosei-epochs", "1", "optim.epochs=1"],
     "benchmarks/loader.py": ["--repeats", "1"],
     "benchmarks/many_clips.py": ["--clips", "20"],
     "benchmarks/steps.py": ["--steps", "200", "--every", "200", "--workers", "0"],

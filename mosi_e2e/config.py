@@ -267,3 +267,16 @@ class RunConfig:
         check_range("", self, "seed", low=0, high=2**32 - 1)  # NumPy's global generator takes no more
         check_choice("matmul", self.matmul, MATMUL)
         check_range("", self, "save_every", low=0)
+        check_loss(self.task, self.loss)
+
+
+def check_loss(task: str, loss: LossConfig) -> None:
+    """Refuse parts of a loss that the task has no use for.
+
+    Raises:
+        UserError: says what to type.
+    """
+    if task != "regression" and (loss.ccc or loss.ordinal):
+        raise UserError("loss.ccc and loss.ordinal belong to task=regression; type loss.ccc=0 loss.ordinal=0")
+    if task != "classes" and loss.smoothing:
+        raise UserError("loss.smoothing belongs to task=classes; type loss.smoothing=0")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mosi_e2e.config import LossConfig
+from mosi_e2e.config import LossConfig, RunConfig
 from mosi_e2e.engine.class_loss import ClassObjective
 from mosi_e2e.engine.losses import Objective, concordance_loss
 from mosi_e2e.models.prediction import Prediction
@@ -101,8 +101,10 @@ def test_smoothing_spreads_a_share_of_the_label_over_all_classes():
 
 
 def test_smoothing_is_for_classes():
+    """Refused as soon as the settings are read, so that a page's command is checked, too."""
     with pytest.raises(UserError, match=r"type loss\.smoothing=0"):
-        objective("binary", smoothing=0.1)
+        RunConfig(task="binary", loss=LossConfig(smoothing=0.1))
+    RunConfig(task="classes", loss=LossConfig(smoothing=0.1))
 
 
 def test_a_filler_counts_nothing():

@@ -36,12 +36,6 @@ class Objective:
         check_choice("task", task, TASKS)
         check_choice("zero_label", zero_label, ZERO_RULES)
         check_choice("loss.regression", loss.regression, REGRESSION_LOSSES)
-        if task != "regression" and (loss.ccc or loss.ordinal):
-            raise UserError(
-                "loss.ccc and loss.ordinal belong to task=regression; type loss.ccc=0 loss.ordinal=0"
-            )
-        if task != "classes" and loss.smoothing:
-            raise UserError("loss.smoothing belongs to task=classes; type loss.smoothing=0")
         self.task, self.zero_label, self.loss = task, zero_label, loss
         self.train_label = np.asarray(train_label, dtype=np.float64)
         balanced = loss.balance and task != "regression"

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import shutil
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -23,12 +22,10 @@ from mosi_e2e.models.config import FaceConfig, ModelConfig, SpeechConfig, TextCo
 from mosi_e2e.predict.__main__ import find_runs
 from mosi_e2e.predict.__main__ import main as predict
 from mosi_e2e.predict.predictor import PredictOptions
-from mosi_e2e.ready import bases
 from mosi_e2e.ready import folder as ready_folder
 from mosi_e2e.ready import predictor as ready_predictor
 from mosi_e2e.ready.__main__ import main as build
 from mosi_e2e.ready.build import weigh_classes
-from mosi_e2e.ready.combining import StreamFacts, combine, score_classes, share_weights
 from mosi_e2e.ready.comparing import compare_ready
 from mosi_e2e.ready.folder import read_ready
 from mosi_e2e.ready.scorers import take_colour
@@ -36,13 +33,11 @@ from mosi_e2e.runs.checkpoint import load_model
 from mosi_e2e.weights.catalogue import CHECKPOINTS, Checkpoint
 from preprocessing.errors import UserError
 from preprocessing.hearing import listening
+from preprocessing.hearing.heard import Word
 from preprocessing.hearing.voice import Span
 from preprocessing.hearing.whisper import WhisperRecogniser
 
-ROOT = Path(__file__).resolve().parents[1]
 PLAIN = PredictOptions(draws=0, window_s=4)
-WORDS = StreamFacts("words", 1.0, 0.8, {"50": 0.5, "90": 1.3}, [], "", "some clips", 9, 3)
-VOICE, FACE = replace(WORDS, opinion=0.0, sd=1.0), replace(WORDS, opinion=0.0, sd=2.0)
 ENGLISH, GERMAN = {"en": 0.9, "de": 0.1}, {"en": 0.02, "de": 0.98}
 
 
@@ -87,25 +82,6 @@ def say(monkeypatch, speech, languages):
     monkeypatch.setattr(ready_predictor, "find_speech", lambda _: speech)
     monkeypatch.setattr(listening, "find_speech", lambda _: pytest.fail("speech was looked for twice"))
     monkeypatch.setattr(WhisperRecogniser, "weigh_languages", lambda *_: languages)
-
-
-def test_precise_streams_count_more_and_those_without_opinions_have_no_say_beside_others():
-    assert share_weights({"speech": VOICE, "face": FACE}) == pytest.approx({"speech": 0.8, "face": 0.2})
-    everything = {"words": WORDS, "speech": VOICE, "face": FACE}
-    assert combine({"words": 1.0, "speech": -3.0, "face": -3.0}, everything) == 1.0
-    assert combine({"speech": -1.0, "face": 1.0}, everything) == pytest.approx(-0.6)
-    assert combine({}, everything) == 0.0
-    assert WORDS.find_half_width(0.9) == 1.3 and WORDS.find_half_width(0.8) == 1.3
-    assert WORDS.find_half_width(0.95) is None
-
-
-def test_classes_become_sentiment_with_equal_chances_for_good_and_bad():
-    valence = {"happy": 2.0, "sad": -2.0, "angry": -2.0, "surprised": None}
-    weight = {"happy": 1.0, "sad": 0.5, "angry": 0.5}
-    names = list(valence)
-    nothing = score_classes(np.full((1, 4), 0.25), names, valence, weight)
-    assert nothing == pytest.approx(0.0)
-    assert score_classes(np.array([[0.5, 0, 0, 0.5]]), names, valence, weight) == pytest.approx(2.0)
 
 
 def test_the_folder_holds_small_weights_and_no_labels(place):
@@ -226,61 +202,6 @@ def test_a_model_of_all_streams_begins_with_its_encoders(place):
         assert all(value.equal(trained[key]) for key, value in ours.items())
 
 
-def test_missing_checkpoints_are_one_line_with_sizes(place, monkeypatch, capsys):
-    monkeypatch.setenv("MOSI_WEIGHTS", str(place / "nowhere"))
-    assert predict(["video.mp4"]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "whisper-base (134 MB), tiny-bert (1 MB)" in error
-    assert "python -m mosi_e2e.weights get whisper-base tiny-bert" in error
-    with pytest.raises(UserError, match="weights get"):
-        mosi_e2e.load()
-
-
-class Terminal(io.StringIO):
-    """A keyboard on which something was typed, or a screen."""
-
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize(("typed", "fetched"), [("y\n", True), ("Yes\n", True), ("\n", False), ("", False)])
-def test_on_a_terminal_the_first_prediction_asks_and_fetches(place, monkeypatch, typed, fetched):
-    weights, screen = place / f"weights of {typed.strip()}", Terminal()
-    monkeypatch.setenv("MOSI_WEIGHTS", str(weights))
-    monkeypatch.setattr("sys.stdin", Terminal(typed))
-    monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr(
-        bases, "get_checkpoint", lambda name: shutil.copytree(f"weights/{name}", weights / name)
-    )
-    monkeypatch.setattr(ready_predictor, "open_model", lambda *_: stop("it went on"))
-    assert predict(["video.mp4"]) == 2
-    told = screen.getvalue()
-    assert told.startswith(
-        "The ready model needs whisper-base (134 MB), tiny-bert (1 MB), 135 MB in all. Fetch now?"
-    )
-    assert ("it went on" in told) is fetched and (weights / BERT).is_dir() is fetched
-    assert ("type: python -m mosi_e2e.weights get" in told) is not fetched
-
-
-def stop(what):
-    raise UserError(what)
-
-
-@pytest.mark.parametrize("name", ["ready", "fast"])
-def test_the_command_that_fetches_is_that_of_the_makefile(name, monkeypatch):
-    monkeypatch.setenv("MOSI_WEIGHTS", "nowhere")
-    target = bases.TARGETS[name].removeprefix("make ")
-    rule = re.search(
-        rf"^{target}:(.*\n)*?\t.*weights get (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE
-    )
-    known = read_ready(ROOT / "models" / name)
-    assert rule[2].split() == known.bases
-    with pytest.raises(
-        UserError, match=rf"type: make {target} \(or python -m mosi_e2e.weights get {rule[2]}\)"
-    ):
-        bases.check_bases(known)
-
-
 def test_another_language_leaves_the_words_out(loaded, monkeypatch):
     say(monkeypatch, [Span(0.2, 1.0)], GERMAN)
     result = loaded.predict("video.mp4", options=PLAIN)
@@ -297,6 +218,17 @@ def test_a_language_that_is_not_clear_is_called_so(loaded, monkeypatch):
     result = loaded.predict("video.mp4", options=PLAIN)
     assert any("in no clear language, most likely French (23 %)" in one for one in result.remarks)
     assert result.list_words() == []
+
+
+@pytest.mark.parametrize(("confidence", "counts"), [(0.3, False), (0.6, True)])
+def test_words_that_an_english_recogniser_is_unsure_of_do_not_count(loaded, monkeypatch, confidence, counts):
+    say(monkeypatch, [Span(0.2, 1.0)], {})
+    words = [Word("There's", 0.0, 0.4, confidence), Word("blood", 0.4, 0.8, confidence)]
+    monkeypatch.setattr(WhisperRecogniser, "hear", lambda *_: words)
+    result = loaded.predict("video.mp4", options=PLAIN)
+    assert (result.streams_missing == []) is counts and len(result.list_words()) == 2 * counts
+    assert any("unsure of the words (30 % on average)" in one for one in result.remarks) is not counts
+    assert (result.interval is not None) is counts
 
 
 def test_where_nobody_speaks_the_face_is_left(loaded, monkeypatch):
@@ -348,13 +280,6 @@ def test_what_cannot_be_built_is_one_line(place, capsys, asked, told):
     error = capsys.readouterr().err
     assert told in error and error.count("\n") == 1
     assert not list(place.glob("*other*"))
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", '{"format": 9}', '{"format": 1, "streams": {"words": 3}}'])
-def test_a_damaged_description_is_one_line(tmp_path, content):
-    (tmp_path / "combine.json").write_text(content)
-    with pytest.raises(UserError, match="damaged"):
-        read_ready(tmp_path)
 
 
 def test_unknown_emotions_are_named(loaded):

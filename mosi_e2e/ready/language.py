@@ -9,7 +9,7 @@ from preprocessing.config import SAMPLE_RATE, WordsConfig
 from preprocessing.hearing.listening import scale
 from preprocessing.hearing.voice import Span, join_spans
 
-LEAST = 0.5  # probability from which on a language counts as spoken
+LEAST = 0.5  # probability from which on a language counts as spoken; mean confidence from which on words do
 MOST_PIECES = 2  # that are listened to, the longest first
 NAMES = {
     **{"ar": "Arabic", "de": "German", "en": "English", "es": "Spanish", "fr": "French", "hi": "Hindi"},

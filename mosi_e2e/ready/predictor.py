@@ -40,10 +40,17 @@ APART = 1.5  # points between words and face or voice from which on it is report
 
 @dataclass(frozen=True)
 class HeardRecording(Recording):
-    """A recording with where somebody speaks, and in which language."""
+    """A recording with where somebody speaks, and in which language.
+
+    Attributes:
+        speech: where somebody speaks.
+        language: None where the recogniser knows one alone.
+        confidence: mean over the words that were heard then; None without words.
+    """
 
     speech: list[Span] = field(default_factory=list)
     language: Language | None = None
+    confidence: float | None = None
 
 
 class SpeechReader(WindowReader):
@@ -88,7 +95,11 @@ class ReadyPredictor(Predictor):
         return cls(ready, ReadyScorer(parts, ready.streams), evidence)
 
     def hear(self, recording: Recording, config: PreprocessConfig, on_progress: OnShare) -> Recording:
-        """As `Predictor.hear`; words of another language than the model's are not heard."""
+        """As `Predictor.hear`; words of another language than the model's are not heard.
+
+        A recogniser of English alone hears English words in any language, but is not sure of them: below a
+        mean confidence of `LEAST` none of them counts.
+        """
         speech = find_speech(recording.waveform) if len(recording.waveform) else []
         found = HeardRecording(**vars(recording), speech=speech)
         if "words" not in self.streams or not len(recording.waveform):
@@ -101,6 +112,10 @@ class ReadyPredictor(Predictor):
 
         words = replace(config.words, language=self.ready.language if language else "")
         heard = hear_words(recording.waveform, load_recogniser(words), on_progress, speech)
+        if language is None and heard:
+            found = replace(found, confidence=float(np.mean([word.confidence for word in heard])))
+            if found.confidence < LEAST:
+                return found
         return replace(found, heard={"words": pack_heard(heard)})
 
     def describe(self) -> dict[str, Any]:
@@ -159,7 +174,12 @@ class ReadyPredictor(Predictor):
         return {name: value / whole for name, value in total.items()} if whole else {}
 
     def _remark_on_language(self, recording: Recording) -> list[str]:
-        found = getattr(recording, "language", None)
+        found, sure = (getattr(recording, name, None) for name in ("language", "confidence"))
+        if sure is not None and sure < LEAST:
+            return [
+                f"the recogniser is unsure of the words ({100 * sure:.0f} % on average): it may not be "
+                f"{name_language(self.ready.language)}, or is hard to hear, so the words do not count"
+            ]
         if found is None or found.probability_of(self.ready.language) >= LEAST:
             return []
         code, sure = found.likeliest

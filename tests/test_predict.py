@@ -168,7 +168,7 @@ def test_what_is_missing_is_said_and_the_score_comes_from_the_rest(folder, predi
     faceless = predictor.predict(write_video(folder / "wall.mp4", 1.2, people=0))
     assert faceless.streams_missing == ["behaviour", "face"] and faceless.face_ratio == 0
     assert faceless.score == pytest.approx(faceless.alone["speech"], abs=1e-6)
-    assert "no face was found: the score rests on voice alone" in faceless.remarks
+    assert "no face was found: what is left is voice" in faceless.remarks
     assert faceless.label_class is None
     nothing = predictor.predict(write_video(folder / "nothing.mp4", 1.2, people=0, has_sound=False))
     assert nothing.score is None and nothing.label_class is None and nothing.timeline == []

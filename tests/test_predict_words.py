@@ -153,7 +153,7 @@ def test_without_speech_the_words_are_absent_and_that_is_said(place, monkeypatch
     monkeypatch.setattr(listening, "find_speech", lambda _: [])
     result = Predictor.open(place / "heard").predict(place / "video.mp4", options=PLAIN)
     assert result.streams_missing == ["words"] and result.list_words() == [] and result.score is not None
-    assert "no words were heard: the score rests on voice alone" in result.remarks
+    assert "no words were heard: what is left is voice" in result.remarks
     alone = Predictor.open(place / "given").predict(place / "video.mp4", options=PLAIN)
     assert alone.score is None and "there is no score: no words were heard" in alone.remarks
     asked = [*ASKED, str(place / "heard"), str(place / "video.mp4"), "--out", str(tmp_path)]

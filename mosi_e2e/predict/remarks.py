@@ -54,7 +54,7 @@ def list_remarks(
 
 
 def _remark_on_streams(recording: Recording, first: PersonResult, streams: Sequence[str]) -> list[str]:
-    """What the model reads and the video lacks, and what the score then rests on."""
+    """What the model reads and the video lacks, and what is left of it."""
     heard = [name for name in streams if is_heard(name)]
     seen = [name for name in streams if name not in heard]
     lacks = []
@@ -69,7 +69,7 @@ def _remark_on_streams(recording: Recording, first: PersonResult, streams: Seque
     if first.score is None:
         return [f"there is no score: {' and '.join(lacks) or 'nothing that the model reads was found'}"]
     left = name_streams([name for name in streams if name not in first.streams_missing])
-    remarks = [f"{lack}: the score rests on {left} alone" for lack in lacks if first.streams_missing]
+    remarks = [f"{lack}: what is left is {left}" for lack in lacks if first.streams_missing]
     if not first.streams_missing:
         remarks += lacks
     ratio = first.face_ratio

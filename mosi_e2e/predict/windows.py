@@ -133,7 +133,7 @@ class WindowReader:
         columns = zip(unpack_words(rows["words"]), *edges, rows["words_confidence"], strict=True)
         kept = rows.get("words_valid", np.ones(len(half), dtype=bool))
         return [
-            {"word": word, "start_s": float(start), "end_s": float(end), "confidence": float(sure)}
+            {"word": word, "start_s": max(float(start), 0.0), "end_s": float(end), "confidence": float(sure)}
             for (word, start, end, sure), is_kept in zip(columns, kept, strict=True)
             if is_kept
         ]

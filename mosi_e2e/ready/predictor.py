@@ -131,7 +131,7 @@ class ReadyPredictor(Predictor):
         knows = [one for name, one in self.known.items() if one.opinion and name not in missing]
         if not knows:
             return Grounds(
-                why_none="no class and no interval: no words are understood, and face and voice show "
+                why_none="no class and no interval: there are no words that count, and face and voice show "
                 "expression, not opinion"
             )
         one = min(knows, key=lambda one: one.sd)

@@ -132,7 +132,7 @@ def check_run(path: Path) -> None:
                 else "let the run end its first epoch: accelerate launch -m mosi_e2e.train --config "
                 f"{path}/config.yaml --resume"
                 if (path / "config.yaml").is_file()
-                else "name a run folder (runs/NAME) or a model folder"
+                else "name a run folder (runs/NAME), a model folder or, where one is to be predicted, a video"
             )
         )
 
